@@ -7,6 +7,7 @@ class UserError(Exception):
     """Ends the program with one message and `exit_code`, never with a traceback."""
 
     exit_code = 2
+    shared = False  # raised on every rank alike (set by parallel.Session)
 
 
 class DeckError(UserError):

@@ -1,0 +1,187 @@
+"""Every key of the deck: type, default, unit and one sentence, declared once.
+
+`mlraman schema` prints this file's content; the checks, the messages and the resolved deck come from it too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
+
+AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
+PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
+
+
+def key(default: Any, sentence: str, unit: str | None = None, **limits):
+    """One deck key. Without `default` (...) it must be given."""
+    return Field(default, description=sentence, json_schema_extra={"unit": unit} if unit else None, **limits)
+
+
+def _as_list(value):
+    return [value] if isinstance(value, str) else value
+
+
+def _positive_or_auto(value):
+    if value == "auto":
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    raise ValueError("should be 'auto' or a number greater than 0")
+
+
+def _component(value):
+    if value in AXES or value in ("step", "time", "skip"):
+        return value
+    raise ValueError(f"should be one of {', '.join(AXES)}, or step, time, skip for another column")
+
+
+def _unit_vector(value):
+    numbers = isinstance(value, list) and len(value) == 3 and all(
+        isinstance(x, (int, float)) and not isinstance(x, bool) for x in value)
+    if not numbers or not any(value):
+        raise ValueError("should be a vector of three numbers that is not zero")
+    length = sum(x * x for x in value) ** 0.5
+    return [x / length for x in value]
+
+
+Files = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+Components = list[Annotated[str, PlainValidator(_component, json_schema_input_type=str)]]
+Vector = Annotated[list[float], PlainValidator(_unit_vector, json_schema_input_type=list[float])]
+Regularization = Annotated[
+    Any, PlainValidator(_positive_or_auto, json_schema_input_type=float | Literal["auto"])]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Reference(Section):
+    """Labelled structures: configurations with a reference polarizability or dielectric tensor."""
+
+    files: Files = key(..., "one file, a list, or a glob such as outcar/*.OUTCAR.gz")
+    format: Literal["auto", "extxyz", "outcar", "table"] = key(
+        "auto", "format of the files; 'table' takes the structures from the trajectory")
+    quantity: Literal["polarizability", "dielectric"] | None = key(
+        None, "what the tensors are, where the format does not say")
+    unit: PolarizabilityUnit | None = key(None, "unit of a polarizability; a dielectric tensor has none")
+    tensor: str | None = key(None, "name of the tensor in extended XYZ, where several are there")
+    order: Components | None = key(None, "columns of a table, such as [xx, yy, zz, xy, yz, zx]; never guessed")
+    first: int = key(0, "table: trajectory frame (from 0) of its first line", ge=0)
+    every: int = key(1, "table: trajectory frames from one line to the next", ge=1)
+    train: int | None = key(None, "N_T, labels to train on, drawn at random; null: all that are not tested", ge=2)
+    test: int | None = key(None, "labels to test on, never trained on; null: one fifth", ge=0)
+    seed: int = key(0, "seed of the draw", ge=0)
+
+
+class DescriptorSection(Section):
+    """Lambda-SOAP with featomic's names."""
+
+    cutoff: float = key(6.0, "radius of an atom's environment", "Angstrom", gt=0)
+    cutoff_width: float = key(0.5, "width of the smooth cutoff", "Angstrom", gt=0)
+    density_width: float = key(0.4, "width of the Gaussian on each neighbour", "Angstrom", gt=0)
+    max_angular: int = key(4, "largest l of the density expansion", ge=1, le=12)
+    max_radial: int = key(5, "radial functions less one, as featomic counts", ge=0, le=20)
+
+
+class ModelSection(Section):
+    """The linear model of the polarizability."""
+
+    regularization: Regularization = key(
+        "auto", "ridge parameter relative to the features' variance; auto: leave-one-out, for each lambda")
+    committee: int = key(0, "members for the model's error bars; 0: none", ge=0)
+    density_tolerance: float = key(
+        0.1, "relative margin around the number densities of the training set before a trajectory is refused", gt=0)
+
+
+class TrajectorySection(Section):
+    """The molecular dynamics run along which alpha is predicted."""
+
+    files: Files = key(..., "pieces of one run, in order; a glob is sorted by name")
+    format: Literal["auto", "xdatcar", "extxyz", "lammps-dump"] = key("auto", "format of the files")
+    frame_interval: float | None = key(
+        None, "time between stored frames; needed where the file does not say", "fs", gt=0)
+    first: int | None = key(None, "first frame to use, from 0; negative counts from the end")
+    last: int | None = key(None, "frame before which to stop, as in a Python slice")
+    every: int = key(1, "use every n-th frame", ge=1)
+    species: list[str] | None = key(None, "elements of types 1, 2, ..., where the file has only types")
+
+
+class Geometry(Section):
+    """One scattering geometry of an oriented single crystal, in the axes of the trajectory's cell."""
+
+    name: str | None = key(None, "label in file and figure; null: made from the vectors")
+    incident: Vector = key(..., "polarization of the incident light")
+    scattered: Vector = key(..., "polarization of the scattered light")
+    incident_direction: Vector | None = key(None, "propagation of the incident light, checked to be orthogonal")
+    scattered_direction: Vector | None = key(None, "propagation of the scattered light, checked to be orthogonal")
+
+
+class AngleMap(Section):
+    """Polarization-orientation map: both polarizations turn about the propagation direction."""
+
+    direction: Vector = key(..., "propagation of the light (backscattering)")
+    start: Vector = key(..., "polarization at angle zero")
+    step: float = key(5.0, "angle between two spectra", "degree", gt=0, le=90)
+
+
+class SpectrumSection(Section):
+    """The Raman spectrum from alpha(t)."""
+
+    smoothing: float = key(4.0, "width of the convolution", "cm^-1", gt=0)
+    smoothing_kind: Literal["gaussian", "lorentzian"] = key("gaussian", "its shape")
+    smoothing_measure: Literal["sigma", "fwhm"] = key(
+        "sigma", "whether the width is sigma (half width at half maximum for a Lorentzian) or the full width")
+    laser_wavelength: float | None = key(
+        514.5, "wavelength of the laser; null: no (nu_in - nu)^4 factor", "nm", gt=50)
+    temperature: float | None = key(None, "given: Bose-Einstein factor", "K", gt=0)
+    blocks: int = key(8, "trajectory blocks for the error bars", ge=2)
+    max_wavenumber: float | None = key(None, "end of the spectrum; null: where it has vanished", "cm^-1", gt=0)
+    step: float | None = key(None, "grid of the smoothed spectrum; null: an eighth of the width", "cm^-1", gt=0)
+    time_step: float | None = key(
+        None, "time step of the Verlet integrator, to correct the frequency axis for it", "fs", gt=0)
+    max_correlation_time: float | None = key(None, "longest lag of the autocorrelation", "fs", gt=0)
+    window: Literal["none", "hann", "gaussian"] = key("none", "window on the autocorrelation up to that lag")
+    low_frequency: float = key(50.0, "upper end of the low-frequency weight", "cm^-1", gt=0)
+    geometries: list[Geometry] = key([], "oriented single-crystal spectra")
+    angle_map: AngleMap | None = key(None, "angle-resolved single-crystal map")
+
+
+class SeriesSection(Section):
+    """A polarizability series made elsewhere, instead of reference, model and trajectory."""
+
+    file: str = key(..., "table, .npy, extended XYZ or GPUMD's polarizability.out")
+    format: Literal["auto", "table", "npy", "extxyz", "gpumd"] = key("auto", "format of the file")
+    order: Components | None = key(None, "columns, such as [xx, yy, zz, xy, yz, zx]; never guessed")
+    quantity: Literal["polarizability", "dielectric"] = key("polarizability", "what the tensors are")
+    unit: PolarizabilityUnit | None = key(None, "unit of a polarizability; a dielectric tensor has none")
+    tensor: str | None = key(None, "name of the tensor in extended XYZ, where several are there")
+    volume: float | None = key(
+        None, "volume of the cell, to turn a dielectric tensor into a polarizability; null: one, and arbitrary units",
+        "Angstrom^3", gt=0)
+    frame_interval: float = key(..., "time between two tensors", "fs", gt=0)
+
+
+class Deck(Section):
+    """One calculation, from labelled structures and a trajectory to a Raman spectrum."""
+
+    title: str = key("", "shown in figures and reports")
+    output: str = key(..., "folder of the results, relative to the current folder")
+    reference: Reference | None = key(None, "labelled structures to train on")
+    descriptor: DescriptorSection = Field(default_factory=DescriptorSection, description="lambda-SOAP")
+    model: ModelSection = Field(default_factory=ModelSection, description="the linear model")
+    trajectory: TrajectorySection | None = key(None, "molecular dynamics")
+    spectrum: SpectrumSection = Field(default_factory=SpectrumSection, description="the Raman spectrum")
+    series: SeriesSection | None = key(None, "polarizabilities made elsewhere")
+
+    _places: dict = PrivateAttr(default_factory=dict)
+    _folder: str = PrivateAttr(default=".")
+    _name: str = PrivateAttr(default="deck")
+
+    def place(self, dotted: str) -> str:
+        """'deck.yaml:12: 'reference.train'' for messages about a key's value."""
+        path = tuple(dotted.split("."))
+        while path and path not in self._places:
+            path = path[:-1]
+        where = self._places.get(path, self._name)
+        return f"{where}: '{dotted}'"
