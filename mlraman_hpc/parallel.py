@@ -91,14 +91,17 @@ class Session:
 
     def on_root(self, work: Callable, *args, **kwargs):
         """Root's result of `work`, on every rank; a user's mistake found there is raised on every rank."""
+        return self._comm.bcast(self.only_on_root(work, *args, **kwargs))
+
+    def only_on_root(self, work: Callable, *args, **kwargs):
+        """As on_root, but the result stays on root; None elsewhere."""
         result = problem = None
         if self.is_root:
             try:
                 result = work(*args, **kwargs)
             except UserError as error:
                 problem = error
-        result, problem = self._comm.bcast((result, problem))
-        self._raise_everywhere(problem)
+        self._raise_everywhere(self._comm.bcast(problem))
         return result
 
     @contextlib.contextmanager
@@ -176,7 +179,7 @@ def _mpi_session(launch: Launch) -> Session:
         reason = str(error).splitlines()[0]
         _refuse(launch, f"{launch.name} started {launch.size} processes, but MPI cannot be used: {reason}; load the "
                         "site's MPI module or set MPI4PY_LIBMPI (on a laptop: pip install 'mlraman_hpc[mpi]')")
-    library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
+    library = " ".join(MPI.Get_library_version().splitlines()[0].strip("\0").split())
     if MPI.COMM_WORLD.size != launch.size:
         _refuse(launch, f"{launch.name} started {launch.size} processes, but the MPI library sees only "
                         f"{MPI.COMM_WORLD.size}: launcher and library do not match, and each process would do all the "
@@ -262,6 +265,7 @@ def _abort(session: Session, text: str, code: int) -> None:
     time.sleep(0.2 * min(session.rank, 5))
     _say(text)
     if session.size > 1:
+        time.sleep(0.5)  # the launcher forwards what we said before it hears of the abort
         session._comm.Abort(code)  # MPICH 5.0.2 returns from this, hence the next line
     os._exit(code)
 

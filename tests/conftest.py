@@ -1,0 +1,66 @@
+"""Fixtures: the command line, serial or under a real mpirun; real data where it is at hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+_LAUNCHER_VARIABLES = ("PMI", "OMPI_", "PMIX", "SLURM_", "MPI_LOCAL")
+
+
+def launcher(ranks: int) -> list[str]:
+    """mpirun of this virtual environment or of the machine; as root and oversubscribed too."""
+    beside = Path(sys.executable).with_name("mpirun")
+    exe = str(beside) if beside.exists() else shutil.which("mpirun")
+    if not exe:
+        pytest.skip("no mpirun: pip install 'mlraman_hpc[mpi]', or load an MPI module")
+    version = subprocess.run([exe, "--version"], capture_output=True, text=True).stdout
+    flags = ["--allow-run-as-root", "--oversubscribe"] if "Open MPI" in version or "prte" in version.lower() else []
+    return [exe, *flags, "-n", str(ranks)]
+
+
+def _environment(extra: dict | None) -> dict:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER_VARIABLES)}
+    return {**kept, "MLRAMAN_THREADS": "1", "PYTHONFAULTHANDLER": "1", **(extra or {})}
+
+
+def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120, env: dict | None = None):
+    """`mlraman ARGUMENTS` on this many ranks; 0: without a launcher. A dead-lock fails the test after `timeout`."""
+    command = (launcher(ranks) if ranks else []) + [sys.executable, "-m", "mlraman_hpc", *map(str, arguments)]
+    process = subprocess.Popen(command, cwd=folder, env=_environment(env), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        pytest.fail(f"time-out after {timeout} s, a dead-lock? {command}\n--- out\n{out[-3000:]}\n--- err\n{err[-5000:]}")
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@pytest.fixture
+def mlraman(tmp_path):
+    """mlraman(ranks, *arguments, code=0): runs the program in tmp_path and checks its exit code."""
+    def run(ranks, *arguments, code=0, timeout=120, env=None, folder=tmp_path):
+        done = run_command(ranks, list(arguments), folder, timeout, env)
+        if code is not None and done.returncode != code:
+            pytest.fail(f"exit code {done.returncode}, expected {code}: {done.args}\n--- out\n{done.stdout[-3000:]}\n"
+                        f"--- err\n{done.stderr[-6000:]}")
+        return done
+    return run
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real data beside the checkout; a test that needs it is skipped in a user's clone."""
+    if not DATA.is_dir():
+        pytest.skip("no real data beside this checkout")
+    return DATA

@@ -87,6 +87,7 @@ class DescriptorSection(Section):
 class ModelSection(Section):
     """The linear model of the polarizability."""
 
+    file: str | None = key(None, "a model.h5 trained before, instead of 'reference'")
     regularization: Regularization = key(
         "auto", "ridge parameter relative to the features' variance; auto: leave-one-out, for each lambda")
     committee: int = key(0, "members for the model's error bars; 0: none", ge=0)

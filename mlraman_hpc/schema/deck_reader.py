@@ -31,7 +31,8 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
     list("-+.0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"),
+                              list("tTfF"))
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value.replace(".inf", "inf")
                                                                               .replace(".nan", "nan")))
@@ -179,7 +180,7 @@ def _nearest(path: tuple) -> str:
     section = _section_at(path[:-1])
     names = list(section.model_fields) if section else []
     elsewhere = [f"{name}.{path[-1]}" for name, field in Deck.model_fields.items()
-                 if (inner := _model_of(field.annotation)) and path[-1] in inner.model_fields]
+                 if (inner := model_of(field.annotation)) and path[-1] in inner.model_fields]
     close = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.6)
     if elsewhere or close:
         return f", did you mean '{(elsewhere or close)[0]}'?"
@@ -198,17 +199,17 @@ def _section_at(path: tuple) -> type[BaseModel] | None:
         if part.isdigit():
             continue
         field = section.model_fields.get(part)
-        section = _model_of(field.annotation) if field else None
+        section = model_of(field.annotation) if field else None
         if section is None:
             return None
     return section
 
 
-def _model_of(annotation) -> type[BaseModel] | None:
+def model_of(annotation) -> type[BaseModel] | None:
     """The section inside `Section`, `Section | None` or `list[Section]`."""
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for inner in typing.get_args(annotation) if (found := _model_of(inner))), None)
+    return next((found for inner in typing.get_args(annotation) if (found := model_of(inner))), None)
 
 
 def _check_tasks(deck: Deck) -> None:

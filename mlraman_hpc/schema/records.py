@@ -101,8 +101,32 @@ class Labels:
 class Descriptor:
     """Hyper-parameters of lambda-SOAP, featomic's names; lengths in Angstrom. max_radial + 1 radial functions."""
 
-    cutoff: float
-    cutoff_width: float
-    density_width: float
-    max_angular: int
-    max_radial: int
+    cutoff: float = stored("cutoff", "Angstrom")
+    cutoff_width: float = stored("cutoff_width", "Angstrom")
+    density_width: float = stored("density_width", "Angstrom")
+    max_angular: int = stored("max_angular", "1")
+    max_radial: int = stored("max_radial", "1")
+
+
+@dataclass(frozen=True)
+class PolarizabilitySeries:
+    """alpha along a trajectory (alpha.h5, H5MD 1.1).
+
+    value       (frames, 3, 3) of the whole cell, symmetric
+    by_species  (frames, species, 3, 3) share of each centre species; their sum is `value`
+    members     (frames, members, 3, 3) of each committee member, calibrated
+    outliers    (frames,) atoms far outside the model's training range
+    """
+
+    value: np.ndarray = stored("observables/polarizability/value", "Angstrom^3")
+    step: np.ndarray = stored("observables/polarizability/step", "1")
+    time: np.ndarray = stored("observables/polarizability/time", "fs")
+    by_species: np.ndarray | None = stored("observables/polarizability_by_species/value", "Angstrom^3", default=None)
+    members: np.ndarray | None = stored("observables/polarizability_committee/value", "Angstrom^3", default=None)
+    outliers: np.ndarray | None = stored("observables/outliers/value", "1", default=None)
+    species: tuple[str, ...] | None = stored("observables/polarizability_by_species/species", "1", default=None)
+
+    @property
+    def frame_interval(self) -> float:
+        """fs"""
+        return float(self.time[1] - self.time[0])

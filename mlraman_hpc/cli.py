@@ -1,0 +1,107 @@
+"""The command line: a table of sub-commands. A task is imported only when it is called.
+
+Exit codes: 0 done, 1 a bug of ours, 2 the deck, the command line or the launcher, 3 the data, 75 stopped early on request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from dataclasses import dataclass
+
+from mlraman_hpc import __version__, parallel
+from mlraman_hpc.errors import DeckError
+
+
+@dataclass(frozen=True)
+class Command:
+    """`function` of `module`, called with a Job (commands that take a deck) or with the parsed arguments."""
+
+    module: str
+    function: str
+    sentence: str
+    takes_deck: bool = True
+
+
+COMMANDS = {
+    "run": Command("run", "run", "every task that the deck has a section for, skipping what is up to date"),
+    "check": Command("check", "check", "deck and data, without computing: frames, species, memory, expected time"),
+    "train": Command("train", "train", "fit the model: model.h5, parity.png"),
+    "predict": Command("predict", "predict", "alpha along the trajectory: alpha.h5; continues where it stopped"),
+    "spectrum": Command("spectrum", "spectrum", "Raman spectrum: raman.h5, raman.dat, raman.png"),
+    "info": Command("about", "info", "versions, MPI, ranks and threads found", takes_deck=False),
+    "schema": Command("about", "schema", "every deck key with type, default and unit", takes_deck=False),
+    "init": Command("about", "init", "a commented deck to start from", takes_deck=False),
+    "docs": Command("about", "docs", "the documentation: topics, or one topic", takes_deck=False),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise DeckError(f"{message}; 'mlraman --help' lists the commands")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="mlraman", description="Raman spectra from molecular dynamics and machine-learned "
+                  "polarizabilities. Put mpirun or srun in front to use many processes.")
+    top.add_argument("--version", action="version", version=f"mlraman_hpc {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.sentence, description=command.sentence)
+        if command.takes_deck:
+            _deck_arguments(sub)
+        elif name == "schema":
+            sub.add_argument("--json", action="store_true", help="as a JSON schema, for editors")
+        elif name == "docs":
+            sub.add_argument("topic", nargs="?", help="topic; without it, the list of topics")
+    return top
+
+
+def _deck_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("deck", metavar="DECK", help="YAML deck")
+    sub.add_argument("--set", dest="changes", metavar="KEY=VALUE", action="append", default=[],
+                     help="override one deck key, such as spectrum.smoothing=8; may be repeated")
+    sub.add_argument("--force", action="store_true", help="compute anew what is up to date or was interrupted")
+    sub.add_argument("--threads", type=int, metavar="N", help="threads of each rank; default: a fair share of the cores")
+    level = sub.add_mutually_exclusive_group()
+    level.add_argument("--quiet", action="store_const", dest="level", const=0, default=1, help="warnings only")
+    level.add_argument("--verbose", action="store_const", dest="level", const=2, help="more detail")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Console entry; leaves with the documented exit code."""
+    try:
+        options = parser().parse_args(arguments)
+    except DeckError as error:
+        parallel.run(_raiser(error))
+        return
+    parallel.run(lambda session: _execute(session, options), getattr(options, "threads", None))
+
+
+def _raiser(error: DeckError):
+    def report(session):
+        error.shared = True  # every rank has the same command line
+        raise error
+    return report
+
+
+def _execute(session, options) -> None:
+    command = COMMANDS[options.command]
+    module = importlib.import_module(f"mlraman_hpc.tasks.{command.module}")
+    function = getattr(module, command.function)
+    if not command.takes_deck:
+        function(session, options)
+        return
+    from mlraman_hpc.console import Console
+    from mlraman_hpc.schema.deck_reader import read_deck
+    from mlraman_hpc.tasks.job import Job
+    deck = session.on_root(read_deck, options.deck, options.changes)
+    console = Console(session, options.level)
+    job = Job(deck, session, console, options.force)
+    function(job)
+    console.summary()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

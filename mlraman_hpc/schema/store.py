@@ -1,0 +1,250 @@
+"""record <-> HDF5. One writer and one reader for every record: its dataclass is the file's schema.
+
+Each file carries `kind` and `format_version`, the resolved deck, its parents by hash, a growing history with package
+versions, and the hash of its own content. It is written under a temporary name and moved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import types
+import typing
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from mlraman_hpc import __version__
+from mlraman_hpc.errors import DataError
+
+FORMAT_VERSION = 1
+_PACKAGES = ("numpy", "scipy", "h5py", "ase", "featomic", "metatensor-core", "vesin", "numba", "mpi4py")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a result comes from.
+
+    task     what made it, such as 'train'
+    deck     the resolved deck, YAML
+    key      hash of everything the result depends on; equal keys: up to date
+    parents  what it was made from -> hash
+    history  one entry for each step, the oldest first
+    """
+
+    task: str
+    deck: str
+    key: str
+    parents: dict[str, str]
+    history: tuple[dict, ...] = ()
+
+    def entry(self) -> dict:
+        return {
+            "task": self.task, "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "mlraman_hpc": __version__, "packages": package_versions(), "parents": self.parents,
+        }
+
+
+def package_versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hash_of(*values) -> str:
+    """Hash of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def hash_of_file(path: Path) -> str:
+    """Hash of a file's content; of a large one (over 16 MB) only size, time stamp and both ends are taken."""
+    status = os.stat(path)
+    with open(path, "rb") as file:
+        if status.st_size <= 1 << 24:
+            return hashlib.sha256(file.read()).hexdigest()[:24]
+        digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
+        digest.update(file.read(1 << 16))
+        file.seek(-(1 << 16), os.SEEK_END)
+        digest.update(file.read())
+    return digest.hexdigest()[:24]
+
+
+@contextmanager
+def replacing(path: Path):
+    """A temporary name in the same folder, moved to `path` if the block succeeds, removed if not."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix + ".tmp", dir=path.parent)
+        os.close(handle)
+        os.chmod(name, 0o666 & ~_umask())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}; check the deck's 'output' and the disk") from None
+    try:
+        yield Path(name)
+        os.replace(name, path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}; check free space and quota") from error
+    finally:
+        if os.path.exists(name):
+            os.unlink(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save(path: Path, record, kind: str, origin: Origin) -> str:
+    """Write `record` and return the hash of its content."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        _write_fields(file, record)
+        return seal(file, kind, origin)
+
+
+def seal(file: h5py.File, kind: str, origin: Origin) -> str:
+    """Write a finished file's attributes; returns the hash of its content."""
+    content = content_hash(file)
+    file.attrs.update(
+        program="mlraman_hpc", kind=kind, format_version=FORMAT_VERSION, task=origin.task, deck=origin.deck,
+        key=origin.key, content=content, parents=json.dumps(origin.parents),
+        history=json.dumps([*origin.history, origin.entry()]),
+    )
+    return content
+
+
+def content_hash(file: h5py.File) -> str:
+    digest = hashlib.sha256()
+
+    def add(name, item):
+        if isinstance(item, h5py.Dataset):
+            digest.update(f"{name} {item.dtype} {item.shape}".encode())
+            for part in _chunks(item):
+                digest.update(part)
+    file.visititems(add)
+    return digest.hexdigest()[:24]
+
+
+def _chunks(dataset: h5py.Dataset):
+    if h5py.check_string_dtype(dataset.dtype):
+        yield repr(dataset.asstr()[()] if dataset.shape == () else list(dataset.asstr()[:])).encode()
+    elif dataset.shape == ():
+        yield np.asarray(dataset[()]).tobytes()
+    else:
+        rows = max(1, (1 << 24) // max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))))
+        for start in range(0, len(dataset), rows):
+            yield np.ascontiguousarray(dataset[start:start + rows])
+
+
+def _write_fields(group: h5py.Group, record) -> None:
+    for field in dataclasses.fields(record):
+        _write(group, field.metadata.get("path", field.name), getattr(record, field.name),
+               field.metadata.get("unit", "1"))
+
+
+def _write(group: h5py.Group, path: str, value, unit: str) -> None:
+    if value is None:
+        return
+    if dataclasses.is_dataclass(value):
+        _write_fields(group.require_group(path), value)
+    elif isinstance(value, dict):
+        inner = group.require_group(path)
+        for name, item in value.items():
+            _write(inner, name, item, unit)
+    else:
+        group.create_dataset(path, data=_encoded(value)).attrs["unit"] = unit
+
+
+def _encoded(value):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (tuple, list)) and (not value or isinstance(value[0], str)):
+        return np.array(value, dtype=h5py.string_dtype())
+    return value
+
+
+def load(path: Path, record_type, kind: str):
+    """The record in `path`. Raises DataError for a file that is missing, damaged, of another kind or too new."""
+    with opened(path, kind) as file:
+        return _read_fields(file, record_type, path)
+
+
+@contextmanager
+def opened(path: Path, kind: str):
+    """The HDF5 file, checked to be of this kind and of a version that we know."""
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
+    with file:
+        found = file.attrs.get("kind", "unknown")
+        if found != kind:
+            raise DataError(f"{path}: holds '{found}', but '{kind}' is needed here")
+        if file.attrs["format_version"] > FORMAT_VERSION:
+            raise DataError(f"{path}: written by a newer mlraman_hpc (format {file.attrs['format_version']}, "
+                            f"this one reads up to {FORMAT_VERSION}); update the program")
+        yield file
+
+
+def _read_fields(group: h5py.Group, record_type, path):
+    hints = typing.get_type_hints(record_type)
+    values = {}
+    for field in dataclasses.fields(record_type):
+        where = field.metadata.get("path", field.name)
+        if where in group:
+            values[field.name] = _read(group[where], hints[field.name], path)
+        elif _optional(hints[field.name]):
+            values[field.name] = None
+        else:
+            raise DataError(f"{path}: '{where}' is missing; the file is damaged or from another program")
+    return record_type(**values)
+
+
+def _optional(hint) -> bool:
+    return type(None) in typing.get_args(hint)
+
+
+def _read(item, hint, path):
+    inner = [h for h in typing.get_args(hint) if h is not type(None)] if isinstance(hint, types.UnionType) else [hint]
+    hint = inner[0]
+    if dataclasses.is_dataclass(hint):
+        return _read_fields(item, hint, path)
+    if isinstance(item, h5py.Group):
+        return {name: _read(value, None, path) for name, value in item.items()}
+    if h5py.check_string_dtype(item.dtype):
+        return str(item.asstr()[()]) if item.shape == () else tuple(item.asstr()[:])
+    if hint in (int, float, bool):
+        return hint(item[()])
+    value = item[()]
+    return value.item() if np.ndim(value) == 0 and hint is not np.ndarray else value
+
+
+def read_origin(path: Path) -> Origin | None:
+    """Where the file comes from; None if there is no readable file of ours."""
+    try:
+        with h5py.File(path, "r") as file:
+            at = file.attrs
+            return Origin(at["task"], at["deck"], at["key"], json.loads(at["parents"]), tuple(json.loads(at["history"])))
+    except (OSError, KeyError):
+        return None
+
+
+def content_of(path: Path) -> str:
+    """The hash of the file's content, as sealed in it."""
+    with h5py.File(path, "r") as file:
+        return str(file.attrs["content"])

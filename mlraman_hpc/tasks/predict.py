@@ -1,0 +1,205 @@
+"""`mlraman predict`: alpha along the trajectory -> alpha.h5.
+
+Root deals batches of frames, with the byte offsets of just those, to the ranks; each rank reads and predicts its own and
+sends rows back; root writes them as they come. Rounds grow until one takes a few seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError, StoppedEarly
+from mlraman_hpc.io.trajectory import read_frames
+from mlraman_hpc.model.polarizability import Predictor, check_against_featomic, check_applicable
+from mlraman_hpc.parallel import StopRequest
+from mlraman_hpc.schema import store
+from mlraman_hpc.schema.alpha_file import AlphaFile
+from mlraman_hpc.schema.records import Model
+from mlraman_hpc.schema.store import Origin
+from mlraman_hpc.tasks.job import Job, hashes
+from mlraman_hpc.tasks.train import load_model
+from mlraman_hpc.tasks.trajectory import batches, frame_interval, selected_frames, trajectory_index
+
+ROUND_SECONDS = 3.0
+HAND_ATOMS = 1 << 17  # bounds the memory of a rank
+FEATOMIC_TOLERANCE = 1e-8
+
+
+@dataclass
+class Plan:
+    """Root's view of the work: what to compute, what is done, where it goes."""
+
+    index: object
+    chosen: np.ndarray
+    starts: np.ndarray
+    atoms: np.ndarray
+    file: AlphaFile
+    path: Path
+    origin: Origin
+    todo: list[int]
+
+    def rows(self, batch: int) -> slice:
+        return slice(int(self.starts[batch]), int(self.starts[batch + 1]))
+
+    def hand(self, batches_: list[int]) -> tuple[list, object, np.ndarray]:
+        """What a rank needs for these batches: their rows, the part of the index, and frame numbers in it."""
+        rows = [self.rows(batch) for batch in batches_]
+        frames = np.concatenate([self.chosen[part] for part in rows]) if rows else np.empty(0, dtype=int)
+        return list(zip(batches_, rows)), self.index.take(frames), np.arange(len(frames))
+
+
+def model_path(job: Job) -> Path:
+    return job.files("model.file")[0] if job.deck.model.file else job.output / "model.h5"
+
+
+def predict(job: Job) -> None:
+    """Predict every selected frame; goes on where an earlier run stopped."""
+    session = job.session
+    job.section("trajectory")
+    path = job.output / "alpha.h5"
+    model = session.on_root(_load, job)
+    plan = session.only_on_root(_plan, job, model, path)
+    if session.on_root(lambda: plan is None):
+        job.console.say(f"{path} is up to date")
+        return
+    predictor = Predictor(model)
+    session.on_root(_check_first_frame, job, plan, model, predictor)
+    _predict_all(job, plan, predictor, model)
+    session.on_root(_finish, job, plan)
+
+
+def _load(job: Job) -> Model:
+    path = model_path(job)
+    if not path.exists():
+        raise DataError(f"{path}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
+    return load_model(path)
+
+
+def _plan(job: Job, model: Model, path: Path) -> Plan | None:
+    """None where alpha.h5 is up to date."""
+    parents = hashes(job.files("trajectory.files")) | {str(model_path(job)): store.content_of(model_path(job))}
+    history = store.read_origin(model_path(job)).history
+    origin = job.origin("predict", parents, job.deck.trajectory.model_dump(exclude={"files"}), history=history)
+    if job.up_to_date(path, origin):
+        return None
+    index = trajectory_index(job)
+    chosen = selected_frames(job, index)
+    interval = frame_interval(job, index)
+    check_applicable(model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance)
+    starts = batches(index.atoms[chosen])
+    file = _open_partial(job, model, index, chosen, interval, len(starts) - 1, origin)
+    todo = np.flatnonzero(~file.done).tolist()
+    job.console.say(f"{len(chosen)} frames of {int(index.atoms[chosen].max())} atoms, {interval:g} fs apart, in "
+                    f"{len(starts) - 1} batches"
+                    + (f"; {len(starts) - 1 - len(todo)} batches are there already" if len(todo) < len(starts) - 1 else ""))
+    atoms = np.add.reduceat(index.atoms[chosen], starts[:-1])
+    return Plan(index, chosen, starts, atoms, file, path, origin, todo)
+
+
+def _open_partial(job: Job, model, index, chosen, interval, count, origin) -> AlphaFile:
+    partial = job.output / "alpha.partial.h5"
+    if job.force:
+        partial.unlink(missing_ok=True)
+    found = AlphaFile.resume(partial, origin.key)
+    if found is not None:
+        return found
+    steps = index.steps[chosen] if index.steps is not None else chosen
+    times = np.arange(len(chosen)) * interval
+    return AlphaFile.create(partial, steps=steps, times=times, species=model.species, members=len(model.members),
+                            batches=count, key=origin.key)
+
+
+def _check_first_frame(job: Job, plan: Plan, model: Model, predictor: Predictor) -> None:
+    frames = read_frames(plan.index, plan.chosen[:1])
+    deviation = check_against_featomic(model, predictor, frames)
+    job.console.detail(f"first frame against featomic: relative deviation {deviation:.1e}")
+    if not deviation <= FEATOMIC_TOLERANCE:
+        raise DataError(f"{plan.index.names[0]}: frame {plan.chosen[0]}: the fast prediction differs from featomic's by "
+                        f"{deviation:.1e} (relative); nothing was written. Please report this")
+
+
+def _predict_all(job: Job, plan: Plan | None, predictor: Predictor, model: Model) -> None:
+    session, stop = job.session, StopRequest()
+    total = int(plan.starts[-1]) if session.is_root else 0
+    done = total - sum(_size(plan.rows(batch)) for batch in plan.todo) if session.is_root else 0
+    with job.console.progress("predicting", total, "frames", done) as advance:
+        length, more = 1, True
+        while more:
+            began = time.monotonic()
+            more, hand = session.deal(_hands(plan, length, session.size) if session.is_root else None)
+            with session.together():
+                rows = _predict_hand(hand, predictor)
+            reasons = session.everyone(stop.reason)
+            gathered = session.gather(rows)
+            advance(session.on_root(_write, plan, gathered))
+            length = _next_length(length, time.monotonic() - began)
+            _stop_if_asked(job, plan, reasons, more)
+
+
+def _size(rows: slice) -> int:
+    return rows.stop - rows.start
+
+
+def _hands(plan: Plan, length: int, ranks: int) -> list:
+    """(more to come, hand) for each rank; the batches are taken from the front of the list of what is to do."""
+    hands = []
+    for _ in range(ranks):
+        count, atoms = 0, 0
+        while count < min(length, len(plan.todo)) and (count == 0 or atoms < HAND_ATOMS):
+            atoms += int(plan.atoms[plan.todo[count]])
+            count += 1
+        hands.append(plan.hand(plan.todo[:count]))
+        del plan.todo[:count]
+    return [(bool(plan.todo), hand) for hand in hands]
+
+
+def _predict_hand(hand, predictor: Predictor) -> list:
+    """[(batch, rows, shares, members, outliers)], one batch at a time, so that no result depends on the hand."""
+    batches_, index, numbers = hand
+    if not batches_:
+        return []
+    frames = read_frames(index, numbers)
+    results, start = [], 0
+    for batch, rows in batches_:
+        stop = start + _size(rows)
+        found = predictor(frames.take(slice(start, stop)))
+        results.append((batch, rows, found.shares, found.members, found.outliers))
+        start = stop
+    return results
+
+
+def _write(plan: Plan, gathered: list[list]) -> int:
+    written = 0
+    for batch, rows, shares, members, outliers in (result for rank in gathered for result in rank):
+        if not np.isfinite(shares).all():
+            raise DataError(f"{plan.index.names[0]}: batch {batch}: the predicted polarizability is not a number")
+        plan.file.write(batch, rows, shares, members, outliers)
+        written += _size(rows)
+    plan.file.commit()
+    return written
+
+
+def _next_length(length: int, seconds: float) -> int:
+    return max(1, round(length * min(2.0, ROUND_SECONDS / max(seconds, 1e-3))))
+
+
+def _stop_if_asked(job: Job, plan: Plan | None, reasons: list, more: bool) -> None:
+    reason = next(filter(None, reasons), None)
+    if reason and more:
+        if job.session.is_root:
+            plan.file.close()
+        raise StoppedEarly(f"stopped by {reason}; what was computed is kept, start the same command again to go on")
+
+
+def _finish(job: Job, plan: Plan) -> None:
+    outliers = plan.file.outliers()
+    atoms = int(plan.index.atoms[plan.chosen].sum())
+    plan.file.finish(plan.path, plan.origin)
+    if outliers.any():
+        job.console.warn(f"{100 * outliers.sum() / atoms:.2g} % of the atoms, in {np.count_nonzero(outliers)} of "
+                         f"{len(outliers)} frames, are far outside the training range: the prediction extrapolates there")
+    job.console.say(f"wrote {plan.path}")

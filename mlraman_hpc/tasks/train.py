@@ -1,0 +1,105 @@
+"""`mlraman train`: labelled structures -> model.h5 and parity.png."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.io import reference
+from mlraman_hpc.model import polarizability
+from mlraman_hpc.model.descriptors import Features, features
+from mlraman_hpc.schema import store
+from mlraman_hpc.schema.records import Descriptor, Labels, Model
+from mlraman_hpc.tasks.job import Job, hashes
+from mlraman_hpc.tasks.trajectory import trajectory_index
+
+KIND = "model"
+
+
+def train(job: Job) -> None:
+    """Fit the model and write model.h5; skipped where it is up to date."""
+    job.section("reference")
+    path = job.output / "model.h5"
+    origin = job.session.on_root(_origin, job)
+    if job.session.on_root(job.up_to_date, path, origin):
+        job.console.say(f"{path} is up to date")
+        return
+    labels = job.session.on_root(read_labels, job)
+    train_rows, test_rows = job.session.on_root(draw, job, len(labels))
+    job.console.say(f"{len(labels)} labels; training on {len(train_rows)}, testing on {len(test_rows)}")
+    all_features = label_features(job, labels)
+    job.session.on_root(_fit, job, labels, all_features, train_rows, test_rows, path, origin)
+
+
+def _origin(job: Job):
+    deck = job.deck
+    parents = hashes(job.files("reference.files"))
+    if deck.reference.format == "table":
+        parents |= hashes(job.files("trajectory.files"))
+    settings = [section.model_dump(exclude={"files", "file"}) for section in (deck.reference, deck.descriptor, deck.model)]
+    return job.origin("train", parents, *settings)
+
+
+def read_labels(job: Job) -> Labels:
+    """All labelled structures that the deck names."""
+    section = job.deck.reference
+    files = job.files("reference.files")
+    if section.format == "table":
+        if len(files) > 1:
+            raise DataError(f"{job.deck.place('reference.files')}: one table, found {len(files)} files")
+        index = trajectory_index(job)
+        return reference.read_table_labels(
+            files[0], section.order, section.quantity, section.unit, index, section.first, section.every,
+            job.console.warn)
+    return reference.read_labels(files, section.format, section.quantity, section.unit, job.console.warn,
+                                 tensor_key=section.tensor)
+
+
+def draw(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test rows, drawn at random; test first, so that the test set does not depend on N_T."""
+    section = job.deck.reference
+    test = section.test if section.test is not None else count // 5
+    train = section.train if section.train is not None else count - test
+    if train + test > count:
+        raise DataError(f"{job.deck.place('reference.train')}: train ({train}) and test ({test}) are more than the "
+                        f"{count} labels that there are")
+    if train < 2:
+        raise DataError(f"{job.deck.place('reference.files')}: {count} labels leave {train} to train on; at least 2")
+    order = np.random.default_rng(section.seed).permutation(count)
+    return np.sort(order[test:test + train]), np.sort(order[:test])
+
+
+def label_features(job: Job, labels: Labels) -> Features:
+    """Summed lambda-SOAP of every label, each rank its share; complete on root."""
+    numbers = sorted(set(labels.frames.numbers.tolist()))
+    descriptor = descriptor_of(job)
+    mine = job.session.share(range(len(labels)))
+    with job.session.together():
+        part = features(labels.frames.take(np.array(mine, dtype=int)), descriptor, numbers)
+    parts = job.session.gather(part)
+    return Features.join(parts) if parts else part
+
+
+def descriptor_of(job: Job) -> Descriptor:
+    return Descriptor(**job.deck.descriptor.model_dump())
+
+
+def _fit(job: Job, labels: Labels, all_features: Features, train_rows, test_rows, path: Path, origin) -> None:
+    section = job.deck.model
+    model, warnings = polarizability.fit(
+        all_features, labels, train_rows, test_rows, descriptor_of(job), section.regularization, section.committee,
+        job.deck.reference.seed)
+    for text in warnings:
+        job.console.warn(text)
+    store.save(path, model, KIND, origin)
+    _report(job, model)
+
+
+def _report(job: Job, model: Model) -> None:
+    raise SystemExit("filled after the model room is there")
+
+
+def load_model(path: Path) -> Model:
+    return store.load(path, Model, KIND)

@@ -1,0 +1,55 @@
+"""The trajectory that the deck names: index, selected frames, time between them, fixed batches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.io import trajectory
+from mlraman_hpc.tasks.job import Job
+
+# Atoms in a batch: small enough for the cache, large enough that the price of a call does not show. Fixed, since
+# batches must not depend on ranks or machine.
+BATCH_ATOMS = 512
+
+
+def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
+    """Byte offsets of every frame; to be called on root alone."""
+    section = job.section("trajectory")
+    return trajectory.build_index(job.files("trajectory.files"), section.format, job.scratch, section.species,
+                                  job.console.warn)
+
+
+def selected_frames(job: Job, index) -> np.ndarray:
+    """Frame numbers first, first + every, ... below last, as a Python slice."""
+    section = job.section("trajectory")
+    there = len(index.atoms)
+    chosen = np.arange(there)[section.first:section.last:section.every]
+    if len(chosen) < 2:
+        raise DataError(f"{job.deck.place('trajectory.first')}: first, last and every leave {len(chosen)} of {there} "
+                        "frames; at least 2 are needed")
+    return chosen
+
+
+def frame_interval(job: Job, index) -> float:
+    """fs between selected frames."""
+    section = job.section("trajectory")
+    given, found = section.frame_interval, index.frame_interval
+    if given is None and found is None:
+        raise DeckError(f"{job.deck.place('trajectory.frame_interval')}: must be given: {index.names[0]} does not say "
+                        "how much time (fs) lies between two stored frames")
+    if given is not None and found is not None and abs(given - found) > 1e-3 * found:
+        job.console.warn(f"{job.deck.place('trajectory.frame_interval')}: {given:g} fs, but {index.names[0]} says "
+                         f"{found:g} fs; the deck's value is used")
+    return (given if given is not None else found) * section.every
+
+
+def batches(atoms: np.ndarray) -> np.ndarray:
+    """First row of each batch, and the number of rows at the end: cut where BATCH_ATOMS is reached.
+
+    `atoms` (rows,): atoms in each selected frame. Depends on the system alone, never on who computes.
+    """
+    before = np.concatenate([[0], np.cumsum(atoms, dtype=np.int64)])[:-1]
+    number = before // BATCH_ATOMS
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    return np.append(starts, len(atoms))

@@ -1,0 +1,158 @@
+"""Records come back as they were written, with their origin; strangers and damaged files are refused."""
+
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import pytest
+
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.schema import store
+from mlraman_hpc.schema.alpha_file import AlphaFile
+from mlraman_hpc.schema.records import Descriptor, PolarizabilitySeries, stored
+from mlraman_hpc.schema.store import Origin
+
+ORIGIN = Origin("test", "output: out\n", "key", {"a.xyz": "abc"})
+
+
+@dataclass(frozen=True)
+class Everything:
+    array: np.ndarray = stored("group/array", "Angstrom^3")
+    number: float = stored("number", "fs")
+    count: int = stored("count", "1")
+    names: tuple[str, ...] = stored("names", "1")
+    table: dict[str, np.ndarray] = stored("table", "cm^-1")
+    descriptor: Descriptor = stored("descriptor", "1")
+    absent: np.ndarray | None = stored("absent", "1", default=None)
+    none: tuple[str, ...] = stored("none", "1", default=())
+
+
+def everything():
+    return Everything(np.arange(6.0).reshape(2, 3), 2.5, 3, ("Ag", "I"), {"total": np.ones(2)},
+                      Descriptor(5.0, 0.5, 0.3, 4, 5))
+
+
+def test_record_comes_back(tmp_path):
+    path = tmp_path / "new folder" / "a.h5"
+    content = store.save(path, everything(), "thing", ORIGIN)
+    back = store.load(path, Everything, "thing")
+    assert np.array_equal(back.array, everything().array)
+    assert (back.number, back.count, back.names, back.descriptor, back.absent, back.none) == (
+        2.5, 3, ("Ag", "I"), everything().descriptor, None, ())
+    assert np.array_equal(back.table["total"], np.ones(2))
+    assert store.content_of(path) == content
+    assert store.read_origin(path).parents == {"a.xyz": "abc"}
+    with h5py.File(path) as file:
+        assert file["group/array"].attrs["unit"] == "Angstrom^3"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.h5"]
+
+
+def test_content_does_not_depend_on_origin(tmp_path):
+    other = Origin("test", "title: x\n", "other", {})
+    assert store.save(tmp_path / "a.h5", everything(), "thing", ORIGIN) == store.save(
+        tmp_path / "b.h5", everything(), "thing", other)
+
+
+def test_history_grows(tmp_path):
+    store.save(tmp_path / "a.h5", everything(), "thing", ORIGIN)
+    first = store.read_origin(tmp_path / "a.h5").history
+    store.save(tmp_path / "b.h5", everything(), "thing", Origin("next", "", "k", {}, first))
+    assert [entry["task"] for entry in store.read_origin(tmp_path / "b.h5").history] == ["test", "next"]
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda path: path.unlink(), "no such file"),
+    (lambda path: path.write_bytes(path.read_bytes()[:700]), "not a readable HDF5 file"),
+    (lambda path: path.write_text("hello"), "not a readable HDF5 file"),
+])
+def test_damaged_files_are_refused(tmp_path, damage, message):
+    path = tmp_path / "a.h5"
+    store.save(path, everything(), "thing", ORIGIN)
+    damage(path)
+    with pytest.raises(DataError, match=message):
+        store.load(path, Everything, "thing")
+
+
+def test_other_kinds_newer_versions_and_missing_parts_are_refused(tmp_path):
+    path = tmp_path / "a.h5"
+    store.save(path, everything(), "thing", ORIGIN)
+    with pytest.raises(DataError, match="holds 'thing', but 'model' is needed"):
+        store.load(path, Everything, "model")
+    with h5py.File(path, "r+") as file:
+        del file["number"]
+    with pytest.raises(DataError, match="'number' is missing"):
+        store.load(path, Everything, "thing")
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 99
+    with pytest.raises(DataError, match="newer"):
+        store.load(path, Everything, "thing")
+
+
+def test_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.h5"
+    store.save(path, everything(), "thing", ORIGIN)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        store.save(path, Everything(object(), 1.0, 1, (), {}, None), "thing", ORIGIN)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_unwritable_folder_is_the_users_to_mend(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DataError, match="cannot be written"):
+        store.save(tmp_path / "file" / "a.h5", everything(), "thing", ORIGIN)
+
+
+def test_large_files_are_hashed_by_their_ends(tmp_path):
+    path = tmp_path / "big"
+    path.write_bytes(bytes(1 << 24) + b"1")
+    first = store.hash_of_file(path)
+    path.write_bytes(bytes(1 << 24) + b"2")
+    assert store.hash_of_file(path) != first
+
+
+def _partial(path, key="key"):
+    return AlphaFile.create(path, steps=np.arange(4), times=np.arange(4) * 10.0, species=("Ag", "I"), members=3,
+                            batches=2, key=key)
+
+
+def _rows(seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(2, 2, 3, 3)), rng.normal(size=(2, 3, 3, 3)), np.array([0, 1])
+
+
+def test_alpha_file_goes_on_where_it_stopped(tmp_path):
+    partial, final = tmp_path / "alpha.partial.h5", tmp_path / "alpha.h5"
+    file = _partial(partial)
+    file.write(1, slice(2, 4), *_rows(1))
+    file.commit()
+    file.write(0, slice(0, 2), *_rows(0))  # not committed: as if killed here
+    file.close()
+    file = AlphaFile.resume(partial, "key")
+    assert file.done.tolist() == [False, True]
+    file.write(0, slice(0, 2), *_rows(0))
+    file.commit()
+    file.finish(final, ORIGIN)
+    series = store.load(final, PolarizabilitySeries, "polarizability")
+    shares = np.concatenate([_rows(0)[0], _rows(1)[0]])
+    assert np.array_equal(series.by_species, shares)
+    assert np.array_equal(series.value, shares.sum(axis=1))
+    assert series.species == ("Ag", "I") and series.frame_interval == 10.0
+    assert series.outliers.tolist() == [0, 1, 0, 1] and series.members.shape == (4, 3, 3, 3)
+    assert not partial.exists()
+    with h5py.File(final) as h5md:
+        assert h5md["h5md"].attrs["version"].tolist() == [1, 1]
+        for name in ("polarizability", "polarizability_by_species", "polarizability_committee"):
+            assert {"step", "time", "value"} <= set(h5md[f"observables/{name}"])
+
+
+def test_alpha_file_of_another_calculation_is_refused(tmp_path):
+    partial = tmp_path / "alpha.partial.h5"
+    assert AlphaFile.resume(partial, "key") is None
+    _partial(partial).close()
+    with pytest.raises(DataError, match="another deck, model or trajectory"):
+        AlphaFile.resume(partial, "other")
+    partial.write_bytes(partial.read_bytes()[:100])
+    with pytest.raises(DataError, match="cannot be read"):
+        AlphaFile.resume(partial, "key")
