@@ -1,0 +1,217 @@
+"""Extended XYZ: atoms line by line, cell and columns in the comment line of each frame."""
+
+from __future__ import annotations
+
+import mmap
+import re
+
+import numpy as np
+
+from .pieces import (
+    Piece,
+    Place,
+    Warn,
+    atomic_number,
+    incomplete,
+    line_ends,
+    mapped,
+    numbers_in,
+    numbers_of,
+    shown,
+)
+
+SPECIES = ("species", "element", "elements", "symbols")
+NUMBERS = ("z", "numbers", "atomic_numbers", "atomic_number")
+POSITIONS = ("pos", "positions", "position")
+VELOCITIES = ("vel", "velocities", "velocity", "velo")
+_VALUE = rb"""\s*=\s*(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|(\[\s*\[.*?\]\s*\]|\[[^\]]*\])|(\S+))"""
+_KEYS = {
+    key: re.compile(rb"(?:^|\s)" + key.encode() + _VALUE, re.IGNORECASE)
+    for key in ("lattice", "properties", "pbc", "time_fs", "time", "step")
+}
+
+
+def value(comment: bytes, key: str) -> bytes | None:
+    """The text of `key=...` in a comment line, without its quotes or brackets."""
+    found = _KEYS[key].search(comment)
+    if found is None:
+        return None
+    return next(group for group in found.groups() if group is not None).strip()
+
+
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+    """Where the frames of an extended XYZ file lie. Errors: DataError where an atom count is expected and missing."""
+    with mapped(path, name) as text:
+        rows, comments = frame_bounds(text, name, warn)
+        if not len(rows):
+            raise Place(name, 1, 0).fault("no complete frame in the file.")
+        first, last, line, atoms = rows.T
+        numbers = read(text[first[0]:last[0]], Place(name, 1, 0), table)[1]
+    return Piece(
+        first, last, line, atoms, numbers,
+        steps=_series(comments, "step", np.int64), times=_times(comments, name, warn),
+    )
+
+
+def frame_bounds(text: mmap.mmap, name: str, warn: Warn) -> tuple[np.ndarray, list[bytes]]:
+    """(frames, 4) first and last byte, first line, atoms; and the comment lines."""
+    supply, ends, at = line_ends(text), np.empty(0, np.int64), 0
+    rows, comments, begin, line = [], [], 0, 1
+    while begin < len(text):
+        atoms = _atom_count(text, begin, Place(name, line, len(rows)))
+        if atoms is None:
+            break
+        while len(ends) - at < atoms + 2:
+            more = next(supply, None)
+            if more is None:
+                break
+            ends, at = np.concatenate([ends[at:], more]), 0
+        if len(ends) - at < atoms + 2:
+            warn(incomplete(name, len(rows), line))
+            break
+        comments.append(text[ends[at] + 1:ends[at + 1]])
+        end = int(ends[at + atoms + 1]) + 1
+        rows.append((begin, min(end, len(text)), line, atoms))
+        begin, line, at = end, line + atoms + 2, at + atoms + 2
+    return np.array(rows, dtype=np.int64).reshape(-1, 4), comments
+
+
+def _atom_count(text: mmap.mmap, begin: int, place: Place) -> int | None:
+    """The number on the first line of a frame; None at the end of the file."""
+    end = text.find(b"\n", begin)
+    line = text[begin:end if end >= 0 else len(text)]
+    if line.strip().isdigit() and int(line) > 0:
+        return int(line)
+    if not line.strip() and not text[begin:].strip():
+        return None
+    raise place.fault(f"expected a number of atoms, found {shown(line)}. "
+                      "The frame before has too many or too few lines.")
+
+
+def _series(comments: list[bytes], key: str, kind) -> np.ndarray | None:
+    """The value of `key` in every frame, or None where a frame lacks it."""
+    texts = []
+    for comment in comments:
+        text = value(comment, key)
+        if text is None:
+            return None
+        texts.append(text)
+    values = numbers_of(texts, len(texts))
+    return None if values is None else values.astype(kind)
+
+
+def _times(comments: list[bytes], name: str, warn: Warn) -> np.ndarray | None:
+    times = _series(comments, "time_fs", float)
+    if times is None:
+        times = _series(comments, "time", float)
+        if times is not None:
+            warn(f"{name}: 'time' in the comment lines is read as fs; trajectory.frame_interval overrules it.")
+    return times
+
+
+def columns(comment: bytes, row: bytes, place: Place) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where each property's columns begin and how many they are, and the number of columns in all."""
+    declared = value(comment, "properties")
+    if declared is None:  # plain XYZ
+        return {"species": (0, 1), "pos": (1, 3)}, max(len(row.split()), 4)
+    fields = declared.decode("ascii", "replace").split(":")
+    if len(fields) % 3 or not all(width.isdigit() for width in fields[2::3]):
+        raise place.fault(f"Properties={declared.decode('ascii', 'replace')} is not a list of name:type:columns.", 1)
+    found, begin = {}, 0
+    for label, width in zip(fields[0::3], fields[2::3]):
+        found[label.lower()] = (begin, int(width))
+        begin += int(width)
+    return found, begin
+
+
+def read(text: bytes, place: Place, table: dict[str, int]):
+    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one frame."""
+    words, layout, width, comment = _words(text, place)
+    begin = _column(layout, POSITIONS, 3)
+    if begin is None:
+        raise place.fault("Properties names no 'pos:R:3'.", 1)
+    positions = _numeric(words, begin, width, place)
+    cell, periodic = _cell(comment, place)
+    return positions, _numbers(words, layout, width, table, place), cell, periodic
+
+
+def velocities(text: bytes, place: Place) -> np.ndarray | None:
+    """(atoms, 3) as in the file, or None where the frame has none."""
+    words, layout, width, _ = _words(text, place)
+    begin = _column(layout, VELOCITIES, 3)
+    return None if begin is None else _numeric(words, begin, width, place)
+
+
+def comment_line(text: bytes) -> bytes:
+    return text.split(b"\n", 2)[1]
+
+
+def _words(text: bytes, place: Place):
+    """The frame's words, layout of columns, number of columns and comment line."""
+    head, comment, rows = text.split(b"\n", 2)
+    layout, width = columns(comment, rows[:rows.find(b"\n")], place)
+    words = rows.split()
+    if len(words) != int(head) * width:
+        for k, row in enumerate(rows.splitlines()):
+            if len(row.split()) != width:
+                raise place.fault(f"expected {width} columns, found {shown(row)}.", k + 2)
+    return words, layout, width, comment
+
+
+def _column(layout: dict, labels: tuple[str, ...], width: int) -> int | None:
+    return next((layout[label][0] for label in labels if label in layout and layout[label][1] == width), None)
+
+
+def _numeric(words: list[bytes], begin: int, width: int, place: Place) -> np.ndarray:
+    """Three columns as numbers."""
+    parts = [numbers_of(words[begin + k::width], len(words) // width) for k in range(3)]
+    for k, part in enumerate(parts):
+        if part is None:
+            column = words[begin + k::width]
+            row = next(row for row, word in enumerate(column) if numbers_of([word], 1) is None)
+            raise place.fault(f"expected a number in column {begin + k + 1}, found {shown(column[row])}.", row + 2)
+    return np.stack(parts, axis=1)
+
+
+def _numbers(words: list[bytes], layout: dict, width: int, table: dict[str, int], place: Place) -> np.ndarray:
+    """Atomic numbers from the column of elements, or from the one of atomic numbers."""
+    begin = _column(layout, SPECIES, 1)
+    if begin is None:
+        return _listed(words, _column(layout, NUMBERS, 1), width, place)
+    labels = words[begin::width]
+    known = {label: atomic_number(label.decode("ascii", "replace"), table) for label in set(labels)}
+    if None in known.values():
+        row = next(row for row, label in enumerate(labels) if known[label] is None)
+        raise place.fault(f"{shown(labels[row])} is not a chemical element.", row + 2)
+    return np.array([known[label] for label in labels])
+
+
+def _listed(words: list[bytes], begin: int | None, width: int, place: Place) -> np.ndarray:
+    if begin is None:
+        raise place.fault("Properties names neither 'species:S:1' nor 'Z:I:1'.", 1)
+    values = numbers_of(words[begin::width], len(words) // width)
+    if values is None or not (np.isin(values, np.arange(1, 119))).all():
+        raise place.fault(f"column {begin + 1} holds something else than atomic numbers.", 2)
+    return values.astype(int)
+
+
+def _cell(comment: bytes, place: Place) -> tuple[np.ndarray, np.ndarray]:
+    """Cell with zero rows along directions that are not periodic, and which are."""
+    lattice, flags = value(comment, "lattice"), value(comment, "pbc")
+    periodic = np.full(3, lattice is not None) if flags is None else _flags(flags, place)
+    if lattice is None:
+        if periodic.any():
+            raise place.fault("pbc says that the frame is periodic, but it has no Lattice.", 1)
+        return np.zeros((3, 3)), periodic
+    values = numbers_in(re.sub(rb"[\[\],]", b" ", lattice), 9)
+    if values is None:
+        raise place.fault(f"Lattice needs nine numbers, found {shown(lattice)}.", 1)
+    return values.reshape(3, 3) * periodic[:, None], periodic
+
+
+def _flags(flags: bytes, place: Place) -> np.ndarray:
+    words = re.sub(rb"[\[\],]", b" ", flags).lower().split()
+    words = words * 3 if len(words) == 1 else words
+    if len(words) != 3 or not set(words) <= {b"t", b"f", b"true", b"false", b"1", b"0"}:
+        raise place.fault(f"pbc needs three of T and F, found {shown(flags)}.", 1)
+    return np.array([word in (b"t", b"true", b"1") for word in words])

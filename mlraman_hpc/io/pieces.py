@@ -1,0 +1,187 @@
+"""What the trajectory formats share: where frames lie in a file, numbers in text, and messages that name the place."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import mmap
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from ..errors import DataError
+
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The frames of one file.
+
+    first_byte, last_byte, line, atoms  (frames,)
+    numbers    (atoms,) atomic numbers in the order in which frames give the atoms
+    steps      (frames,) or None
+    times      (frames,) fs or None
+    cells      (headers, 3, 3) Angstrom and header (frames,), for formats that keep the cell outside the frame
+    joints     frames at which the file says that a run was started again
+    """
+
+    first_byte: np.ndarray
+    last_byte: np.ndarray
+    line: np.ndarray
+    atoms: np.ndarray
+    numbers: np.ndarray
+    steps: np.ndarray | None = None
+    times: np.ndarray | None = None
+    cells: np.ndarray | None = None
+    header: np.ndarray | None = None
+    joints: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.first_byte)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A frame in a file, for messages: `line` is the frame's first line, counted from 1."""
+
+    name: str
+    line: int
+    frame: int
+
+    def fault(self, what: str, row: int = 0) -> DataError:
+        return DataError(f"{self.name}, line {self.line + row} (frame {self.frame}): {what}")
+
+
+def shown(text: bytes, width: int = 60) -> str:
+    """A line of a file as it appears in a message."""
+    words = text.decode("utf-8", "replace").strip()
+    return f"'{words[:width]}...'" if len(words) > width else f"'{words}'"
+
+
+def numbers_in(text: bytes, count: int) -> np.ndarray | None:
+    """`count` numbers separated by blanks, or None where the text holds anything else."""
+    return numbers_of(text.split(), count)
+
+
+def numbers_of(words: list[bytes], count: int) -> np.ndarray | None:
+    """The words as `count` numbers, or None."""
+    if len(words) != count or b"_" in b"".join(words):  # Python reads 1_0 as ten
+        return None
+    try:
+        return np.array(words, dtype=float) if words else np.empty(0)
+    except ValueError:
+        return None
+
+
+def unglued(text: bytes) -> bytes:
+    """Fortran prints -0.25-0.31 where the field is too narrow; the minus sign still tells where a number begins."""
+    return re.sub(rb"(?<=[0-9.])-", b" -", text)
+
+
+def species_table(species: list[str] | dict | None) -> dict[str, int]:
+    """What a file calls an atom -> atomic number: type 1, 2, ... for a list, any label for a mapping."""
+    if species is None:
+        return {}
+    named = species if isinstance(species, dict) else dict(enumerate(species, start=1))
+    unknown = [str(element) for element in named.values() if str(element) not in atomic_numbers]
+    if unknown:
+        raise DataError(f"trajectory.species: {', '.join(unknown)} is not a chemical element; use symbols such as Ag.")
+    return {str(label): atomic_numbers[str(element)] for label, element in named.items()}
+
+
+def atomic_number(label: str, table: dict[str, int]) -> int | None:
+    """Atomic number of an element symbol or of a label in `table`; None for anything else. X (0) is no element."""
+    return table.get(label) or atomic_numbers.get(label) or None
+
+
+def described(numbers: np.ndarray) -> str:
+    """Composition for messages: '16 Ag, 16 I'."""
+    from ase.data import chemical_symbols
+
+    kinds, counts = np.unique(numbers, return_counts=True)
+    return ", ".join(f"{count} {chemical_symbols[kind]}" for kind, count in zip(kinds, counts))
+
+
+@contextmanager
+def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
+    """The file as bytes that the system fetches as they are looked at."""
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise DataError(f"{name}: the file is empty.")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                yield text
+    except OSError as error:
+        raise DataError(f"{name}: {error.strerror or error}. Check the path and its permissions.") from None
+
+
+def line_ends(text: mmap.mmap, chunk: int = 1 << 24) -> Iterator[np.ndarray]:
+    """Positions of the line ends, a chunk of the file at a time; a whole last line needs no line end."""
+    for begin in range(0, len(text), chunk):
+        yield begin + np.flatnonzero(np.frombuffer(text[begin:begin + chunk], np.uint8) == 10)
+    if last_line_is_whole(text):
+        yield np.array([len(text)])
+
+
+def last_line_is_whole(text: mmap.mmap) -> bool:
+    """Whether a file that does not end with a line end stops at the end of a line: it is as long as the one before."""
+    if text[-1:] == b"\n":
+        return False
+    end = text.rfind(b"\n")
+    before = text.rfind(b"\n", 0, max(end, 0))
+    return end >= 0 and len(text) - end == end - before
+
+
+def incomplete(name: str, frames: int, line: int) -> str:
+    return (f"{name}, line {line}: the last frame is incomplete (still being written, or cut short); "
+            f"the {frames} frames before it are used.")
+
+
+def unpack(path: Path, scratch: Path, warn: Warn) -> Path:
+    """The file itself, or for .gz an unpacked copy in `scratch`; a copy of the same file is used again."""
+    if path.suffix != ".gz":
+        return path
+    try:
+        state = path.stat()
+        origin = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+        copy = scratch / f"{path.stem}.{origin}.{state.st_size}.{state.st_mtime_ns}"
+        if not copy.exists():
+            copy = _decompress(path, copy, warn)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be unpacked into {scratch} ({error.strerror or error}).") from None
+    return copy
+
+
+def _decompress(path: Path, copy: Path, warn: Warn) -> Path:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    part = copy.with_name(f"{copy.name}.part{os.getpid()}")
+    try:
+        whole = _inflate(path, part)
+        if not whole:
+            warn(f"{path}: the archive ends early; what could be unpacked is used.")
+            copy = copy.with_name(copy.name + ".cut")
+        os.replace(part, copy)
+    finally:
+        part.unlink(missing_ok=True)
+    return copy
+
+
+def _inflate(path: Path, part: Path) -> bool:
+    """Whether the archive was read to its end."""
+    try:
+        with gzip.open(path, "rb") as source, open(part, "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except EOFError:
+        return False
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged archive ({error}). Copy the file again.") from None
+    return True

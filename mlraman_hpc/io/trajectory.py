@@ -1,0 +1,345 @@
+"""Trajectories: where each frame lies, and reading any frames by seeking to them.
+
+A format is a module with `scan(path, name, table, warn) -> Piece` and `read(text, place, ...)`; the table is FORMATS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from ..errors import DataError
+from ..schema.records import Frames
+from . import extxyz, lammps, xdatcar
+from .pieces import Piece, Place, Warn, described, species_table, unpack
+
+FORMATS = {"xdatcar": xdatcar.scan, "extxyz": extxyz.scan, "lammps-dump": lammps.scan}
+_NAMES = {
+    "xdatcar": re.compile(r"xdatcar", re.IGNORECASE),
+    "extxyz": re.compile(r"\.(ext)?xyz(\.gz)?$", re.IGNORECASE),
+    "lammps-dump": re.compile(r"\.(lammpstrj|lammpsdump|dump)(\.gz)?$|^dump\.", re.IGNORECASE),
+}
+
+
+@dataclass(frozen=True)
+class TrajectoryIndex:
+    """Where the frames of a trajectory lie; arrays and strings only.
+
+    paths, names     (files,) files to read from (unpacked copies of .gz), and what the user calls them
+    file_of_frame, first_byte, last_byte, line, atoms   (frames,); line is the frame's first one, counted from 1
+    numbers          (atoms,) atomic numbers of the first frame
+    species          elements, by atomic number
+    frame_interval   fs between frames where the files say it, else None
+    steps            (frames,) time steps as the files give them, or None
+    cells, header    (headers, 3, 3) Angstrom and (frames,), for formats that keep the cell outside the frame
+    labels           what the files call an atom -> atomic number, from trajectory.species
+    """
+
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    format: str
+    file_of_frame: np.ndarray
+    first_byte: np.ndarray
+    last_byte: np.ndarray
+    line: np.ndarray
+    atoms: np.ndarray
+    numbers: np.ndarray
+    species: tuple[str, ...]
+    frame_interval: float | None
+    steps: np.ndarray | None
+    cells: np.ndarray
+    header: np.ndarray
+    labels: tuple[tuple[str, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.first_byte)
+
+    def place(self, frame: int) -> Place:
+        """The frame's file and line, for messages."""
+        return Place(self.names[self.file_of_frame[frame]], int(self.line[frame]), int(frame))
+
+
+def build_index(
+    files: list[Path], format: str, scratch: Path, species: list[str] | dict | None, warn: Warn
+) -> TrajectoryIndex:
+    """Look through the files, pieces of one run in order, once.
+
+    `species` maps LAMMPS types (a list: types 1, 2, ...) or labels to elements; `scratch` takes unpacked copies of .gz.
+    A frame that repeats the one before at a joint of two pieces is left out, with a warning.
+    Errors: DataError for damaged or unlike pieces, naming file, line and frame.
+    """
+    if not files:
+        raise DataError("trajectory.files: no file matches; check the path.")
+    table = species_table(species)
+    names = tuple(str(file) for file in files)
+    paths = tuple(str(unpack(Path(file), scratch, warn)) for file in files)
+    format = _one_format(paths, names, format)
+    pieces = [FORMATS[format](path, name, table, warn) for path, name in zip(paths, names)]
+    _check_same_atoms(pieces, names)
+    _check_even_steps(pieces, names, warn)
+    index = _joined(pieces, paths, names, format, table, _interval(pieces, names, warn))
+    if table and not set(table.values()) >= set(index.numbers.tolist()):
+        warn(f"trajectory.species is not used: {names[0]} names its elements ({', '.join(index.species)}).")
+    return _without_repeats(index, _joints(pieces), warn)
+
+
+def read_frames(index: TrajectoryIndex, which) -> Frames:
+    """The frames with these global numbers, in this order; only their bytes are read.
+
+    Positions are Cartesian, Angstrom, as in the file (unwrapped stays unwrapped).
+    Errors: DataError for anything that is not a frame of this system, naming file, line and frame.
+    """
+    which = np.asarray(which, dtype=np.int64).reshape(-1)
+    parse = _reader(index)
+    parts = [parse(text, frame) for frame, text in _texts(index, which)]
+    positions, numbers, cells, periodic = zip(*parts) if parts else ((), (), (), ())
+    counts = [len(part) for part in positions]
+    frames = Frames(
+        positions=np.concatenate([*positions, np.empty((0, 3))]),
+        numbers=np.concatenate([*numbers, np.empty(0, int)]).astype(np.int64),
+        first_atom=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        cells=np.array(cells, dtype=float).reshape(-1, 3, 3),
+        periodic=np.array(periodic, dtype=bool).reshape(-1, 3),
+        index=which,
+    )
+    _check_frames(index, frames)
+    return frames
+
+
+def read_velocities(index: TrajectoryIndex, which) -> np.ndarray | None:
+    """(frames, atoms, 3) velocities in the file's own unit, or None where the trajectory has none."""
+    module = {"extxyz": extxyz, "lammps-dump": lammps}.get(index.format)
+    if module is None:
+        return None
+    parts = [module.velocities(text, index.place(frame)) for frame, text in _texts(index, np.asarray(which))]
+    return None if any(part is None for part in parts) else np.array(parts).reshape(len(parts), -1, 3)
+
+
+def detect(path: str, name: str) -> str:
+    """Format by file name and, failing that, by the first bytes."""
+    for format, pattern in _NAMES.items():
+        if pattern.search(Path(name).name):
+            return format
+    with open(path, "rb") as file:
+        lines = file.read(2000).split(b"\n")
+    if lines[0].startswith(b"ITEM:"):
+        return "lammps-dump"
+    if lines[0].strip().isdigit():
+        return "extxyz"
+    if any(line.startswith(xdatcar.MARK) for line in lines):
+        return "xdatcar"
+    raise DataError(f"{name}: unknown format. Give trajectory.format, one of {', '.join(FORMATS)}.")
+
+
+def _one_format(paths: tuple[str, ...], names: tuple[str, ...], format: str) -> str:
+    if format != "auto" and format not in FORMATS:
+        raise DataError(f"trajectory.format: '{format}' is not one of auto, {', '.join(FORMATS)}.")
+    for path, name in zip(paths, names):
+        if not Path(path).is_file():
+            raise DataError(f"{name}: there is no such file.")
+    if format != "auto":
+        return format
+    found = [detect(path, name) for path, name in zip(paths, names)]
+    for name, other in zip(names, found):
+        if other != found[0]:
+            raise DataError(f"{name} is {other} but {names[0]} is {found[0]}; pieces of a run must have one format.")
+    return found[0]
+
+
+def _check_same_atoms(pieces: list[Piece], names: tuple[str, ...]) -> None:
+    """Same atoms in the same order in every piece, and as many in every frame."""
+    for piece, name in zip(pieces, names):
+        odd = np.flatnonzero(piece.atoms != len(pieces[0].numbers))
+        if len(odd):
+            raise Place(name, int(piece.line[odd[0]]), int(odd[0])).fault(
+                f"{piece.atoms[odd[0]]} atoms, the first frame has {len(pieces[0].numbers)}; "
+                "a trajectory must keep its atoms.")
+        if not np.array_equal(piece.numbers, pieces[0].numbers):
+            raise DataError(f"{name}: {described(piece.numbers)}; {names[0]}: {described(pieces[0].numbers)}. "
+                            "The pieces of a run must have the same atoms in the same order.")
+
+
+def _check_even_steps(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> None:
+    for piece, name in zip(pieces, names):
+        strides = np.diff(piece.steps) if piece.steps is not None else np.empty(0)
+        odd = np.flatnonzero((strides != strides[0]) & (strides != 0)) if len(strides) else []
+        if len(odd):
+            k = int(odd[0])
+            warn(f"{Place(name, int(piece.line[k + 1]), k + 1).fault('')}time step {piece.steps[k + 1]} follows "
+                 f"{piece.steps[k]}, where frames so far are {strides[0]} steps apart; spectra need even spacing.")
+
+
+def _interval(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> float | None:
+    """fs between frames, from their times; None where a piece has none or where they are uneven."""
+    if any(piece.times is None for piece in pieces):
+        return None
+    strides = [np.delete(np.diff(piece.times), np.array(piece.joints, dtype=int) - 1) for piece in pieces]
+    every = np.concatenate(strides)
+    if not len(every):
+        return None
+    interval = float(np.median(every))
+    for name, stride in zip(names, strides):
+        odd = np.flatnonzero(np.abs(stride - interval) > 1e-3 * abs(interval))
+        if len(odd) or interval <= 0:
+            where = int(odd[0]) + 1 if len(odd) else 1
+            warn(f"{name}: frame {where} does not come {interval:g} fs after the one before, as most frames do; "
+                 "the times in the file are not used.")
+            return None
+    # of all strides together the rounding of the printed times averages out
+    return float(np.round(every.mean(), 9))
+
+
+def _joined(pieces, paths, names, format, table, interval) -> TrajectoryIndex:
+    def joined(field):
+        return np.concatenate([getattr(piece, field) for piece in pieces])
+
+    count = [len(piece) for piece in pieces]
+    headers = [0 if piece.cells is None else len(piece.cells) for piece in pieces]
+    offsets = np.repeat(np.cumsum([0, *headers[:-1]]), count)
+    outside = all(piece.cells is not None for piece in pieces)
+    kinds = np.unique(pieces[0].numbers)
+    return TrajectoryIndex(
+        paths, names, format, np.repeat(np.arange(len(pieces), dtype=np.int32), count),
+        joined("first_byte"), joined("last_byte"), joined("line"), joined("atoms").astype(np.int32),
+        numbers=pieces[0].numbers, species=tuple(chemical_symbols[kind] for kind in kinds), frame_interval=interval,
+        steps=joined("steps") if all(piece.steps is not None for piece in pieces) else None,
+        cells=joined("cells") if outside else np.empty((0, 3, 3)),
+        header=(joined("header") + offsets).astype(np.int32) if outside else np.empty(0, np.int32),
+        labels=tuple(sorted(table.items())),
+    )
+
+
+def _joints(pieces: list[Piece]) -> list[int]:
+    """Global numbers of the frames that follow a joint, before anything is left out."""
+    starts = np.cumsum([0] + [len(piece) for piece in pieces])
+    inner = [int(start) + joint for start, piece in zip(starts, pieces) for joint in piece.joints]
+    return sorted({*map(int, starts[1:-1]), *inner})
+
+
+def _without_repeats(index: TrajectoryIndex, joints: list[int], warn: Warn) -> TrajectoryIndex:
+    """Leave out frames that repeat the last one before a joint, as a run writes that is started again."""
+    repeats = [joint for joint in joints if _same_frame(index, joint - 1, joint)]
+    if not repeats:
+        return index
+    for joint in repeats[:5]:
+        warn(f"{index.place(joint).fault('the frame repeats the one before it, at a joint of two runs; left out.')}")
+    if len(repeats) > 5:
+        warn(f"{len(repeats) - 5} more repeated frames at joints are left out.")
+    keep = np.delete(np.arange(len(index)), repeats)
+    fields = ("file_of_frame", "first_byte", "last_byte", "line", "atoms")
+    kept = {field: getattr(index, field)[keep] for field in fields}
+    return replace(
+        index, **kept, header=index.header[keep] if len(index.header) else index.header,
+        steps=None if index.steps is None else index.steps[keep],
+    )
+
+
+def _same_frame(index: TrajectoryIndex, one: int, other: int) -> bool:
+    """Equal up to the last printed digits and to lattice vectors."""
+    frames = read_frames(index, [one, other])
+    half = len(frames.positions) // 2
+    shift = frames.positions[:half] - frames.positions[half:]
+    if not np.allclose(frames.cells[0], frames.cells[1], atol=1e-5):
+        return False
+    if frames.periodic[0].any():
+        multiples = shift @ np.linalg.pinv(frames.cells[0])
+        shift = shift - np.round(multiples) @ frames.cells[0]
+    return bool(np.abs(shift).max() < 1e-5)
+
+
+def _reader(index: TrajectoryIndex) -> Callable:
+    """The function that turns the bytes of a frame into positions, numbers, cell and periodic."""
+    table = dict(index.labels)
+    if index.format == "xdatcar":
+        return lambda text, frame: xdatcar.read(
+            text, index.place(frame), index.numbers, index.cells[index.header[frame]])
+    module = {"extxyz": extxyz, "lammps-dump": lammps}[index.format]
+    return lambda text, frame: module.read(text, index.place(frame), table)
+
+
+def _texts(index: TrajectoryIndex, which: np.ndarray) -> Iterator[tuple[int, bytes]]:
+    """Frame number and bytes of each frame: one seek and one read for every run of consecutive frames."""
+    outside = which[(which < 0) | (which >= len(index))]
+    if len(outside):
+        raise DataError(f"{index.names[0]}: frame {outside[0]} was asked for; there are frames 0 to {len(index) - 1}.")
+    after = (np.diff(which) != 1) | (np.diff(index.file_of_frame[which]) != 0)
+    runs = np.split(which, np.flatnonzero(after) + 1) if len(which) else []
+    opened, file = None, None
+    try:
+        for run in runs:
+            if opened != index.file_of_frame[run[0]]:
+                if file is not None:
+                    file.close()
+                opened, file = index.file_of_frame[run[0]], _open(index, int(run[0]))
+            yield from _cut(index, run, _bytes(index, run, file))
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _open(index: TrajectoryIndex, frame: int):
+    path = index.paths[index.file_of_frame[frame]]
+    try:
+        return open(path, "rb", buffering=0)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}. Every node must see the trajectory, and the scratch "
+                        "folder where it is packed.") from None
+
+
+def _bytes(index: TrajectoryIndex, run: np.ndarray, file) -> bytes:
+    first, last = int(index.first_byte[run[0]]), int(index.last_byte[run[-1]])
+    file.seek(first)
+    parts, missing = [], last - first
+    while missing and (part := file.read(missing)):  # one read gives at most 2 GB
+        parts.append(part)
+        missing -= len(part)
+    if missing:
+        raise index.place(int(run[0])).fault("the file has become shorter since it was looked through; start again.")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _cut(index: TrajectoryIndex, run: np.ndarray, text: bytes) -> Iterator[tuple[int, bytes]]:
+    origin = index.first_byte[run[0]]
+    for frame, first, last in zip(run, index.first_byte[run] - origin, index.last_byte[run] - origin):
+        yield int(frame), text[first:last]
+
+
+def _check_frames(index: TrajectoryIndex, frames: Frames) -> None:
+    """Finite positions, the atoms of the first frame, cells with a volume."""
+    for k, (begin, end) in enumerate(pairwise(frames.first_atom)):
+        numbers = frames.numbers[begin:end]
+        if not _same_atoms(index, numbers):
+            raise index.place(int(frames.index[k])).fault(
+                f"{described(numbers)}; the first frame has {described(index.numbers)}, by id where there are ids.")
+    if not np.isfinite(frames.positions).all():
+        atom = int(np.flatnonzero(~np.isfinite(frames.positions).all(axis=1))[0])
+        k = int(frames.frame_of_atom[atom])
+        raise index.place(int(frames.index[k])).fault(
+            f"the position of atom {atom - frames.first_atom[k] + 1} is not a finite number.")
+    for k in np.flatnonzero(~_good_cells(frames.cells, frames.periodic)):
+        raise index.place(int(frames.index[k])).fault(
+            f"the cell {np.round(frames.cells[k], 4).tolist()} has no volume although the frame is periodic.")
+
+
+def _same_atoms(index: TrajectoryIndex, numbers: np.ndarray) -> bool:
+    """In XYZ the order may change from frame to frame; with LAMMPS ids it may not."""
+    if np.array_equal(numbers, index.numbers):
+        return True
+    return index.format == "extxyz" and np.array_equal(np.sort(numbers), np.sort(index.numbers))
+
+
+def _good_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
+    """Whether the vectors along periodic directions are finite and independent."""
+    # a unit vector across what is not periodic leaves the volume of what is
+    finite = np.isfinite(cells).all(axis=(1, 2))
+    cells = np.where(finite[:, None, None], cells, 0)
+    lengths = np.linalg.norm(cells, axis=2)
+    unit = np.divide(cells, lengths[:, :, None], out=np.zeros_like(cells), where=lengths[:, :, None] > 0)
+    gram = unit @ unit.transpose(0, 2, 1) + np.eye(3) * ~periodic[:, :, None]
+    return finite & (np.linalg.det(gram) > 1e-9)

@@ -1,0 +1,202 @@
+"""VASP XDATCAR: one header, or one for every frame when the cell changes, and fractional coordinates."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+
+import numpy as np
+
+from .pieces import (
+    Piece,
+    Place,
+    Warn,
+    atomic_number,
+    incomplete,
+    last_line_is_whole,
+    mapped,
+    numbers_in,
+    numbers_of,
+    shown,
+    unglued,
+)
+
+MARK = b"Direct configuration"
+
+
+@dataclass(frozen=True)
+class Header:
+    cell: np.ndarray
+    numbers: np.ndarray
+    lines: int
+
+
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+    """Where the frames of an XDATCAR lie. Errors: DataError for headers and for frames with too few lines."""
+    with mapped(path, name) as text:
+        begin = _next_mark(text, 0)
+        if begin < 0:
+            raise Place(name, 1, 0).fault("no line 'Direct configuration='; is it an XDATCAR of VASP 5 or 6?")
+        header = read_header(text[:begin], Place(name, 1, 0), table)
+        if len(text[:begin].splitlines()) > header.lines:
+            raise Place(name, header.lines + 1, 0).fault("expected 'Direct configuration=' after the header.")
+        piece = _constant(text, begin, header, name, warn)
+        return piece or _general(text, begin, header, name, table, warn)
+
+
+def read(text: bytes, place: Place, numbers: np.ndarray, cell: np.ndarray):
+    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one frame, `text` starting at its 'Direct' line."""
+    rows = text[text.find(b"\n") + 1:]
+    values = numbers_in(rows, 3 * len(numbers))
+    if values is None:
+        values = numbers_in(unglued(rows), 3 * len(numbers))
+    if values is None:
+        raise _bad_row(rows, len(numbers), place)
+    return values.reshape(-1, 3) @ cell, numbers, cell, np.ones(3, bool)
+
+
+def read_header(text: bytes, place: Place, table: dict[str, int]) -> Header:
+    """Scale, cell, elements and counts. A header without element line takes them from `table` (types 1, 2, ...)."""
+    lines = text.splitlines()
+    if len(lines) < 6:
+        raise place.fault(f"the header has {len(lines)} lines; a title, a scale, three lattice vectors, elements and "
+                          "counts are needed. An XDATCAR of VASP 4 has no cell: convert it with its POSCAR.")
+    cell = _cell(lines, place)
+    words = lines[5].split()
+    named = bool(words) and not words[0].isdigit()
+    counts = _counts(lines, 6 if named else 5, place)
+    labels = [word.decode("ascii", "replace") for word in words] if named else [str(k + 1) for k in range(len(counts))]
+    if len(labels) != len(counts):
+        raise place.fault(f"{len(labels)} elements but {len(counts)} counts in the header.", 6)
+    kinds = [_element(label, table, named, place) for label in labels]
+    return Header(cell, np.repeat(np.array(kinds), counts), 7 if named else 6)
+
+
+def _cell(lines: list[bytes], place: Place) -> np.ndarray:
+    scale = numbers_in(lines[1], 1)
+    if scale is None or scale[0] == 0 or not np.isfinite(scale[0]):
+        raise place.fault(f"expected the scale of the cell, found {shown(lines[1])}.", 1)
+    rows = [numbers_in(unglued(line), 3) for line in lines[2:5]]
+    for k, row in enumerate(rows):
+        if row is None or not np.isfinite(row).all():
+            raise place.fault(f"expected a lattice vector, found {shown(lines[2 + k])}.", 2 + k)
+    cell = np.array(rows)
+    # VASP: a negative scale is minus the volume of the cell
+    return cell * (scale[0] if scale[0] > 0 else np.cbrt(-scale[0] / abs(np.linalg.det(cell))))
+
+
+def _counts(lines: list[bytes], row: int, place: Place) -> np.ndarray:
+    words = lines[row].split() if row < len(lines) else []
+    if not words or not all(word.isdigit() for word in words):
+        found = shown(lines[row]) if row < len(lines) else "the end of the header"
+        raise place.fault(f"expected the number of atoms of each element, found {found}.", row)
+    return np.array([int(word) for word in words])
+
+
+def _element(label: str, table: dict[str, int], named: bool, place: Place) -> int:
+    # POTCAR names such as Li_sv, and Li_sv/1a2b3c of VASP 6.4
+    number = atomic_number(label, table) or atomic_number(label.replace("/", "_").split("_")[0], table)
+    if number is None and named:
+        raise place.fault(f"'{label}' is not a chemical element.", 5)
+    if number is None:
+        raise place.fault("the header has no line with the elements; give them in trajectory.species, "
+                          "one for each number in the line of counts.", 5)
+    return number
+
+
+def _next_mark(text: mmap.mmap, begin: int) -> int:
+    """The next line that starts a frame, or -1."""
+    at = text.find(MARK, begin)
+    while at > 0 and text[at - 1:at] != b"\n":
+        at = text.find(MARK, at + 1)
+    return at
+
+
+def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn) -> Piece | None:
+    """A fixed cell: every frame takes as many bytes as the first, which is checked at every frame's first word."""
+    atoms, size = len(header.numbers), len(text)
+    second = _next_mark(text, begin + 1)
+    record = second - begin
+    if second < 0 or text[begin:second].count(b"\n") != atoms + 1:
+        return None
+    frames = (size - begin + (1 if last_line_is_whole(text) else 0)) // record
+    first = begin + record * np.arange(frames)
+    view = np.frombuffer(text, np.uint8)
+    marked = (view[first[:, None] + np.arange(len(MARK))] == np.frombuffer(MARK, np.uint8)).all()
+    del view
+    rest = text[begin + record * frames:] if record * frames < size - begin else b""
+    if not marked or rest.count(b"\n") > atoms:
+        return None
+    line = header.lines + 1 + (atoms + 1) * np.arange(frames)
+    if rest.strip():
+        warn(incomplete(name, frames, header.lines + 1 + (atoms + 1) * frames))
+    return Piece(
+        first, np.minimum(first + record, size), line, np.full(frames, atoms), header.numbers,
+        cells=header.cell[None], header=np.zeros(frames, np.int32),
+    )
+
+
+def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:
+    """Headers may stand before any frame: a changing cell, or a run started again into the same file."""
+    atoms, line, number = len(header.numbers), header.lines + 1, 0
+    rows, cells, known, joints = [], [header.cell], {text[:begin]: 0}, []
+    while begin >= 0:
+        following = _next_mark(text, begin + 1)
+        block = text[begin:following if following >= 0 else len(text)]
+        lines = block.count(b"\n") + (following < 0 and last_line_is_whole(text))
+        place = Place(name, line, len(rows))
+        if lines < atoms + 1 and following < 0:
+            warn(incomplete(name, len(rows), line))
+            break
+        end, extra = _split(block, atoms, lines, place)
+        rows.append((begin, begin + end, line, number))
+        if following >= 0 and extra.strip():
+            if extra not in known:
+                cells.append(_same_atoms(extra, header, Place(name, line + atoms + 1, len(rows)), table))
+                known[extra] = len(cells) - 1
+            elif known[extra] == number:
+                joints.append(len(rows))
+            number = known[extra]
+        elif following < 0 and extra.strip():
+            warn(incomplete(name, len(rows), line + atoms + 1))
+        begin, line = following, line + lines
+    if not rows:
+        raise Place(name, line, 0).fault(f"no complete frame of {atoms} atoms.")
+    first, last, lines, headers = np.array(rows, dtype=np.int64).T
+    if len(joints) > len(rows) // 10 + 1:  # the header stands before every frame: not a sign of a new start
+        joints = []
+    return Piece(
+        first, last, lines, np.full(len(rows), atoms), header.numbers,
+        cells=np.array(cells), header=headers.astype(np.int32), joints=tuple(joints),
+    )
+
+
+def _split(block: bytes, atoms: int, lines: int, place: Place) -> tuple[int, bytes]:
+    """End of the frame's coordinates in `block`, and what follows them."""
+    if lines < atoms + 1:
+        raise place.fault(f"{max(lines - 1, 0)} lines of coordinates, the header says {atoms} atoms. "
+                          "Remove the damaged frame, or list the parts of the run as separate files.")
+    total = block.count(b"\n") + (not block.endswith(b"\n"))
+    end = len(block)
+    for _ in range(total - atoms - 1):
+        end = block.rfind(b"\n", 0, end - 1) + 1
+    return end, block[end:]
+
+
+def _same_atoms(text: bytes, header: Header, place: Place, table: dict[str, int]) -> np.ndarray:
+    """The cell of a header further down, whose atoms must be those of the first one."""
+    other = read_header(text, place, table)
+    if not np.array_equal(other.numbers, header.numbers):
+        raise place.fault("this header has other atoms than the first one; one file must hold one system.", 5)
+    if len(text.splitlines()) > other.lines:
+        raise place.fault("expected 'Direct configuration=' after the header.", other.lines)
+    return other.cell
+
+
+def _bad_row(rows: bytes, atoms: int, place: Place):
+    """The error for the first line that does not hold three numbers."""
+    lines = rows.splitlines()
+    for k, line in enumerate(lines):
+        if numbers_of(unglued(line).split(), 3) is None:
+            return place.fault(f"expected three coordinates, found {shown(line)}. Remove the damaged frame.", k + 1)
+    return place.fault(f"{len(lines)} lines of coordinates, the header says {atoms} atoms.", len(lines))
