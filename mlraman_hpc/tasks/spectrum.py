@@ -1,0 +1,103 @@
+"""`mlraman spectrum`: alpha(t) -> raman.h5, raman.dat and figures. Root works; the series is small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.io import series as series_files
+from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.single_crystal import Geometry
+from mlraman_hpc.schema import store
+from mlraman_hpc.schema.alpha_file import KIND as ALPHA
+from mlraman_hpc.schema.records import PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.tasks.job import Job, hashes
+
+KIND = "raman spectrum"
+
+
+def spectrum(job: Job) -> None:
+    """Write the spectrum of the deck's series, or of alpha.h5."""
+    job.session.on_root(_spectrum, job)
+
+
+def _spectrum(job: Job) -> None:
+    path = job.output / "raman.h5"
+    origin = _origin(job)
+    if job.up_to_date(path, origin):
+        job.console.say(f"{path} is up to date")
+        return
+    series = _other_programs_series(job) if job.deck.series else _our_series(job)
+    result = _compute(job, series)
+    for text in result.warnings:
+        job.console.warn(text)
+    store.save(path, result, KIND, origin)
+    job.console.say(f"wrote {path}")
+
+
+def _alpha_path(job: Job) -> Path:
+    return job.output / "alpha.h5"
+
+
+def _origin(job: Job):
+    settings = job.deck.spectrum.model_dump()
+    if job.deck.series:
+        parents = hashes(job.files("series.file"))
+        return job.origin("spectrum", parents, settings, job.deck.series.model_dump(exclude={"file"}))
+    path = _alpha_path(job)
+    if not path.exists():
+        raise DataError(f"{path}: no polarizabilities yet; 'mlraman predict' computes them")
+    history = store.read_origin(path).history
+    return job.origin("spectrum", {str(path): store.content_of(path)}, settings, history=history)
+
+
+def _our_series(job: Job) -> PolarizabilitySeries:
+    return store.load(_alpha_path(job), PolarizabilitySeries, ALPHA)
+
+
+def _other_programs_series(job: Job) -> PolarizabilitySeries:
+    section = job.deck.series
+    file = job.files("series.file")[0]
+    value, steps, messages = series_files.read_series(
+        file, section.format, section.order, section.quantity, section.unit, section.volume)
+    for text in messages:
+        job.console.warn(text)
+    steps = np.arange(len(value)) if steps is None else steps
+    return PolarizabilitySeries(value, steps, np.arange(len(value)) * section.frame_interval)
+
+
+def _compute(job: Job, series: PolarizabilitySeries) -> RamanSpectrum:
+    members = None if series.members is None else np.swapaxes(series.members, 0, 1)
+    try:
+        return raman_spectrum(series.value, series.frame_interval, options_of(job), series.by_species,
+                              series.species or (), members)
+    except DataError as error:
+        source = job.deck.series.file if job.deck.series else _alpha_path(job)
+        raise DataError(f"{source}: {error}") from None
+
+
+def options_of(job: Job) -> RamanOptions:
+    """The deck's spectrum section as the numerics room wants it."""
+    values = job.deck.spectrum.model_dump(exclude={"geometries", "angle_map"})
+    turn = job.deck.spectrum.angle_map
+    return RamanOptions(
+        **values, geometries=tuple(_geometry(job, number) for number in range(len(job.deck.spectrum.geometries))),
+        angle_map=(tuple(turn.direction), tuple(turn.start), turn.step) if turn else None)
+
+
+def _geometry(job: Job, number: int) -> Geometry:
+    given = job.deck.spectrum.geometries[number]
+    name = given.name or f"{_short(given.incident)}{_short(given.scattered)}"
+    earlier = [other.name for other in job.deck.spectrum.geometries[:number]]
+    if name in earlier or "/" in name:
+        raise DeckError(f"{job.deck.place(f'spectrum.geometries.{number}.name')}: '{name}' is used twice or has a "
+                        "slash; give each geometry a name of its own")
+    vectors = {key: tuple(value) if value else None for key, value in given.model_dump(exclude={"name"}).items()}
+    return Geometry(name, **vectors)
+
+
+def _short(vector: list[float]) -> str:
+    """'(1 0 0)'"""
+    return "(" + " ".join(f"{x:.3g}" for x in vector) + ")"
