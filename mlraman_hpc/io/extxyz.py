@@ -44,7 +44,7 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     with mapped(path, name) as text:
         rows, comments = frame_bounds(text, name, warn)
         if not len(rows):
-            raise Place(name, 1, 0).fault("no complete frame in the file.")
+            raise Place(name, 1, 0).fault("no complete frame; the last line must be whole, with its line end.")
         first, last, line, atoms = rows.T
         numbers = read(text[first[0]:last[0]], Place(name, 1, 0), table)[1]
     return Piece(
@@ -64,7 +64,7 @@ def frame_bounds(text: mmap.mmap, name: str, warn: Warn) -> tuple[np.ndarray, li
         while len(ends) - at < atoms + 2:
             more = next(supply, None)
             if more is None:
-                break
+                break  # a last line without its end may lack digits
             ends, at = np.concatenate([ends[at:], more]), 0
         if len(ends) - at < atoms + 2:
             warn(incomplete(name, len(rows), line))

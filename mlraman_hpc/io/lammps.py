@@ -12,7 +12,6 @@ from .pieces import (
     Warn,
     atomic_number,
     incomplete,
-    last_line_is_whole,
     mapped,
     numbers_in,
     numbers_of,
@@ -73,7 +72,7 @@ def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn):
     while begin >= 0:
         following = _next_mark(text, begin + 1)
         block = text[begin:following if following >= 0 else len(text)]
-        lines = block.count(b"\n") + (following < 0 and last_line_is_whole(text))
+        lines = block.count(b"\n")
         place = Place(name, line, len(rows))
         step, atoms = _step_and_atoms(block, place, following < 0)
         if atoms is None or lines < HEADER + atoms:

@@ -7,7 +7,6 @@ import hashlib
 import mmap
 import os
 import re
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,24 +124,13 @@ def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
 
 
 def line_ends(text: mmap.mmap, chunk: int = 1 << 24) -> Iterator[np.ndarray]:
-    """Positions of the line ends, a chunk of the file at a time; a whole last line needs no line end."""
+    """Positions of the line ends, a chunk of the file at a time."""
     for begin in range(0, len(text), chunk):
         yield begin + np.flatnonzero(np.frombuffer(text[begin:begin + chunk], np.uint8) == 10)
-    if last_line_is_whole(text):
-        yield np.array([len(text)])
-
-
-def last_line_is_whole(text: mmap.mmap) -> bool:
-    """Whether a file that does not end with a line end stops at the end of a line: it is as long as the one before."""
-    if text[-1:] == b"\n":
-        return False
-    end = text.rfind(b"\n")
-    before = text.rfind(b"\n", 0, max(end, 0))
-    return end >= 0 and len(text) - end == end - before
 
 
 def incomplete(name: str, frames: int, line: int) -> str:
-    return (f"{name}, line {line}: the last frame is incomplete (still being written, or cut short); "
+    return (f"{name}, line {line}: the last frame is incomplete (still being written, cut short, or no last line end); "
             f"the {frames} frames before it are used.")
 
 
@@ -179,7 +167,8 @@ def _inflate(path: Path, part: Path) -> bool:
     """Whether the archive was read to its end."""
     try:
         with gzip.open(path, "rb") as source, open(part, "wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
+            while part_of_it := source.read1(1 << 20):  # read() would lose what precedes a cut
+                target.write(part_of_it)
     except EOFError:
         return False
     except (gzip.BadGzipFile, zlib.error) as error:

@@ -13,7 +13,6 @@ from .pieces import (
     Warn,
     atomic_number,
     incomplete,
-    last_line_is_whole,
     mapped,
     numbers_in,
     numbers_of,
@@ -112,6 +111,13 @@ def _next_mark(text: mmap.mmap, begin: int) -> int:
     return at
 
 
+def last_line_is_whole(text: mmap.mmap) -> bool:
+    """Whether the last line lacks nothing but its line end: all six numbers on the last two lines have equal decimals."""
+    words = text[max(0, len(text) - 200):].split(b"\n")[-2:]
+    decimals = [len(word.partition(b".")[2]) for line in words for word in unglued(line).split()]
+    return text[-1:] != b"\n" and len(decimals) == 6 and min(decimals) == max(decimals) > 5
+
+
 def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn) -> Piece | None:
     """A fixed cell: every frame takes as many bytes as the first, which is checked at every frame's first word."""
     atoms, size = len(header.numbers), len(text)
@@ -125,7 +131,8 @@ def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn
     marked = (view[first[:, None] + np.arange(len(MARK))] == np.frombuffer(MARK, np.uint8)).all()
     del view
     rest = text[begin + record * frames:] if record * frames < size - begin else b""
-    if not marked or rest.count(b"\n") > atoms:
+    cut_frame = rest.count(b"\n") <= atoms and rest[:len(MARK)] == MARK[:len(rest)]
+    if not marked or not cut_frame:
         return None
     line = header.lines + 1 + (atoms + 1) * np.arange(frames)
     if rest.strip():

@@ -1,0 +1,47 @@
+"""Plain columns of numbers with a commented header."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc.io.canvas import replacing
+from mlraman_hpc.schema.records import RamanSpectrum
+
+
+def write_table(path: Path, columns: dict[str, np.ndarray], units: dict[str, str], lines: Iterable[str] = ()) -> None:
+    """Columns of equal length, after `lines` of provenance and the names with units, all commented with '#'."""
+    names = [f"{name}[{units[name]}]" if units.get(name, "1") != "1" else name for name in columns]
+    width = max(15, *(len(name) + 1 for name in names))
+    with replacing(Path(path)) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for line in lines:
+            for part in str(line).splitlines() or [""]:
+                file.write(f"# {part}\n")
+        file.write("#" + "".join(name.rjust(width) for name in names)[1:] + "\n")
+        np.savetxt(file, np.column_stack(list(columns.values())), fmt=f"%{width - 1}.7e", delimiter=" ")
+
+
+def raman_table(path: Path, spectrum: RamanSpectrum, lines: Iterable[str] = (), end: float | None = None) -> None:
+    """raman.dat: wavenumber, smoothed intensities, their errors, shares of species; up to where nothing is left."""
+    columns, units = {"wavenumber": spectrum.wavenumber}, {"wavenumber": "cm^-1"}
+    groups = [("", spectrum.intensity), ("error_statistical_", spectrum.error_statistical),
+              ("error_model_", spectrum.error_model), ("species_", spectrum.species), ("geometry_", spectrum.geometry)]
+    for prefix, group in groups:
+        for name, values in (group or {}).items():
+            label = prefix + name.replace(" ", "_")
+            columns[label], units[label] = values, "Angstrom^6"
+    columns["depolarization_ratio"] = spectrum.depolarization_ratio
+    shown = spectrum.wavenumber <= (end or spectrum.visible_end)
+    header = [*lines, *_description(spectrum)]
+    write_table(path, {name: values[shown] for name, values in columns.items()}, units, header)
+
+
+def _description(spectrum: RamanSpectrum) -> list[str]:
+    kind, measure = spectrum.smoothing_kind.split()
+    return [
+        f"{spectrum.frames} frames, {spectrum.frame_interval:g} fs apart; Nyquist wavenumber {spectrum.nyquist:.1f} cm^-1",
+        f"smoothing: {kind}, {measure} = {spectrum.smoothing:g} cm^-1",
+        *(f"warning: {text}" for text in spectrum.warnings),
+    ]
