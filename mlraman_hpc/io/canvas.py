@@ -83,6 +83,7 @@ def replacing(path: Path):
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}; check the folder and the disk") from None
+        reason = error.strerror or error
+        raise DataError(f"{path}: cannot be written: {reason}; check the folder and the disk") from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -60,8 +60,8 @@ def species_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: fl
             colour = BLACK if name == "total" else CYCLE[k % len(CYCLE)]
             axes.axhline(offset, color="0.7", linewidth=0.4)
             axes.plot(spectrum.wavenumber[shown], values + offset, color=colour)
-            axes.annotate(_pretty(name), (0.99, offset), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                          textcoords="offset points", ha="right", color=colour, fontsize=7)
+            axes.annotate(_pretty(name), (0.01, offset), xycoords=("axes fraction", "data"), xytext=(0, 3),
+                          textcoords="offset points", color=colour, fontsize=7)
             offset += max(values.max(), 0.15) + 0.08
         axes.set_yticks([])
         _finish(axes, spectrum, title, end)
@@ -82,9 +82,9 @@ def angle_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: floa
         panels = figure.subplots(2, 1, sharex=True)
         scale = _scale(np.concatenate([turned.parallel, turned.crossed]))
         for axes, name in zip(panels, ("parallel", "crossed")):
-            image = axes.pcolormesh(
-                spectrum.wavenumber[shown], turned.angle, np.sqrt(np.maximum(getattr(turned, name)[:, shown] * scale, 0)),
-                cmap="viridis", vmin=0, vmax=1, shading="nearest", rasterized=True)
+            root = np.sqrt(np.maximum(getattr(turned, name)[:, shown] * scale, 0))
+            image = axes.pcolormesh(spectrum.wavenumber[shown], turned.angle, root, cmap="viridis", vmin=0, vmax=1,
+                                    shading="nearest", rasterized=True)
             axes.set(ylabel="Angle (°)", yticks=np.arange(0, 181, 45), xlim=(0, last), title=name)
         panels[-1].set_xlabel(SHIFT)
         figure.colorbar(image, ax=panels, label="√Intensity (arb. units)", fraction=0.05)
@@ -174,7 +174,8 @@ def _band(axes, spectrum, errors, name, scale, colour, label) -> None:
 
 def _finish(axes, spectrum: RamanSpectrum, title: str, end: float | None) -> None:
     last = _end(spectrum, end)
-    axes.set(xlim=(0, last), xlabel=SHIFT, ylabel=INTENSITY, title=title)
+    axes.set(xlim=(0, last), xlabel=SHIFT, ylabel=INTENSITY)
+    axes.set_title(title, loc="left")
     axes.set_ylim(bottom=0)
     if last > 0.9 * spectrum.nyquist:
         axes.axvline(spectrum.nyquist, color=VERMILION, linestyle="--", linewidth=0.8)

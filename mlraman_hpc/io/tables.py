@@ -14,7 +14,7 @@ from mlraman_hpc.schema.records import RamanSpectrum
 def write_table(path: Path, columns: dict[str, np.ndarray], units: dict[str, str], lines: Iterable[str] = ()) -> None:
     """Columns of equal length, after `lines` of provenance and the names with units, all commented with '#'."""
     names = [f"{name}[{units[name]}]" if units.get(name, "1") != "1" else name for name in columns]
-    width = max(15, *(len(name) + 1 for name in names))
+    width = max(15, *(len(name) + 2 for name in names))
     with replacing(Path(path)) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for line in lines:
             for part in str(line).splitlines() or [""]:
@@ -41,7 +41,8 @@ def raman_table(path: Path, spectrum: RamanSpectrum, lines: Iterable[str] = (), 
 def _description(spectrum: RamanSpectrum) -> list[str]:
     kind, measure = spectrum.smoothing_kind.split()
     return [
-        f"{spectrum.frames} frames, {spectrum.frame_interval:g} fs apart; Nyquist wavenumber {spectrum.nyquist:.1f} cm^-1",
+        f"{spectrum.frames} frames, {spectrum.frame_interval:g} fs apart",
+        f"Nyquist wavenumber {spectrum.nyquist:.1f} cm^-1",
         f"smoothing: {kind}, {measure} = {spectrum.smoothing:g} cm^-1",
         *(f"warning: {text}" for text in spectrum.warnings),
     ]

@@ -108,6 +108,61 @@ class Descriptor:
     max_radial: int = stored("max_radial", "1")
 
 
+ELEMENTS = tuple(
+    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
+    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
+    "Og".split()
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Linear lambda-SOAP model of the polarizability (model.h5).
+
+    alpha = sum_s N_s b_s 1 + spherical parts lambda = 0, 2 of sum over centre species s of X^{s, lambda} w^{s, lambda};
+    the columns P0, P2 are those of `model.descriptors.Features`.
+
+    species         S symbols, in the order of centre species and of neighbour channels
+    baseline        (S,) b_s, Angstrom^3 for each atom of the species
+    isotropic       (P0,) weights for lambda = 0; anisotropic (P2,) for lambda = 2
+    committee_...   (M, ...) the same of each committee member, calibrated; M may be 0
+    regularization  {'isotropic', 'anisotropic'}: ridge parameter relative to the features' variance
+    calibration     {'isotropic', 'anisotropic'}: factor by which the committee's spread was scaled
+    train, test     rows of the labelled set
+    scores          {'r2', 'rmse'} -> {'diagonal', 'off_diagonal', 'xx', ...} of the test rows
+    lowest, highest (S, K) range of the training atoms' invariants, see `Features`
+    number_density  (2,) smallest and largest of fully periodic training frames, atoms/Angstrom^3; NaN without any
+    """
+
+    descriptor: Descriptor = stored("descriptor", "1")
+    species: tuple[str, ...] = stored("species", "1")
+    baseline: np.ndarray = stored("weights/baseline", "Angstrom^3")
+    isotropic: np.ndarray = stored("weights/isotropic", "Angstrom^3")
+    anisotropic: np.ndarray = stored("weights/anisotropic", "Angstrom^3")
+    committee_baseline: np.ndarray = stored("committee/baseline", "Angstrom^3")
+    committee_isotropic: np.ndarray = stored("committee/isotropic", "Angstrom^3")
+    committee_anisotropic: np.ndarray = stored("committee/anisotropic", "Angstrom^3")
+    regularization: dict[str, float] = stored("regularization", "1")
+    calibration: dict[str, float] = stored("calibration", "1")
+    train: np.ndarray = stored("train", "1")
+    test: np.ndarray = stored("test", "1")
+    scores: dict[str, dict[str, float]] = stored("scores", "1 for r2, Angstrom^3 for rmse")
+    lowest: np.ndarray = stored("training_range/lowest", "1")
+    highest: np.ndarray = stored("training_range/highest", "1")
+    number_density: np.ndarray = stored("training_range/number_density", "1/Angstrom^3")
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(S,) atomic numbers"""
+        return np.array([ELEMENTS.index(symbol) for symbol in self.species])
+
+    @property
+    def members(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+        """(baseline, isotropic, anisotropic) of each committee member"""
+        return tuple(zip(self.committee_baseline, self.committee_isotropic, self.committee_anisotropic))
+
+
 @dataclass(frozen=True)
 class PolarizabilitySeries:
     """alpha along a trajectory (alpha.h5, H5MD 1.1).
@@ -130,3 +185,84 @@ class PolarizabilitySeries:
     def frame_interval(self) -> float:
         """fs"""
         return float(self.time[1] - self.time[0])
+
+
+@dataclass(frozen=True)
+class CentralPeak:
+    """Low-frequency part of the spectrum; each number with its jackknife error.
+
+    weight                share of the total intensity below `cutoff`
+    zero_*                zero-frequency limit of the one-sided spectral density of alpha's fluctuations
+    debye_width           Gamma of the Debye term (2/pi) A Gamma / (Gamma^2 + nu^2); NaN without one
+    debye_area            A of that term; modes: area, wavenumber and damping of the damped oscillators
+    verdict               what the fit found, or why there is none
+    """
+
+    cutoff: float = stored("cutoff", "cm^-1")
+    weight: float = stored("weight", "1")
+    weight_error: float = stored("weight_error", "1")
+    zero_isotropic: float = stored("zero_isotropic", "Angstrom^6 cm")
+    zero_isotropic_error: float = stored("zero_isotropic_error", "Angstrom^6 cm")
+    zero_anisotropic: float = stored("zero_anisotropic", "Angstrom^6 cm")
+    zero_anisotropic_error: float = stored("zero_anisotropic_error", "Angstrom^6 cm")
+    verdict: str = stored("verdict", "1", default="")
+    debye_area: float | None = stored("debye_area", "Angstrom^6", default=None)
+    debye_area_error: float | None = stored("debye_area_error", "Angstrom^6", default=None)
+    debye_width: float | None = stored("debye_width", "cm^-1", default=None)
+    debye_width_error: float | None = stored("debye_width_error", "cm^-1", default=None)
+    mode_area: np.ndarray | None = stored("mode_area", "Angstrom^6", default=None)
+    mode_area_error: np.ndarray | None = stored("mode_area_error", "Angstrom^6", default=None)
+    mode_wavenumber: np.ndarray | None = stored("mode_wavenumber", "cm^-1", default=None)
+    mode_wavenumber_error: np.ndarray | None = stored("mode_wavenumber_error", "cm^-1", default=None)
+    mode_damping: np.ndarray | None = stored("mode_damping", "cm^-1", default=None)
+    mode_damping_error: np.ndarray | None = stored("mode_damping_error", "cm^-1", default=None)
+    fit_wavenumber: np.ndarray | None = stored("fit_wavenumber", "cm^-1", default=None)
+    fit: np.ndarray | None = stored("fit", "Angstrom^6 cm", default=None)
+
+
+@dataclass(frozen=True)
+class AngleMap:
+    """Intensity of an oriented crystal against polarization angle; parallel and crossed (angles, wavenumbers)."""
+
+    angle: np.ndarray = stored("angle", "degree")
+    parallel: np.ndarray = stored("parallel", "Angstrom^6")
+    crossed: np.ndarray = stored("crossed", "Angstrom^6")
+
+
+@dataclass(frozen=True)
+class RamanSpectrum:
+    """Raman spectra on one grid (raman.h5).
+
+    intensity and raw      the same names, with and without smoothing: total = isotropic + anisotropic, polarized (VV),
+                           depolarized (VH), susceptibility (no laser, no temperature)
+    fluctuation            smoothed one-sided spectral densities of alpha itself: isotropic S_a, anisotropic S_g, total
+    error_statistical      one standard error of `intensity`, from trajectory blocks
+    error_model            one standard deviation over the committee's members
+    species                smoothed auto spectra ('Ag') and cross spectra ('Ag-I'); they add up to the total
+    component              smoothed cross spectra 'xx-yy' of tensor components, in the axes of the trajectory
+    geometry               oriented single crystal, one spectrum for each scattering geometry
+    resolution             root mean square width of the taper's spectral kernel
+    visible_end            where the total has vanished
+    """
+
+    wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
+    intensity: dict[str, np.ndarray] = stored("intensity", "Angstrom^6")
+    raw: dict[str, np.ndarray] = stored("raw", "Angstrom^6")
+    depolarization_ratio: np.ndarray = stored("depolarization_ratio", "1")
+    fluctuation: dict[str, np.ndarray] = stored("fluctuation", "Angstrom^6 cm")
+    component: dict[str, np.ndarray] = stored("component", "Angstrom^6")
+    frames: int = stored("frames", "1")
+    frame_interval: float = stored("frame_interval", "fs")
+    smoothing: float = stored("smoothing", "cm^-1")
+    smoothing_kind: str = stored("smoothing_kind", "1")
+    nyquist: float = stored("nyquist", "cm^-1")
+    resolution: float = stored("resolution", "cm^-1")
+    visible_end: float = stored("visible_end", "cm^-1")
+    error_statistical: dict[str, np.ndarray] | None = stored("error/statistical", "Angstrom^6", default=None)
+    error_model: dict[str, np.ndarray] | None = stored("error/model", "Angstrom^6", default=None)
+    blocks: int | None = stored("error/blocks", "1", default=None)
+    species: dict[str, np.ndarray] | None = stored("species", "Angstrom^6", default=None)
+    geometry: dict[str, np.ndarray] | None = stored("geometry", "Angstrom^6", default=None)
+    angle_map: AngleMap | None = stored("angle_map", "1", default=None)
+    central_peak: CentralPeak | None = stored("central_peak", "1", default=None)
+    warnings: tuple[str, ...] = stored("warnings", "1", default=())
