@@ -1,0 +1,29 @@
+"""Cells that are periodic in all three directions, whatever the frame's own boundary conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlraman_hpc.schema.records import Frames
+
+
+def periodic_cells(frames: Frames, cutoff: float) -> np.ndarray:
+    """Cells (frames, 3, 3) Angstrom in which no atom meets an image of itself along a direction that is not periodic.
+
+    Along such a direction the lattice vector is replaced by one orthogonal to the periodic ones, as long as the atoms
+    extend plus a vacuum wider than the cutoff.
+    """
+    cells = frames.cells.astype(float)
+    for k in np.flatnonzero(~frames.periodic.all(axis=1)):
+        positions = frames.positions[frames.first_atom[k] : frames.first_atom[k + 1]]
+        cells[k] = _with_vacuum(cells[k], frames.periodic[k], positions, 1.01 * cutoff + 0.1)
+    return cells
+
+
+def _with_vacuum(cell: np.ndarray, periodic: np.ndarray, positions: np.ndarray, gap: float) -> np.ndarray:
+    _, _, axes = np.linalg.svd(np.vstack([cell[periodic], np.zeros((1, 3))]))
+    free = axes[periodic.sum() :] if periodic.any() else np.eye(3)
+    extent = np.ptp(positions @ free.T, axis=0) if len(positions) else np.zeros(len(free))
+    filled = cell.copy()
+    filled[~periodic] = free * (extent + gap)[:, None]
+    return filled
