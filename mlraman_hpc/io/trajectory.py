@@ -32,6 +32,7 @@ class TrajectoryIndex:
     """Where the frames of a trajectory lie; arrays and strings only.
 
     paths, names     (files,) files to read from (unpacked copies of .gz), and what the user calls them
+    frame            (frames,) number of each frame in the whole trajectory, from 0
     file_of_frame, first_byte, last_byte, line, atoms   (frames,); line is the frame's first one, counted from 1
     numbers          (atoms,) atomic numbers of the first frame
     species          elements, by atomic number
@@ -44,6 +45,7 @@ class TrajectoryIndex:
     paths: tuple[str, ...]
     names: tuple[str, ...]
     format: str
+    frame: np.ndarray
     file_of_frame: np.ndarray
     first_byte: np.ndarray
     last_byte: np.ndarray
@@ -60,9 +62,20 @@ class TrajectoryIndex:
     def __len__(self) -> int:
         return len(self.first_byte)
 
-    def place(self, frame: int) -> Place:
-        """The frame's file and line, for messages."""
-        return Place(self.names[self.file_of_frame[frame]], int(self.line[frame]), int(frame))
+    def place(self, row: int) -> Place:
+        """The file, line and number of the frame in this row, for messages."""
+        return Place(self.names[self.file_of_frame[row]], int(self.line[row]), int(self.frame[row]))
+
+    def take(self, rows) -> TrajectoryIndex:
+        """The index of just these frames, small enough to be sent to whoever reads them."""
+        rows = np.asarray(rows, dtype=np.int64)
+        fields = ("frame", "file_of_frame", "first_byte", "last_byte", "line", "atoms")
+        used, header = np.unique(self.header[rows], return_inverse=True) if len(self.header) else ([], self.header)
+        return replace(
+            self, **{field: getattr(self, field)[rows] for field in fields}, header=np.asarray(header, np.int32),
+            cells=self.cells[used] if len(self.header) else self.cells,
+            steps=None if self.steps is None else self.steps[rows],
+        )
 
 
 def build_index(
@@ -90,7 +103,7 @@ def build_index(
 
 
 def read_frames(index: TrajectoryIndex, which) -> Frames:
-    """The frames with these global numbers, in this order; only their bytes are read.
+    """The frames in these rows of the index, in this order; only their bytes are read.
 
     Positions are Cartesian, Angstrom, as in the file (unwrapped stays unwrapped).
     Errors: DataError for anything that is not a frame of this system, naming file, line and frame.
@@ -106,9 +119,9 @@ def read_frames(index: TrajectoryIndex, which) -> Frames:
         first_atom=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         cells=np.array(cells, dtype=float).reshape(-1, 3, 3),
         periodic=np.array(periodic, dtype=bool).reshape(-1, 3),
-        index=which,
+        index=index.frame[which],
     )
-    _check_frames(index, frames)
+    _check_frames(index, which, frames)
     return frames
 
 
@@ -205,7 +218,7 @@ def _joined(pieces, paths, names, format, table, interval) -> TrajectoryIndex:
     outside = all(piece.cells is not None for piece in pieces)
     kinds = np.unique(pieces[0].numbers)
     return TrajectoryIndex(
-        paths, names, format, np.repeat(np.arange(len(pieces), dtype=np.int32), count),
+        paths, names, format, np.arange(sum(count)), np.repeat(np.arange(len(pieces), dtype=np.int32), count),
         joined("first_byte"), joined("last_byte"), joined("line"), joined("atoms").astype(np.int32),
         numbers=pieces[0].numbers, species=tuple(chemical_symbols[kind] for kind in kinds), frame_interval=interval,
         steps=joined("steps") if all(piece.steps is not None for piece in pieces) else None,
@@ -231,13 +244,8 @@ def _without_repeats(index: TrajectoryIndex, joints: list[int], warn: Warn) -> T
         warn(f"{index.place(joint).fault('the frame repeats the one before it, at a joint of two runs; left out.')}")
     if len(repeats) > 5:
         warn(f"{len(repeats) - 5} more repeated frames at joints are left out.")
-    keep = np.delete(np.arange(len(index)), repeats)
-    fields = ("file_of_frame", "first_byte", "last_byte", "line", "atoms")
-    kept = {field: getattr(index, field)[keep] for field in fields}
-    return replace(
-        index, **kept, header=index.header[keep] if len(index.header) else index.header,
-        steps=None if index.steps is None else index.steps[keep],
-    )
+    kept = index.take(np.delete(np.arange(len(index)), repeats))
+    return replace(kept, frame=np.arange(len(kept)))
 
 
 def _same_frame(index: TrajectoryIndex, one: int, other: int) -> bool:
@@ -310,20 +318,20 @@ def _cut(index: TrajectoryIndex, run: np.ndarray, text: bytes) -> Iterator[tuple
         yield int(frame), text[first:last]
 
 
-def _check_frames(index: TrajectoryIndex, frames: Frames) -> None:
+def _check_frames(index: TrajectoryIndex, which: np.ndarray, frames: Frames) -> None:
     """Finite positions, the atoms of the first frame, cells with a volume."""
     for k, (begin, end) in enumerate(pairwise(frames.first_atom)):
         numbers = frames.numbers[begin:end]
         if not _same_atoms(index, numbers):
-            raise index.place(int(frames.index[k])).fault(
+            raise index.place(int(which[k])).fault(
                 f"{described(numbers)}; the first frame has {described(index.numbers)}, by id where there are ids.")
     if not np.isfinite(frames.positions).all():
         atom = int(np.flatnonzero(~np.isfinite(frames.positions).all(axis=1))[0])
         k = int(frames.frame_of_atom[atom])
-        raise index.place(int(frames.index[k])).fault(
+        raise index.place(int(which[k])).fault(
             f"the position of atom {atom - frames.first_atom[k] + 1} is not a finite number.")
     for k in np.flatnonzero(~_good_cells(frames.cells, frames.periodic)):
-        raise index.place(int(frames.index[k])).fault(
+        raise index.place(int(which[k])).fault(
             f"the cell {np.round(frames.cells[k], 4).tolist()} has no volume although the frame is periodic.")
 
 
