@@ -178,7 +178,7 @@ def predict(positions, first_atom, cells, species, basis, blocks, weights, limit
 
 def tiled(blocks: Blocks, squares: dict[int, dict]) -> np.ndarray:
     """Weights {lambda: {(l1, l2): (species, Q, Q)}} for `contract`: (species, 2, tiles), repeated along m2."""
-    count = len(next(iter(squares[2].values())))
+    count = len(squares[0][0, 0])
     result = np.zeros((count, 2, blocks.first_weight[-1]))
     for (l1, l2), start, stop in zip(blocks.angular.tolist(), blocks.first_weight, blocks.first_weight[1:]):
         for place, order in enumerate((0, 2)):

@@ -12,8 +12,8 @@ import numpy as np
 from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
 from metatensor import Labels, TensorMap
 
-from mlraman_hpc.schema.records import Descriptor, Frames
 from mlraman_hpc.model.geometry import periodic_cells
+from mlraman_hpc.schema.records import Descriptor, Frames
 
 
 class _System(featomic.systems.SystemBase):

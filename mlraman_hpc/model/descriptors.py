@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlraman_hpc.errors import DataError
-from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames
 from mlraman_hpc.model import definition
 from mlraman_hpc.model.contraction import Blocks, blocks, summed_products
 from mlraman_hpc.model.expansion import basis
 from mlraman_hpc.model.geometry import periodic_cells
+from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Layout:
     pieces: dict[int, list[tuple[int, int, int, int]]]
 
     def size(self, order: int) -> int:
-        return self.pieces[order][-1][3]
+        return self.pieces[order][-1][3] if self.pieces[order] else 0
 
 
 def layout(coefficients: dict, channels: int) -> Layout:

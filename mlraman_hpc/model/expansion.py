@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from mlraman_hpc.schema.records import Descriptor
 from mlraman_hpc.model.definition import central_atom, radial_functions
+from mlraman_hpc.schema.records import Descriptor
 
 # Products may be fused with sums (one rounding less); sums are never reordered, so the same frame gives the same bits.
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})

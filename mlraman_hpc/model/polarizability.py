@@ -8,14 +8,14 @@ from math import sqrt
 import numpy as np
 
 from mlraman_hpc.errors import DataError
-from mlraman_hpc.numerics import ridge
-from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
-from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames, Labels, Model
 from mlraman_hpc.model import definition
 from mlraman_hpc.model.contraction import blocks, predict, tiled
 from mlraman_hpc.model.descriptors import Features, layout, places, reference_features, unpack
 from mlraman_hpc.model.expansion import basis
 from mlraman_hpc.model.geometry import periodic_cells
+from mlraman_hpc.numerics import ridge
+from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
+from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames, Labels, Model
 
 # An atom counts as an outlier where an invariant leaves the range of the training atoms by more than this share of it.
 MARGIN = 0.5
@@ -108,7 +108,7 @@ def _check_labels(labels: Labels, train: np.ndarray, committee: int) -> None:
 
 
 def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | None) -> _Problem:
-    flat = columns.reshape(targets.size, -1)
+    flat = columns.reshape(targets.size, columns.shape[-1])
     kernel = flat @ flat.T
     variance = np.trace(kernel)
     if baseline is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.model.tensors import COMPONENTS, components
+from mlraman_hpc.numerics.tensors import COMPONENTS, components
 
 # Ridge parameters relative to the mean squared norm of a row. Below the lower end rounding in K decides the result.
 GRID = np.logspace(-12, 2, 57)

@@ -1,0 +1,96 @@
+"""The features against featomic's EquivariantPowerSpectrum, which defines them."""
+
+import numpy as np
+import pytest
+from structures import CUBE, frames, gas, several
+
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.model import definition
+from mlraman_hpc.model.descriptors import Features, features, layout, pack, reference_features, unpack
+from mlraman_hpc.schema.records import Descriptor
+
+DESCRIPTOR = Descriptor(cutoff=4.2, cutoff_width=0.7, density_width=0.4, max_angular=3, max_radial=3)
+
+
+def largest_deviation(found: Features, expected: Features) -> float:
+    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in ((found.X0, expected.X0), (found.X2, expected.X2)))
+
+
+@pytest.mark.parametrize(
+    "descriptor",
+    [
+        DESCRIPTOR,
+        Descriptor(cutoff=5.0, cutoff_width=0.5, density_width=0.3, max_angular=4, max_radial=5),
+        Descriptor(cutoff=3.0, cutoff_width=3.0, density_width=0.5, max_angular=6, max_radial=1),
+        Descriptor(cutoff=3.5, cutoff_width=0.1, density_width=0.5, max_angular=0, max_radial=0),
+        Descriptor(cutoff=3.5, cutoff_width=0.1, density_width=0.5, max_angular=1, max_radial=2),
+    ],
+)
+def test_features_are_featomics(descriptor):
+    found, expected = features(several(), descriptor, [3, 16]), reference_features(several(), descriptor, [3, 16])
+    assert largest_deviation(found, expected) < 1e-10
+    assert (found.composition == expected.composition).all()
+
+
+def test_inner_products_are_those_of_featomics_vector():
+    structures = several().take(slice(0, 3))
+    found = features(structures, DESCRIPTOR, [3, 16])
+    full = np.zeros((3, 5, 2), dtype=object)
+    spectrum = definition.power_spectrum(structures, DESCRIPTOR, np.array([3, 16]))
+    total = np.zeros((3, 3))
+    for key, block in spectrum.items():
+        if key["o3_lambda"] == 2:
+            summed = np.zeros((3, *block.values.shape[1:]))
+            np.add.at(summed, block.samples.values[:, 0], block.values)
+            total += np.einsum("kmp,jmp->kj", summed, summed)
+    assert np.allclose(np.einsum("kmp,jmp->kj", found.X2, found.X2), total, rtol=1e-10)
+    assert full.shape == (3, 5, 2)
+
+
+def test_real_structures_are_featomics(data):
+    ase_io = pytest.importorskip("ase.io")
+    atoms = ase_io.read(data / "agi" / "labels.extxyz", index="::60")
+    structures = frames(*((a.positions, a.numbers, a.cell[:], True) for a in atoms))
+    descriptor = Descriptor(cutoff=5.0, cutoff_width=0.5, density_width=0.4, max_angular=4, max_radial=5)
+    found = features(structures, descriptor, [47, 53])
+    assert largest_deviation(found, reference_features(structures, descriptor, [47, 53])) < 1e-10
+
+
+def test_parts_join_to_the_whole():
+    structures = several()
+    whole = features(structures, DESCRIPTOR, [3, 16])
+    parts = [features(structures.take(part), DESCRIPTOR, [3, 16]) for part in (slice(0, 4), slice(4, 4), slice(4, None))]
+    joined = Features.join(parts)
+    assert (joined.X0 == whole.X0).all()
+    assert (joined.X2 == whole.X2).all()
+    assert (joined.take([3, 1]).composition == whole.composition[[3, 1]]).all()
+
+
+def test_an_element_that_was_not_named_is_an_error():
+    with pytest.raises(DataError, match=r"frame 0: contains S, .* only Li"):
+        features(frames(gas(0, 4, CUBE)), DESCRIPTOR, [3])
+
+
+def test_packed_products_keep_the_inner_product():
+    rng = np.random.default_rng(0)
+    for same in (True, False):
+        a, b = rng.normal(size=(2, 3, 4, 4))
+        if same:
+            a, b = a + np.swapaxes(a, 1, 2), b + np.swapaxes(b, 1, 2)
+        assert np.allclose((pack(a, same) * pack(b, same)).sum(-1), (a * b).sum((1, 2)))
+        weights = rng.normal(size=(3, pack(a, same).shape[-1]))
+        assert np.allclose((pack(a, same) * weights).sum(-1), (a * unpack(weights, 4, same)).sum((1, 2)))
+
+
+def test_layout_counts_each_independent_feature_once():
+    columns = layout(definition.clebsch_gordan(2), channels=3)
+    assert [piece[:2] for piece in columns.pieces[0]] == [(0, 0), (1, 1), (2, 2)]
+    assert [piece[:2] for piece in columns.pieces[2]] == [(0, 2), (1, 1), (2, 2)]
+    assert (columns.size(0), columns.size(2)) == (18, 9 + 6 + 6)
+
+
+def test_radial_functions_far_from_the_origin_vanish_smoothly():
+    """f_cut(cutoff) = 0: a neighbour that leaves the sphere changes nothing."""
+    cell = 30 * np.eye(3)
+    pair = [features(frames(([[0, 0, 0], [0, 0, r]], [3, 3], cell, True)), DESCRIPTOR, [3]).X0 for r in (4.199999, 4.3)]
+    assert np.abs(pair[0] - pair[1]).max() < 1e-9
