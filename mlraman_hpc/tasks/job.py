@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,17 @@ class Job:
         for part in dotted.split("."):
             value = getattr(value, part)
         return input_files(self.deck, dotted, [value] if isinstance(value, str) else value)
+
+    @contextmanager
+    def deck_lines(self):
+        """A DeckError of another room, 'section.key: text', gets the deck's file and line."""
+        try:
+            yield
+        except DeckError as error:
+            found = re.match(r"(\w+\.\w+): ", str(error))
+            if found is None:
+                raise
+            raise DeckError(f"{self.deck.place(found[1])}: {str(error)[found.end():]}") from None
 
     def section(self, name: str):
         """A deck section that this command needs."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.io import figures, tables
 from mlraman_hpc.io import series as series_files
 from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.single_crystal import Geometry
@@ -34,7 +36,37 @@ def _spectrum(job: Job) -> None:
     for text in result.warnings:
         job.console.warn(text)
     store.save(path, result, KIND, origin)
-    job.console.say(f"wrote {path}")
+    _draw(job, result)
+    tables.raman_table(path.with_suffix(".dat"), result, _provenance(job, origin), job.deck.spectrum.max_wavenumber)
+    _report(job, result)
+    job.console.say(f"wrote {path}, {path.with_suffix('.dat').name}, {path.with_suffix('.png').name}")
+
+
+def _draw(job: Job, result: RamanSpectrum) -> None:
+    title, end, folder = job.deck.title, job.deck.spectrum.max_wavenumber, job.output
+    figures.raman_figure(folder / "raman.png", result, title, end)
+    figures.polarization_figure(folder / "raman_polarization.png", result, title, end)
+    if result.species:
+        figures.species_figure(folder / "raman_species.png", result, title, end)
+    if result.angle_map is not None:
+        figures.angle_figure(folder / "raman_angle.png", result, title, end)
+    if result.central_peak is not None:
+        figures.central_peak_figure(folder / "central_peak.png", result, title)
+
+
+def _provenance(job: Job, origin) -> list[str]:
+    return [f"{job.deck.title or 'Raman spectrum'}: mlraman_hpc {__version__}",
+            *(f"from {name} ({digest})" for name, digest in origin.parents.items()), "full provenance: raman.h5"]
+
+
+def _report(job: Job, result: RamanSpectrum) -> None:
+    peak = result.central_peak
+    if peak is None:
+        return
+    job.console.say(f"low-frequency weight (below {peak.cutoff:g} cm^-1, of the total): {peak.weight:.4f} +- "
+                    f"{peak.weight_error:.4f}")
+    if peak.verdict:
+        job.console.say(f"central peak: {peak.verdict}")
 
 
 def _alpha_path(job: Job) -> Path:
@@ -60,8 +92,9 @@ def _our_series(job: Job) -> PolarizabilitySeries:
 def _other_programs_series(job: Job) -> PolarizabilitySeries:
     section = job.deck.series
     file = job.files("series.file")[0]
-    value, steps, messages = series_files.read_series(
-        file, section.format, section.order, section.quantity, section.unit, section.volume)
+    with job.deck_lines():
+        value, steps, messages = series_files.read_series(
+            file, section.format, section.order, section.quantity, section.unit, section.volume, section.tensor)
     for text in messages:
         job.console.warn(text)
     steps = np.arange(len(value)) if steps is None else steps

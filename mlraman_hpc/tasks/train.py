@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.errors import DataError
-from mlraman_hpc.io import reference
+from mlraman_hpc.io import figures, reference
 from mlraman_hpc.model import polarizability
 from mlraman_hpc.model.descriptors import Features, features
 from mlraman_hpc.schema import store
@@ -16,6 +16,7 @@ from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import trajectory_index
 
 KIND = "model"
+LEAST_R2 = 0.7
 
 
 def train(job: Job) -> None:
@@ -38,12 +39,18 @@ def _origin(job: Job):
     parents = hashes(job.files("reference.files"))
     if deck.reference.format == "table":
         parents |= hashes(job.files("trajectory.files"))
-    settings = [section.model_dump(exclude={"files", "file"}) for section in (deck.reference, deck.descriptor, deck.model)]
-    return job.origin("train", parents, *settings)
+    return job.origin(
+        "train", parents, deck.reference.model_dump(exclude={"files"}), deck.descriptor.model_dump(),
+        deck.model.model_dump(include={"regularization", "committee"}))
 
 
 def read_labels(job: Job) -> Labels:
     """All labelled structures that the deck names."""
+    with job.deck_lines():
+        return _read_labels(job)
+
+
+def _read_labels(job: Job) -> Labels:
     section = job.deck.reference
     files = job.files("reference.files")
     if section.format == "table":
@@ -93,12 +100,29 @@ def _fit(job: Job, labels: Labels, all_features: Features, train_rows, test_rows
         job.deck.reference.seed)
     for text in warnings:
         job.console.warn(text)
+    predicted = polarizability.predict_features(model, all_features)
     store.save(path, model, KIND, origin)
-    _report(job, model)
+    _report(job, model, labels, predicted)
+    job.console.say(f"wrote {path}")
 
 
-def _report(job: Job, model: Model) -> None:
-    raise SystemExit("filled after the model room is there")
+def _report(job: Job, model: Model, labels: Labels, predicted: np.ndarray) -> None:
+    """Scores on labels never trained on, and the figure of them."""
+    ridge = ", ".join(f"{name} {value:.1e}" for name, value in model.regularization.items())
+    job.console.say(f"regularization by lambda: {ridge}")
+    if not len(model.test):
+        job.console.warn(f"{job.deck.place('reference.test')}: no labels are left for a test; the model's error is "
+                         "not known")
+        return
+    r2, rmse = model.scores["r2"], model.scores["rmse"]
+    job.console.say(f"on {len(model.test)} test labels:   R2      RMSE (Angstrom^3)")
+    for name in r2:
+        job.console.say(f"  {name.replace('_', '-'):<18} {r2[name]:9.5f}  {rmse[name]:9.4g}")
+    if min(r2["diagonal"], r2["off_diagonal"]) < LEAST_R2:
+        job.console.warn(f"the model explains little of the test labels (R2 {r2['diagonal']:.2f} diagonal, "
+                         f"{r2['off_diagonal']:.2f} off-diagonal); the spectrum may not be trusted, add labels")
+    figures.parity_figure(job.output / "parity.png", labels.polarizability[model.test], predicted[model.test],
+                          job.deck.title)
 
 
 def load_model(path: Path) -> Model:

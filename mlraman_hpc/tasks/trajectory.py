@@ -16,8 +16,9 @@ BATCH_ATOMS = 512
 def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
     """Byte offsets of every frame; to be called on root alone."""
     section = job.section("trajectory")
-    return trajectory.build_index(job.files("trajectory.files"), section.format, job.scratch, section.species,
-                                  job.console.warn)
+    with job.deck_lines():
+        return trajectory.build_index(job.files("trajectory.files"), section.format, job.scratch, section.species,
+                                      job.console.warn)
 
 
 def selected_frames(job: Job, index) -> np.ndarray:
