@@ -25,15 +25,11 @@ NUMBERS = ("z", "numbers", "atomic_numbers", "atomic_number")
 POSITIONS = ("pos", "positions", "position")
 VELOCITIES = ("vel", "velocities", "velocity", "velo")
 _VALUE = rb"""\s*=\s*(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|(\[\s*\[.*?\]\s*\]|\[[^\]]*\])|(\S+))"""
-_KEYS = {
-    key: re.compile(rb"(?:^|\s)" + key.encode() + _VALUE, re.IGNORECASE)
-    for key in ("lattice", "properties", "pbc", "time_fs", "time", "step")
-}
 
 
 def value(comment: bytes, key: str) -> bytes | None:
-    """The text of `key=...` in a comment line, without its quotes or brackets."""
-    found = _KEYS[key].search(comment)
+    """The text of `key=...` in a comment line, without its quotes."""
+    found = re.search(rb"(?:^|\s)" + re.escape(key.encode()) + _VALUE, comment, re.IGNORECASE)
     if found is None:
         return None
     return next(group for group in found.groups() if group is not None).strip()
@@ -49,11 +45,11 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
         numbers = read(text[first[0]:last[0]], Place(name, 1, 0), table)[1]
     return Piece(
         first, last, line, atoms, numbers,
-        steps=_series(comments, "step", np.int64), times=_times(comments, name, warn),
+        steps=series(comments, "step", np.int64), times=_times(comments, name, warn),
     )
 
 
-def frame_bounds(text: mmap.mmap, name: str, warn: Warn) -> tuple[np.ndarray, list[bytes]]:
+def frame_bounds(text: mmap.mmap | bytes, name: str, warn: Warn) -> tuple[np.ndarray, list[bytes]]:
     """(frames, 4) first and last byte, first line, atoms; and the comment lines."""
     supply, ends, at = line_ends(text), np.empty(0, np.int64), 0
     rows, comments, begin, line = [], [], 0, 1
@@ -76,7 +72,7 @@ def frame_bounds(text: mmap.mmap, name: str, warn: Warn) -> tuple[np.ndarray, li
     return np.array(rows, dtype=np.int64).reshape(-1, 4), comments
 
 
-def _atom_count(text: mmap.mmap, begin: int, place: Place) -> int | None:
+def _atom_count(text: mmap.mmap | bytes, begin: int, place: Place) -> int | None:
     """The number on the first line of a frame; None at the end of the file."""
     end = text.find(b"\n", begin)
     line = text[begin:end if end >= 0 else len(text)]
@@ -88,7 +84,7 @@ def _atom_count(text: mmap.mmap, begin: int, place: Place) -> int | None:
                       "The frame before has too many or too few lines.")
 
 
-def _series(comments: list[bytes], key: str, kind) -> np.ndarray | None:
+def series(comments: list[bytes], key: str, kind) -> np.ndarray | None:
     """The value of `key` in every frame, or None where a frame lacks it."""
     texts = []
     for comment in comments:
@@ -101,9 +97,9 @@ def _series(comments: list[bytes], key: str, kind) -> np.ndarray | None:
 
 
 def _times(comments: list[bytes], name: str, warn: Warn) -> np.ndarray | None:
-    times = _series(comments, "time_fs", float)
+    times = series(comments, "time_fs", float)
     if times is None:
-        times = _series(comments, "time", float)
+        times = series(comments, "time", float)
         if times is not None:
             warn(f"{name}: 'time' in the comment lines is read as fs; trajectory.frame_interval overrules it.")
     return times
@@ -131,8 +127,8 @@ def read(text: bytes, place: Place, table: dict[str, int]):
     if begin is None:
         raise place.fault("Properties names no 'pos:R:3'.", 1)
     positions = _numeric(words, begin, width, place)
-    cell, periodic = _cell(comment, place)
-    return positions, _numbers(words, layout, width, table, place), cell, periodic
+    box, periodic = cell(comment, place)
+    return positions, _numbers(words, layout, width, table, place), box, periodic
 
 
 def velocities(text: bytes, place: Place) -> np.ndarray | None:
@@ -140,10 +136,6 @@ def velocities(text: bytes, place: Place) -> np.ndarray | None:
     words, layout, width, _ = _words(text, place)
     begin = _column(layout, VELOCITIES, 3)
     return None if begin is None else _numeric(words, begin, width, place)
-
-
-def comment_line(text: bytes) -> bytes:
-    return text.split(b"\n", 2)[1]
 
 
 def _words(text: bytes, place: Place):
@@ -195,7 +187,7 @@ def _listed(words: list[bytes], begin: int | None, width: int, place: Place) -> 
     return values.astype(int)
 
 
-def _cell(comment: bytes, place: Place) -> tuple[np.ndarray, np.ndarray]:
+def cell(comment: bytes, place: Place) -> tuple[np.ndarray, np.ndarray]:
     """Cell with zero rows along directions that are not periodic, and which are."""
     lattice, flags = value(comment, "lattice"), value(comment, "pbc")
     periodic = np.full(3, lattice is not None) if flags is None else _flags(flags, place)

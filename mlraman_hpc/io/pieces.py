@@ -17,6 +17,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from ..errors import DataError
+from ..schema.records import Frames
 
 Warn = Callable[[str], None]
 
@@ -110,6 +111,30 @@ def described(numbers: np.ndarray) -> str:
     return ", ".join(f"{count} {chemical_symbols[kind]}" for kind, count in zip(kinds, counts))
 
 
+def frames_of(parts: list[tuple], index: np.ndarray) -> Frames:
+    """Frames from (positions, numbers, cell, periodic) of each."""
+    positions, numbers, cells, periodic = zip(*parts) if parts else ((), (), (), ())
+    return Frames(
+        positions=np.concatenate([*positions, np.empty((0, 3))]),
+        numbers=np.concatenate([*numbers, np.empty(0, int)]).astype(np.int64),
+        first_atom=np.concatenate([[0], np.cumsum([len(part) for part in positions])]).astype(np.int64),
+        cells=np.array(cells, dtype=float).reshape(-1, 3, 3),
+        periodic=np.array(periodic, dtype=bool).reshape(-1, 3),
+        index=index,
+    )
+
+
+def good_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
+    """Whether the vectors along periodic directions are finite and independent."""
+    # a unit vector across what is not periodic leaves the volume of what is
+    finite = np.isfinite(cells).all(axis=(1, 2))
+    cells = np.where(finite[:, None, None], cells, 0)
+    lengths = np.linalg.norm(cells, axis=2)
+    unit = np.divide(cells, lengths[:, :, None], out=np.zeros_like(cells), where=lengths[:, :, None] > 0)
+    gram = unit @ unit.transpose(0, 2, 1) + np.eye(3) * ~periodic[:, :, None]
+    return finite & (np.linalg.det(gram) > 1e-9)
+
+
 @contextmanager
 def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
     """The file as bytes that the system fetches as they are looked at."""
@@ -123,7 +148,7 @@ def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
         raise DataError(f"{name}: {error.strerror or error}. Check the path and its permissions.") from None
 
 
-def line_ends(text: mmap.mmap, chunk: int = 1 << 24) -> Iterator[np.ndarray]:
+def line_ends(text: mmap.mmap | bytes, chunk: int = 1 << 24) -> Iterator[np.ndarray]:
     """Positions of the line ends, a chunk of the file at a time."""
     for begin in range(0, len(text), chunk):
         yield begin + np.flatnonzero(np.frombuffer(text[begin:begin + chunk], np.uint8) == 10)
@@ -132,6 +157,17 @@ def line_ends(text: mmap.mmap, chunk: int = 1 << 24) -> Iterator[np.ndarray]:
 def incomplete(name: str, frames: int, line: int) -> str:
     return (f"{name}, line {line}: the last frame is incomplete (still being written, cut short, or no last line end); "
             f"the {frames} frames before it are used.")
+
+
+def whole(path: Path) -> bytes:
+    """The content of a file, unpacked where it is .gz."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            return file.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged archive ({error}). Copy the file again.") from None
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}. Check the path and its permissions.") from None
 
 
 def unpack(path: Path, scratch: Path, warn: Warn) -> Path:
@@ -153,8 +189,7 @@ def _decompress(path: Path, copy: Path, warn: Warn) -> Path:
     copy.parent.mkdir(parents=True, exist_ok=True)
     part = copy.with_name(f"{copy.name}.part{os.getpid()}")
     try:
-        whole = _inflate(path, part)
-        if not whole:
+        if not _inflate(path, part):
             warn(f"{path}: the archive ends early; what could be unpacked is used.")
             copy = copy.with_name(copy.name + ".cut")
         os.replace(part, copy)

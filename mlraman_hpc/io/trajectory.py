@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 from ..errors import DataError
 from ..schema.records import Frames
 from . import extxyz, lammps, xdatcar
-from .pieces import Piece, Place, Warn, described, species_table, unpack
+from .pieces import Piece, Place, Warn, described, frames_of, good_cells, species_table, unpack
 
 FORMATS = {"xdatcar": xdatcar.scan, "extxyz": extxyz.scan, "lammps-dump": lammps.scan}
 _NAMES = {
@@ -111,16 +111,7 @@ def read_frames(index: TrajectoryIndex, which) -> Frames:
     which = np.asarray(which, dtype=np.int64).reshape(-1)
     parse = _reader(index)
     parts = [parse(text, frame) for frame, text in _texts(index, which)]
-    positions, numbers, cells, periodic = zip(*parts) if parts else ((), (), (), ())
-    counts = [len(part) for part in positions]
-    frames = Frames(
-        positions=np.concatenate([*positions, np.empty((0, 3))]),
-        numbers=np.concatenate([*numbers, np.empty(0, int)]).astype(np.int64),
-        first_atom=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        cells=np.array(cells, dtype=float).reshape(-1, 3, 3),
-        periodic=np.array(periodic, dtype=bool).reshape(-1, 3),
-        index=index.frame[which],
-    )
+    frames = frames_of(parts, index.frame[which])
     _check_frames(index, which, frames)
     return frames
 
@@ -330,7 +321,7 @@ def _check_frames(index: TrajectoryIndex, which: np.ndarray, frames: Frames) -> 
         k = int(frames.frame_of_atom[atom])
         raise index.place(int(which[k])).fault(
             f"the position of atom {atom - frames.first_atom[k] + 1} is not a finite number.")
-    for k in np.flatnonzero(~_good_cells(frames.cells, frames.periodic)):
+    for k in np.flatnonzero(~good_cells(frames.cells, frames.periodic)):
         raise index.place(int(which[k])).fault(
             f"the cell {np.round(frames.cells[k], 4).tolist()} has no volume although the frame is periodic.")
 
@@ -340,14 +331,3 @@ def _same_atoms(index: TrajectoryIndex, numbers: np.ndarray) -> bool:
     if np.array_equal(numbers, index.numbers):
         return True
     return index.format == "extxyz" and np.array_equal(np.sort(numbers), np.sort(index.numbers))
-
-
-def _good_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
-    """Whether the vectors along periodic directions are finite and independent."""
-    # a unit vector across what is not periodic leaves the volume of what is
-    finite = np.isfinite(cells).all(axis=(1, 2))
-    cells = np.where(finite[:, None, None], cells, 0)
-    lengths = np.linalg.norm(cells, axis=2)
-    unit = np.divide(cells, lengths[:, :, None], out=np.zeros_like(cells), where=lengths[:, :, None] > 0)
-    gram = unit @ unit.transpose(0, 2, 1) + np.eye(3) * ~periodic[:, :, None]
-    return finite & (np.linalg.det(gram) > 1e-9)

@@ -112,7 +112,7 @@ def _next_mark(text: mmap.mmap, begin: int) -> int:
 
 
 def last_line_is_whole(text: mmap.mmap) -> bool:
-    """Whether the last line lacks nothing but its line end: all six numbers on the last two lines have equal decimals."""
+    """Whether the last line lacks nothing but its line end: the last six numbers have equal decimals."""
     words = text[max(0, len(text) - 200):].split(b"\n")[-2:]
     decimals = [len(word.partition(b".")[2]) for line in words for word in unglued(line).split()]
     return text[-1:] != b"\n" and len(decimals) == 6 and min(decimals) == max(decimals) > 5
