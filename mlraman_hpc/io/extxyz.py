@@ -35,6 +35,12 @@ def value(comment: bytes, key: str) -> bytes | None:
     return next(group for group in found.groups() if group is not None).strip()
 
 
+def keys(comment: bytes) -> list[str]:
+    """Names of all `key=...` in a comment line, in order."""
+    found = re.finditer(rb"(?:^|\s)([^\s=\"'{}\[\]]+)" + _VALUE, comment)
+    return [match[1].decode("utf-8", "replace") for match in found]
+
+
 def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """Where the frames of an extended XYZ file lie. Errors: DataError where an atom count is expected and missing."""
     with mapped(path, name) as text:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from ase.io.extxyz import key_val_str_to_dict
 
 from ..errors import DeckError
 from . import extxyz
@@ -24,7 +23,7 @@ def choose_key(
 
     Errors: DataError where no or several names are there, listing them; DeckError where what it is remains open.
     """
-    there = _info_keys(text, place)
+    there = _info_keys(text)
     if tensor_key is not None:
         return _chosen(tensor_key, there, quantity, place, section)
     wanted = [quantity] if quantity else list(KEYS)
@@ -48,20 +47,16 @@ def _chosen(key: str, there: list[str], quantity: str | None, place: Place, sect
     return key, kind
 
 
-def _info_keys(text: bytes, place: Place) -> list[str]:
-    comment = text.split(b"\n", 2)[1].decode("utf-8", "replace")
-    try:
-        values = key_val_str_to_dict(comment)
-    except ValueError as error:
-        raise place.fault(f"the comment line cannot be read ({error}).", 1) from None
-    return [key for key in values if key not in ("Lattice", "Properties", "pbc")]
+def _info_keys(text: bytes) -> list[str]:
+    keys = extxyz.keys(text.split(b"\n", 2)[1])
+    return [key for key in keys if key.lower() not in ("lattice", "properties", "pbc")]
 
 
 def tensor_in(text: bytes, key: str, place: Place) -> np.ndarray:
     """(3, 3) of `key` in a comment line: nine numbers row by row, or a nested list."""
     found = extxyz.value(text.split(b"\n", 2)[1], key)
     if found is None:
-        raise place.fault(f"no '{key}': the comment line has {', '.join(_info_keys(text, place)) or 'no key'}.", 1)
+        raise place.fault(f"no '{key}': the comment line has {', '.join(_info_keys(text)) or 'no key'}.", 1)
     plain = re.sub(rb"[\[\],]", b" ", found.removeprefix(b"_JSON"))
     values = numbers_in(plain, 9)
     if values is None and len(plain.split()) == 6:
