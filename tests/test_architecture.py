@@ -13,7 +13,7 @@ ALLOWED = {  # room -> (rooms of ours, packages of others)
     "parallel": ({"errors"}, {"mpi4py"}),
     "console": ({"parallel"}, set()),
     "schema": ({"errors", "units", "schema"}, {"pydantic", "pydantic_core", "yaml", "h5py", "numpy"}),
-    "numerics": ({"units", "numerics", "schema.records"}, {"numpy", "scipy", "numba"}),
+    "numerics": ({"errors", "units", "numerics", "schema.records"}, {"numpy", "scipy", "numba"}),
     "model": ({"errors", "numerics", "model", "schema.records", "units"},
               {"featomic", "metatensor", "numpy", "scipy", "vesin", "numba", "sphericart"}),
     "io": ({"errors", "units", "io", "schema.records"}, {"ase", "h5py", "matplotlib", "numpy"}),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
 
 AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
@@ -43,6 +43,12 @@ def _unit_vector(value):
         raise ValueError("should be a vector of three numbers that is not zero")
     length = sum(x * x for x in value) ** 0.5
     return [x / length for x in value]
+
+
+def _committee(value: int) -> int:
+    if value in (1, 2, 3):
+        raise ValueError("should be 0 or at least 4, so that the members' spread means something")
+    return value
 
 
 Files = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
@@ -90,7 +96,7 @@ class ModelSection(Section):
     file: str | None = key(None, "a model.h5 trained before, instead of 'reference'")
     regularization: Regularization = key(
         "auto", "ridge parameter relative to the features' variance; auto: leave-one-out, for each lambda")
-    committee: int = key(0, "members for the model's error bars; 0: none", ge=0)
+    committee: Annotated[int, AfterValidator(_committee)] = key(0, "members for the model's error bars; 0: none", ge=0)
     density_tolerance: float = key(
         0.1, "relative margin around the number densities of the training set before a trajectory is refused", gt=0)
 

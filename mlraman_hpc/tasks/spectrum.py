@@ -31,7 +31,7 @@ def _spectrum(job: Job) -> None:
     if job.up_to_date(path, origin):
         job.console.say(f"{path} is up to date")
         return
-    series = _other_programs_series(job) if job.deck.series else _our_series(job)
+    series = read_series(job) if job.deck.series else _our_series(job)
     result = _compute(job, series)
     for text in result.warnings:
         job.console.warn(text)
@@ -89,7 +89,8 @@ def _our_series(job: Job) -> PolarizabilitySeries:
     return store.load(_alpha_path(job), PolarizabilitySeries, ALPHA)
 
 
-def _other_programs_series(job: Job) -> PolarizabilitySeries:
+def read_series(job: Job) -> PolarizabilitySeries:
+    """The series of the deck's section `series`."""
     section = job.deck.series
     file = job.files("series.file")[0]
     with job.deck_lines():

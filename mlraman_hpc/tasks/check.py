@@ -1,0 +1,109 @@
+"""`mlraman check`: will it run, how long, how much memory? Nothing is written but unpacked copies of .gz files."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import numpy as np
+
+from mlraman_hpc.console import duration
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.io.trajectory import read_frames
+from mlraman_hpc.model import polarizability
+from mlraman_hpc.model.descriptors import features
+from mlraman_hpc.numerics.correlation import nyquist
+from mlraman_hpc.schema.records import Labels, Model
+from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.predict import model_path
+from mlraman_hpc.tasks.spectrum import read_series
+from mlraman_hpc.tasks.train import descriptor_of, draw, load_model, read_labels
+from mlraman_hpc.tasks.trajectory import batches, frame_interval, selected_frames, trajectory_index
+
+TRIAL_LABELS, TRIAL_SECONDS = 8, 1.0
+
+
+def check(job: Job) -> None:
+    """Look at deck and data; raises the same errors as the run itself would."""
+    job.session.on_root(_check, job)
+
+
+def _check(job: Job) -> None:
+    say = job.console.say
+    say(f"{job.deck._name}: the deck is valid")
+    if job.deck.series:
+        series = read_series(job)
+        say(f"series: {len(series.value)} tensors, {_span(len(series.value), series.frame_interval)}")
+        return
+    labels = _labels(job) if job.deck.reference else None
+    model = load_model(model_path(job)) if labels is None and model_path(job).exists() else None
+    if job.deck.trajectory:
+        _trajectory(job, labels, model)
+
+
+def _labels(job: Job) -> Labels:
+    labels = read_labels(job)
+    train, test = draw(job, len(labels))
+    atoms = labels.frames.atoms_per_frame
+    mean = np.trace(labels.polarizability, axis1=1, axis2=2).mean() / 3
+    job.console.say(f"reference: {len(labels)} labels of {_range(atoms)} atoms, {len(train)} to train on and "
+                    f"{len(test)} to test on; mean polarizability {mean:.4g} Angstrom^3")
+    return labels
+
+
+def _trajectory(job: Job, labels: Labels | None, model: Model | None) -> None:
+    index = trajectory_index(job)
+    chosen = selected_frames(job, index)
+    interval = frame_interval(job, index)
+    job.console.say(f"trajectory: {len(index)} frames of {_range(index.atoms)} atoms ({', '.join(index.species)}); "
+                    f"{len(chosen)} are used, {_span(len(chosen), interval)}")
+    trial = model or (_trial_model(job, labels) if labels is not None else None)
+    if trial is None:
+        raise DataError(f"{model_path(job)}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
+    polarizability.check_applicable(trial, index.species, read_frames(index, chosen[:1]),
+                                    job.deck.model.density_tolerance)
+    _estimate(job, index, chosen, polarizability.Predictor(trial), labels)
+
+
+def _trial_model(job: Job, labels: Labels) -> Model:
+    """A model of a few labels: as fast as the real one, and with all its elements and densities."""
+    few = labels.take(slice(0, TRIAL_LABELS))
+    numbers = sorted(set(labels.frames.numbers.tolist()))
+    known = features(few.frames, descriptor_of(job), numbers)
+    rows = np.arange(len(few))
+    model, _ = polarizability.fit(known, few, rows, rows[:0], descriptor_of(job), 1.0, job.deck.model.committee)
+    density = labels.frames.atoms_per_frame / labels.frames.volumes
+    if np.isfinite(density).any():
+        model.number_density[:] = np.nanmin(density), np.nanmax(density)
+    return model
+
+
+def _estimate(job: Job, index, chosen: np.ndarray, predictor, labels: Labels | None) -> None:
+    """Time from a trial of about a second, memory from this process and the sizes of the arrays."""
+    starts = batches(index.atoms[chosen])
+    predictor(read_frames(index, chosen[:1]))  # compile before the clock starts
+    began, done, batch = time.perf_counter(), 0, 0
+    while batch < len(starts) - 1 and time.perf_counter() - began < TRIAL_SECONDS:
+        rows = chosen[starts[batch]:starts[batch + 1]]
+        predictor(read_frames(index, rows))
+        done, batch = done + len(rows), batch + 1
+    rate = done / (time.perf_counter() - began)
+    ranks, members = job.session.size, job.deck.model.committee
+    seconds = len(chosen) / rate / ranks
+    job.console.say(f"prediction: about {rate:.3g} frames/s on one rank; {duration(seconds)} on {ranks} "
+                    f"rank{'s' if ranks > 1 else ''}")
+    here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    root = len(chosen) * (9 * (1 + len(index.species) + members) + 8) * 8 / 2**20
+    if labels is not None:
+        columns = predictor.model.isotropic.size + 5 * predictor.model.anisotropic.size
+        root += 2 * len(labels) * columns * 8 / 2**20
+    job.console.say(f"memory: about {here:.0f} MB on each rank, and {root:.0f} MB more on the first")
+
+
+def _range(numbers: np.ndarray) -> str:
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _span(frames: int, interval: float) -> str:
+    return (f"{interval:g} fs apart: {frames * interval / 1000:.4g} ps, spectrum up to {nyquist(interval):.0f} cm^-1")
