@@ -90,7 +90,7 @@ def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn):
 
 def _step_and_atoms(block: bytes, place: Place, last: bool) -> tuple[int | None, int | None]:
     lines = block[:200].split(b"\n", 5)
-    if len(lines) > 4 and lines[1].strip().isdigit() and lines[3].strip().isdigit():
+    if len(lines) > 4 and lines[1].strip().isdigit() and lines[3].strip().isdigit() and int(lines[3]):
         return int(lines[1]), int(lines[3])
     if last and len(lines) < 5:
         return None, None
@@ -146,7 +146,9 @@ def _ordered(rows: bytes, names: list[str], atoms: int, place: Place):
     words = rows.split()
     if len(words) != atoms * len(names):
         lines = rows.splitlines()
-        bad = next((k for k, line in enumerate(lines) if len(line.split()) != len(names)), min(atoms, len(lines)) - 1)
+        bad = next((k for k, line in enumerate(lines) if len(line.split()) != len(names)), None)
+        if bad is None:
+            raise place.fault(f"{len(lines)} atom lines, the frame says {atoms} atoms.", HEADER)
         raise place.fault(f"expected {len(names)} columns, found {shown(lines[bad])}.", bad + HEADER)
     if "id" not in names:
         return words, np.arange(atoms)
@@ -192,7 +194,7 @@ def _box(lines: list[bytes], place: Place) -> tuple[np.ndarray, np.ndarray, np.n
     periodic = np.array([flag == b"pp" for flag in flags] if len(flags) == 3 else [True] * 3)
     width = len(lines[1].split())
     bounds = numbers_in(b" ".join(lines[1:4]), 3 * width)
-    if bounds is None or width not in (2, 3, 4) or not np.isfinite(bounds).all():
+    if bounds is None or width not in (2, 3, 4):
         raise place.fault(f"expected the bounds of the box, found {shown(lines[1])}.", 5)
     bounds = bounds.reshape(3, width)
     if width == 4:  # general triclinic: vectors and origin

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
-from ..errors import DataError
+from ..errors import DataError, DeckError
 from ..schema.records import Frames
 
 Warn = Callable[[str], None]
@@ -68,18 +68,19 @@ def shown(text: bytes, width: int = 60) -> str:
 
 
 def numbers_in(text: bytes, count: int) -> np.ndarray | None:
-    """`count` numbers separated by blanks, or None where the text holds anything else."""
+    """`count` finite numbers separated by blanks, or None where the text holds anything else."""
     return numbers_of(text.split(), count)
 
 
 def numbers_of(words: list[bytes], count: int) -> np.ndarray | None:
-    """The words as `count` numbers, or None."""
+    """The words as `count` finite numbers, or None."""
     if len(words) != count or b"_" in b"".join(words):  # Python reads 1_0 as ten
         return None
     try:
-        return np.array(words, dtype=float) if words else np.empty(0)
+        values = np.array(words, dtype=float) if words else np.empty(0)
     except ValueError:
         return None
+    return values if np.isfinite(values).all() else None
 
 
 def unglued(text: bytes) -> bytes:
@@ -94,7 +95,7 @@ def species_table(species: list[str] | dict | None) -> dict[str, int]:
     named = species if isinstance(species, dict) else dict(enumerate(species, start=1))
     unknown = [str(element) for element in named.values() if str(element) not in atomic_numbers]
     if unknown:
-        raise DataError(f"trajectory.species: {', '.join(unknown)} is not a chemical element; use symbols such as Ag.")
+        raise DeckError(f"trajectory.species: {', '.join(unknown)} is not a chemical element; use symbols such as Ag.")
     return {str(label): atomic_numbers[str(element)] for label, element in named.items()}
 
 

@@ -101,7 +101,7 @@ def _from_outcars(paths: list[Path], quantity: str | None, unit: str | None, war
         raise DataError(_listed(faults, len(paths)))
     frames = frames_of([(one.positions, one.numbers, one.cell, np.ones(3, bool)) for one in read], np.arange(len(read)))
     sources = tuple(map(str, paths))
-    _check_frames(frames, [Place(source, 1, k) for k, source in enumerate(sources)])
+    _check_cells(frames, [Place(source, 1, k) for k, source in enumerate(sources)])
     return _labels(frames, [one.dielectric for one in read], "dielectric", 1.0, sources, warn)
 
 
@@ -132,14 +132,11 @@ def _from_extxyz(paths, quantity: str | None, unit: str | None, tensor_key: str 
     factor = check_unit(quantity, unit, "reference")
     tensors = [tensor_in(text, key, place) for text, place in zip(texts, places)]
     frames = frames_of([extxyz.read(text, place, {}) for text, place in zip(texts, places)], np.arange(len(texts)))
-    _check_frames(frames, places)
+    _check_cells(frames, places)
     sources = tuple(f"{place.name}, frame {place.frame}" for place in places)
     return _labels(frames, tensors, quantity, factor, sources, warn)
 
 
-def _check_frames(frames: Frames, places: list[Place]) -> None:
-    finite = np.isfinite(frames.positions).all(axis=1)
-    if not finite.all():
-        raise places[int(frames.frame_of_atom[~finite][0])].fault("a position is not a finite number.")
+def _check_cells(frames: Frames, places: list[Place]) -> None:
     for k in np.flatnonzero(~good_cells(frames.cells, frames.periodic)):
         raise places[k].fault(f"the cell {frames.cells[k].tolist()} has no volume although the frame is periodic.")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from ase.data import chemical_symbols
 
-from ..errors import DataError
+from ..errors import DataError, DeckError
 from ..schema.records import Frames
 from . import extxyz, lammps, xdatcar
 from .pieces import Piece, Place, Warn, described, frames_of, good_cells, species_table, unpack
@@ -143,7 +143,7 @@ def detect(path: str, name: str) -> str:
 
 def _one_format(paths: tuple[str, ...], names: tuple[str, ...], format: str) -> str:
     if format != "auto" and format not in FORMATS:
-        raise DataError(f"trajectory.format: '{format}' is not one of auto, {', '.join(FORMATS)}.")
+        raise DeckError(f"trajectory.format: '{format}' is not one of auto, {', '.join(FORMATS)}.")
     for path, name in zip(paths, names):
         if not Path(path).is_file():
             raise DataError(f"{name}: there is no such file.")
@@ -310,17 +310,12 @@ def _cut(index: TrajectoryIndex, run: np.ndarray, text: bytes) -> Iterator[tuple
 
 
 def _check_frames(index: TrajectoryIndex, which: np.ndarray, frames: Frames) -> None:
-    """Finite positions, the atoms of the first frame, cells with a volume."""
+    """The atoms of the first frame, cells with a volume."""
     for k, (begin, end) in enumerate(pairwise(frames.first_atom)):
         numbers = frames.numbers[begin:end]
         if not _same_atoms(index, numbers):
             raise index.place(int(which[k])).fault(
                 f"{described(numbers)}; the first frame has {described(index.numbers)}, by id where there are ids.")
-    if not np.isfinite(frames.positions).all():
-        atom = int(np.flatnonzero(~np.isfinite(frames.positions).all(axis=1))[0])
-        k = int(frames.frame_of_atom[atom])
-        raise index.place(int(which[k])).fault(
-            f"the position of atom {atom - frames.first_atom[k] + 1} is not a finite number.")
     for k in np.flatnonzero(~good_cells(frames.cells, frames.periodic)):
         raise index.place(int(which[k])).fault(
             f"the cell {np.round(frames.cells[k], 4).tolist()} has no volume although the frame is periodic.")

@@ -73,13 +73,16 @@ def read_header(text: bytes, place: Place, table: dict[str, int]) -> Header:
 
 def _cell(lines: list[bytes], place: Place) -> np.ndarray:
     scale = numbers_in(lines[1], 1)
-    if scale is None or scale[0] == 0 or not np.isfinite(scale[0]):
+    if scale is None or scale[0] == 0:
         raise place.fault(f"expected the scale of the cell, found {shown(lines[1])}.", 1)
-    rows = [numbers_in(unglued(line), 3) for line in lines[2:5]]
-    for k, row in enumerate(rows):
-        if row is None or not np.isfinite(row).all():
-            raise place.fault(f"expected a lattice vector, found {shown(lines[2 + k])}.", 2 + k)
-    cell = np.array(rows)
+    vectors = b"\n".join(lines[2:5])
+    values = numbers_in(vectors, 9)
+    if values is None:
+        values = numbers_in(unglued(vectors), 9)
+    if values is None:
+        k = next((k for k in (2, 3, 4) if numbers_in(unglued(lines[k]), 3) is None), 2)
+        raise place.fault(f"expected a lattice vector, found {shown(lines[k])}.", k)
+    cell = values.reshape(3, 3)
     # VASP: a negative scale is minus the volume of the cell
     return cell * (scale[0] if scale[0] > 0 else np.cbrt(-scale[0] / abs(np.linalg.det(cell))))
 
@@ -145,8 +148,8 @@ def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn
 
 def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """Headers may stand before any frame: a changing cell, or a run started again into the same file."""
-    atoms, line, number = len(header.numbers), header.lines + 1, 0
-    rows, cells, known, joints = [], [header.cell], {text[:begin]: 0}, []
+    atoms, line, number, first_header = len(header.numbers), header.lines + 1, 0, text[:begin]
+    rows, cells, known, joints = [], [header.cell], {first_header: 0}, []
     while begin >= 0:
         following = _next_mark(text, begin + 1)
         block = text[begin:following if following >= 0 else len(text)]
@@ -159,7 +162,8 @@ def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict
         rows.append((begin, begin + end, line, number))
         if following >= 0 and extra.strip():
             if extra not in known:
-                cells.append(_same_atoms(extra, header, Place(name, line + atoms + 1, len(rows)), table))
+                place = Place(name, line + atoms + 1, len(rows))
+                cells.append(_same_atoms(extra, first_header, header, place, table))
                 known[extra] = len(cells) - 1
             elif known[extra] == number:
                 joints.append(len(rows))
@@ -190,8 +194,11 @@ def _split(block: bytes, atoms: int, lines: int, place: Place) -> tuple[int, byt
     return end, block[end:]
 
 
-def _same_atoms(text: bytes, header: Header, place: Place, table: dict[str, int]) -> np.ndarray:
+def _same_atoms(text: bytes, first: bytes, header: Header, place: Place, table: dict[str, int]) -> np.ndarray:
     """The cell of a header further down, whose atoms must be those of the first one."""
+    lines = text.splitlines()
+    if lines[5:] == first.splitlines()[5:]:
+        return _cell(lines, place)
     other = read_header(text, place, table)
     if not np.array_equal(other.numbers, header.numbers):
         raise place.fault("this header has other atoms than the first one; one file must hold one system.", 5)

@@ -9,7 +9,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from mlraman_hpc.errors import DataError
+from mlraman_hpc.errors import DataError, DeckError
 from mlraman_hpc.io.trajectory import build_index, read_frames, read_velocities
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -222,7 +222,7 @@ def test_changing_cell_still_being_written(cut, tmp_path):
     "old, new, message",
     [
         ("0.12000000", "0.1200000x", r"XDATCAR, line 15 \(frame 2\): expected three coordinates"),
-        ("0.12000000", "nan", r"XDATCAR, line 14 \(frame 2\): the position of atom 1 is not a finite"),
+        ("0.12000000", "nan", r"XDATCAR, line 15 \(frame 2\): expected three coordinates"),
         ("0.12000000", "****", r"line 15 \(frame 2\)"),
         ("  0.12000000  0.20000000  0.30000000\n", "", r"line 14 \(frame 2\): 1 lines of coordinates.*2 atoms"),
         ("  0.12000000", "  0.1 0.12000000", r"line 15 \(frame 2\): expected three coordinates"),
@@ -324,7 +324,7 @@ def test_xyz_still_being_written(cut, tmp_path):
         ("Na 0.1 0.2 0.3\n", "", r"md.xyz, line 9 \(frame 2\): expected a number of atoms, found 'Lattice"),
         ("Na 0.1 0.2 0.3", "Na 0.1 0.2", r"line 7 \(frame 1\): expected 4 columns"),
         ("Na 0.1 0.2 0.3", "Na 0.1 x 0.3", r"line 7 \(frame 1\): expected a number in column 3"),
-        ("Na 0.1 0.2 0.3", "Na 0.1 inf 0.3", r"line 5 \(frame 1\): the position of atom 1"),
+        ("Na 0.1 0.2 0.3", "Na 0.1 inf 0.3", r"line 7 \(frame 1\): expected a number in column 3, found 'inf'"),
         ("Na 0.1 0.2 0.3", "Na 0.1 1_0 0.3", r"line 7 \(frame 1\): expected a number"),
         ("Na 0.1 0.2 0.3", "Xx 0.1 0.2 0.3", r"line 7 \(frame 1\): 'Xx' is not a chemical element"),
         ("Na 0.1 0.2 0.3", "K 0.1 0.2 0.3", r"line 5 \(frame 1\): 1 Cl, 1 K; the first frame has 1 Na, 1 Cl"),
@@ -448,11 +448,13 @@ def test_dump_still_being_written(cut, tmp_path):
         (dump(rows="1 Na 1 1 1\n2 Qq 1 1 2\n"), "no element is known for element Qq"),
         (dump("id element q x y", "1 Na 1 1 1\n2 Cl 1 1 2\n"), "no columns x y z"),
         (dump("id mol x y z", "1 1 1 1 1\n2 1 1 1 2\n"), "neither a column 'element' nor 'type'"),
-        (dump(rows="1 Na 1 1 nan\n2 Cl 1 1 2\n"), r"frame 0\): the position of atom 1"),
+        (dump(rows="1 Na 1 1 nan\n2 Cl 1 1 2\n"), r"line 10 \(frame 0\): expected a number in column 'z', found 'nan'"),
         (dump(steps=[0]) + dump(rows="1 Na 1 1 1\n", steps=[5]) + dump(steps=[7]),
          r"frame 1\): the frame has 1 atom lines"),
         (dump(box="pp pp pp\n1 5\n1 1\n1 7"), r"frame 0\): the cell"),
         (dump(box="pp pp pp\n1 5\n1 y\n1 7"), "line 6.*bounds of the box"),
+        (dump().replace("ATOMS\n2\n", "ATOMS\n0\n"), r"expected a time step and a number of atoms"),
+        (dump(rows="1 Na 1 1 1\n2 Cl 1 1 2\n3 Cl 1 1 3\n"), r"line 10.*3 atom lines, the frame says 2"),
         (dump().replace("BOX BOUNDS", "BOX"), "BOX BOUNDS"),
         (dump().replace("NUMBER OF ATOMS\n2", "NUMBER OF ATOMS\ntwo"), "expected a time step and a number of atoms"),
         (dump(steps=[0]) + dump(rows="2 Na 1 1 1\n1 Cl 1 1 2\n", steps=[5]), r"frame 1\): 1 Na, 1 Cl.*by id"),
@@ -473,7 +475,7 @@ def test_format_by_first_bytes(tmp_path):
     assert index_of(gzip.compress(xyz().encode()), tmp_path, "d.gz")[0].format == "extxyz"
     with pytest.raises(DataError, match=r"trajectory.format, one of xdatcar"):
         index_of("hello\n", tmp_path, "e")
-    with pytest.raises(DataError, match=r"'pdb' is not one of"):
+    with pytest.raises(DeckError, match=r"'pdb' is not one of"):
         index_of("hello\n", tmp_path, "e", format="pdb")
 
 
@@ -502,7 +504,7 @@ def test_missing_files_and_unknown_elements(tmp_path):
         build_index([tmp_path / "XDATCAR.gz"], "auto", tmp_path, None, pytest.fail)
     with pytest.raises(DataError, match=r"no file matches"):
         build_index([], "auto", tmp_path, None, pytest.fail)
-    with pytest.raises(DataError, match=r"Qq is not a chemical element"):
+    with pytest.raises(DeckError, match=r"Qq is not a chemical element"):
         index_of(dump(), tmp_path, "md.dump", species=["Qq"])
 
 
