@@ -1,11 +1,15 @@
 """Sums of density products over the atoms of one species, and the linear model applied to them.
 
-For each centre species s and each pair l1 <= l2 (l1 + l2 even, l2 - l1 <= 2)
+For each centre species s and each pair l1 <= l2 (l1 + l2 even, l2 - l1 <= 2) the products
 
-    G^s_{l1 m1 q, l2 m2 q'} = sum_{i of s} rho^i_{q l1 m1} rho^i_{q' l2 m2}
+    G^s_{m1 q, m2 q'} = sum_{i of s} rho^i_{q l1 m1} rho^i_{q' l2 m2}
 
-is formed once for a frame. Everything linear in the lambda-SOAP descriptor summed over atoms follows from G:
-the summed features, and every member's polarizability, without the descriptor of a single atom.
+are formed once for a frame, as matrix products over the atoms; where l1 = l2 only those with m1 <= m2. Their sums with
+Clebsch-Gordan coefficients are the lambda-SOAP descriptor summed over the atoms,
+
+    X^{s, lambda mu}_{l1 l2 q q'} = sum_{m1 m2} <l1 m1 l2 m2|lambda mu> G^s_{m1 q, m2 q'},
+
+so that the descriptor of a single atom never exists, and each member of a committee costs one scalar product more.
 """
 
 from __future__ import annotations
@@ -13,45 +17,40 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
-from mlraman_hpc.model.expansion import Basis, bin_atoms, compiled, expand
+from mlraman_hpc.model.expansion import Basis, bin_atoms, compiled, expand, scratch
 
 # Atoms whose rho is held at a time; a multiple of the eight that `_accumulate` takes in one sweep.
 CHUNK = 16
 
 
 class Blocks(NamedTuple):
-    """The pairs (l1, l2), and where each lies in the arrays that hold all of them end to end.
+    """The pairs (l1, l2) and the couplings between their components.
 
-    angular (blocks, 2) l1, l2; first (blocks + 1,) of G; first_weight (blocks + 1,) of the tiled weights;
-    first_coupling (blocks + 1,) of `coupling`, which holds (m1, m2, 6): lambda = 0, then mu = -2 ... 2
+    angular (blocks, 2) l1, l2; first (blocks + 1,) place of each block's products (2 l1 + 1, Q, 2 l2 + 1, Q) among all;
+    entries (couplings, 4) block, m1, m2 (from 0), component (0: lambda = 0, 1 ... 5: lambda = 2, mu = -2 ... 2);
+    values (couplings,) Clebsch-Gordan coefficients, doubled for m1 < m2 where l1 = l2
     """
 
     angular: np.ndarray
     first: np.ndarray
-    first_weight: np.ndarray
-    first_coupling: np.ndarray
-    coupling: np.ndarray
+    entries: np.ndarray
+    values: np.ndarray
 
 
 def blocks(coefficients: dict[tuple[int, int, int], np.ndarray], channels: int) -> Blocks:
-    """Layout for these Clebsch-Gordan coefficients {(l1, l2, lambda): array} and number of channels q."""
+    """Blocks for these Clebsch-Gordan coefficients {(l1, l2, lambda): array} and number of channels q."""
     pairs = sorted({key[:2] for key in coefficients})
-    couplings = []
-    for l1, l2 in pairs:
-        coupling = np.zeros((2 * l1 + 1, 2 * l2 + 1, 6))
-        for order, columns in ((0, slice(0, 1)), (2, slice(1, 6))):
-            if (l1, l2, order) in coefficients:
-                coupling[..., columns] = coefficients[l1, l2, order]
-        couplings.append(coupling.ravel())
-    sizes = [((2 * l1 + 1) * channels * (2 * l2 + 1) * channels) for l1, l2 in pairs]
-    tiles = [channels * (2 * l2 + 1) * channels for _, l2 in pairs]
-    return Blocks(np.array(pairs), _starts(sizes), _starts(tiles), _starts([c.size for c in couplings]),
-                  np.concatenate(couplings))
-
-
-def _starts(sizes: list[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    entries, values = [], []
+    for (l1, l2, order), coefficient in coefficients.items():
+        for m1, m2, mu in np.argwhere(np.abs(coefficient) > 1e-12):
+            if l1 < l2 or m1 <= m2:
+                entries.append((pairs.index((l1, l2)), m1, m2, mu + (order == 2)))
+                values.append(coefficient[m1, m2, mu] * (2 if l1 == l2 and m1 < m2 else 1))
+    sizes = [(2 * l1 + 1) * channels * (2 * l2 + 1) * channels for l1, l2 in pairs]
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    return Blocks(np.array(pairs), first, np.array(entries, dtype=np.int64), np.array(values))
 
 
 @compiled
@@ -60,21 +59,41 @@ def _accumulate(rho, atoms, blocks, channels, products):
     for b in range(len(blocks.angular)):
         l1, l2 = blocks.angular[b]
         width = (2 * l2 + 1) * channels
-        columns = slice(l2 * l2 * channels, l2 * l2 * channels + width)
-        for a in range(0, atoms, 8):
-            r0, r1, r2, r3 = rho[a, columns], rho[a + 1, columns], rho[a + 2, columns], rho[a + 3, columns]
-            r4, r5, r6, r7 = rho[a + 4, columns], rho[a + 5, columns], rho[a + 6, columns], rho[a + 7, columns]
-            for row in range((2 * l1 + 1) * channels):
-                p = l1 * l1 * channels + row
-                c0, c1, c2, c3 = rho[a, p], rho[a + 1, p], rho[a + 2, p], rho[a + 3, p]
-                c4, c5, c6, c7 = rho[a + 4, p], rho[a + 5, p], rho[a + 6, p], rho[a + 7, p]
-                start = blocks.first[b] + row * width
-                target = products[start : start + width]
-                for k in range(width):
-                    target[k] += (
-                        c0 * r0[k] + c1 * r1[k] + c2 * r2[k] + c3 * r3[k]
-                        + c4 * r4[k] + c5 * r5[k] + c6 * r6[k] + c7 * r7[k]
-                    )
+        block = products[blocks.first[b] : blocks.first[b + 1]].reshape((2 * l1 + 1) * channels, width)
+        for m1 in range(2 * l1 + 1):
+            skipped = m1 * channels if l1 == l2 else 0
+            columns = slice(l2 * l2 * channels + skipped, (l2 + 1) * (l2 + 1) * channels)
+            for a in range(0, atoms, 8):
+                r0, r1, r2, r3 = rho[a, columns], rho[a + 1, columns], rho[a + 2, columns], rho[a + 3, columns]
+                r4, r5, r6, r7 = rho[a + 4, columns], rho[a + 5, columns], rho[a + 6, columns], rho[a + 7, columns]
+                for q in range(channels):
+                    p = (l1 * l1 + m1) * channels + q
+                    c0, c1, c2, c3 = rho[a, p], rho[a + 1, p], rho[a + 2, p], rho[a + 3, p]
+                    c4, c5, c6, c7 = rho[a + 4, p], rho[a + 5, p], rho[a + 6, p], rho[a + 7, p]
+                    target = block[m1 * channels + q, skipped:]
+                    for k in range(width - skipped):
+                        target[k] += (
+                            c0 * r0[k] + c1 * r1[k] + c2 * r2[k] + c3 * r3[k]
+                            + c4 * r4[k] + c5 * r5[k] + c6 * r6[k] + c7 * r7[k]
+                        )
+
+
+@compiled
+def _couple(products, blocks, channels, summed):
+    """summed[component, block, q, q'] = sum over the couplings of Clebsch-Gordan coefficient times product."""
+    summed[:] = 0.0
+    last = -1
+    for e in range(len(blocks.values)):
+        b, m1, m2, component = blocks.entries[e]
+        value = blocks.values[e]
+        if b != last:
+            l1, l2 = blocks.angular[b]
+            part = products[blocks.first[b] : blocks.first[b + 1]]
+            block = part.reshape(2 * l1 + 1, channels, 2 * l2 + 1, channels)
+            last = b
+        for q1 in range(channels):
+            for q2 in range(channels):
+                summed[component, b, q1, q2] += value * block[m1, q1, m2, q2]
 
 
 @compiled
@@ -88,25 +107,27 @@ def _invariants(rho, angulars, channels, out):
 
 
 @compiled
-def correlate(positions, cell, species, basis, blocks, products, lowest, highest, limits):
-    """Fill products[s] with G^s of one frame; lowest and highest of the invariants; return the number of outliers.
+def correlate(positions, cell, species, basis, blocks, summed, lowest, highest, limits):
+    """Fill summed[s] with X^s of one frame, widen lowest and highest by its invariants; return the number of outliers.
 
-    positions (atoms, 3) Angstrom, cell (3, 3), species (atoms,) place in the list of species, products (species, P),
-    lowest, highest (species, invariants), limits (2, species, invariants): atoms outside them are counted.
+    positions (atoms, 3) Angstrom, cell (3, 3), species (atoms,) place in the list of species, summed (species, 6,
+    blocks, Q, Q), lowest, highest (species, K), limits (2, species, K): atoms outside them are counted.
     """
     angulars, channels = basis.sizes[0], basis.sizes[1] * basis.sizes[2]
     bins = bin_atoms(positions, cell, basis.lengths[0])
     rho = np.empty((CHUNK, angulars * angulars * channels))
-    radial, angular = np.empty(angulars * basis.sizes[1]), np.empty(angulars * angulars)
+    by_species = rho.reshape(CHUNK, angulars * angulars, basis.sizes[2], basis.sizes[1])
+    neighbours = scratch(basis)
     invariants = np.empty(angulars * channels)
+    products = np.empty(blocks.first[-1])
     outliers = 0
-    for s in range(len(products)):
-        products[s] = 0.0
+    for s in range(len(summed)):
+        products[:] = 0.0
         held = 0
         for i in range(len(positions)):
             if species[i] != s:
                 continue
-            expand(i, bins, cell, species, basis, radial, angular, rho[held].reshape(angulars * angulars, channels))
+            expand(i, bins, cell, species, basis, neighbours, by_species[held])
             _invariants(rho[held], angulars, channels, invariants)
             outside = False
             for k in range(len(invariants)):
@@ -116,83 +137,55 @@ def correlate(positions, cell, species, basis, blocks, products, lowest, highest
             outliers += outside
             held += 1
             if held == CHUNK:
-                _accumulate(rho, held, blocks, channels, products[s])
+                _accumulate(rho, held, blocks, channels, products)
                 held = 0
         if held:
             filled = (held + 7) // 8 * 8
             rho[held:filled] = 0.0
-            _accumulate(rho, filled, blocks, channels, products[s])
+            _accumulate(rho, filled, blocks, channels, products)
+        _couple(products, blocks, channels, summed[s])
     return outliers
 
 
-@compiled
-def contract(products, weights, blocks, channels, out):
-    """out[mu] = sum_{l1 l2} sum_{m1 m2} C_{m1 m2 mu} sum_{q q'} W_{q q'} G_{l1 m1 q, l2 m2 q'} of one species.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+def _apply(summed, weights, out):
+    """out[0] = X^0 . w^0, out[mu] = X^{2 mu} . w^2; summed (6, P), weights (2, P).
 
-    products (P,), weights (2, tiled) for lambda = 0 and 2, W repeated along m2; out (6,): lambda = 0, mu = -2 ... 2.
+    The sum is reordered to fill the vector registers, always in the same way for the same P.
     """
-    out[:] = 0.0
-    longest = 0
-    for b in range(len(blocks.angular)):
-        longest = max(longest, (2 * blocks.angular[b, 1] + 1) * channels)
-    scalar, tensor = np.empty(longest), np.empty(longest)
-    for b in range(len(blocks.angular)):
-        l1, l2 = blocks.angular[b]
-        width = (2 * l2 + 1) * channels
-        for m1 in range(2 * l1 + 1):
-            scalar[:], tensor[:] = 0.0, 0.0
-            for q in range(channels):
-                start = blocks.first[b] + (m1 * channels + q) * width
-                row = products[start : start + width]
-                tile = blocks.first_weight[b] + q * width
-                w0, w2 = weights[0, tile : tile + width], weights[1, tile : tile + width]
-                for k in range(width):
-                    scalar[k] += w0[k] * row[k]
-                    tensor[k] += w2[k] * row[k]
-            for m2 in range(2 * l2 + 1):
-                t0, t2 = 0.0, 0.0
-                for q in range(m2 * channels, (m2 + 1) * channels):
-                    t0 += scalar[q]
-                    t2 += tensor[q]
-                c = blocks.first_coupling[b] + (m1 * (2 * l2 + 1) + m2) * 6
-                out[0] += blocks.coupling[c] * t0
-                for mu in range(1, 6):
-                    out[mu] += blocks.coupling[c + mu] * t2
+    t0, t1, t2, t3, t4, t5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(summed.shape[1]):
+        w = weights[1, k]
+        t0 += summed[0, k] * weights[0, k]
+        t1 += summed[1, k] * w
+        t2 += summed[2, k] * w
+        t3 += summed[3, k] * w
+        t4 += summed[4, k] * w
+        t5 += summed[5, k] * w
+    out[0], out[1], out[2], out[3], out[4], out[5] = t0, t1, t2, t3, t4, t5
 
 
 @compiled
 def predict(positions, first_atom, cells, species, basis, blocks, weights, limits, out, outliers):
-    """out[frame, member, species, 6] for every frame by itself; weights (members, species, 2, tiled)."""
-    shape = limits.shape[1:]
-    products = np.empty((shape[0], blocks.first[-1]))
-    lowest, highest = np.empty(shape), np.empty(shape)
+    """out[frame, member, species, 6] for every frame by itself; weights (members, species, 2, blocks Q Q)."""
+    ranges = np.empty((2, *limits.shape[1:]))
     channels = basis.sizes[1] * basis.sizes[2]
+    summed = np.empty((weights.shape[1], 6, len(blocks.angular), channels, channels))
+    flat = summed.reshape(weights.shape[1], 6, weights.shape[3])
     for k in range(len(cells)):
         atoms = slice(first_atom[k], first_atom[k + 1])
-        outliers[k] = correlate(positions[atoms], cells[k], species[atoms], basis, blocks, products, lowest, highest,
+        outliers[k] = correlate(positions[atoms], cells[k], species[atoms], basis, blocks, summed, ranges[0], ranges[1],
                                 limits)
         for member in range(len(weights)):
-            for s in range(shape[0]):
-                contract(products[s], weights[member, s], blocks, channels, out[k, member, s])
+            for s in range(weights.shape[1]):
+                _apply(flat[s], weights[member, s], out[k, member, s])
 
 
-def tiled(blocks: Blocks, squares: dict[int, dict]) -> np.ndarray:
-    """Weights {lambda: {(l1, l2): (species, Q, Q)}} for `contract`: (species, 2, tiles), repeated along m2."""
-    count = len(squares[0][0, 0])
-    result = np.zeros((count, 2, blocks.first_weight[-1]))
-    for (l1, l2), start, stop in zip(blocks.angular.tolist(), blocks.first_weight, blocks.first_weight[1:]):
-        for place, order in enumerate((0, 2)):
-            if (l1, l2) in squares[order]:
-                repeated = np.tile(squares[order][l1, l2], (1, 1, 2 * l2 + 1))
-                result[:, place, start:stop] = repeated.reshape(count, -1)
-    return result
-
-
-def summed_products(positions, cell, species, basis: Basis, blocks: Blocks):
-    """G of one frame (species, P), and the lowest and highest invariants (species, invariants) of its atoms."""
-    shape = (int(basis.sizes[2]), int(basis.sizes.prod()))
-    products = np.empty((shape[0], blocks.first[-1]))
+def summed_features(positions, cell, species, basis: Basis, blocks: Blocks):
+    """X of one frame (species, 6, blocks, Q, Q), and the lowest and highest invariants (species, K) of its atoms."""
+    kinds, channels = int(basis.sizes[2]), int(basis.sizes[1] * basis.sizes[2])
+    shape = (kinds, int(basis.sizes[0]) * channels)
+    summed = np.empty((kinds, 6, len(blocks.angular), channels, channels))
     lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
-    limits = np.stack([lowest * -1, highest * -1])
-    correlate(positions, cell, species, basis, blocks, products, lowest, highest, limits)
-    return products, lowest, highest
+    correlate(positions, cell, species, basis, blocks, summed, lowest, highest, np.stack([-lowest, -highest]))
+    return summed, lowest, highest

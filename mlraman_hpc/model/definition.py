@@ -12,6 +12,7 @@ import numpy as np
 from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
 from metatensor import Labels, TensorMap
 
+from mlraman_hpc.errors import DeckError
 from mlraman_hpc.model.geometry import periodic_cells
 from mlraman_hpc.schema.records import Descriptor, Frames
 
@@ -74,7 +75,12 @@ def radial_functions(descriptor: Descriptor, distances: np.ndarray) -> np.ndarra
     """
     pairs = [_System(np.array([1, 2]), np.array([[0, 0, 0], [0, 0, r]], dtype=float), np.zeros((3, 3)))
              for r in distances]
-    result = _expansion(descriptor, {"type": "Step"}).compute(pairs)
+    try:
+        result = _expansion(descriptor, {"type": "Step"}).compute(pairs)
+    except featomic.FeatomicError as error:
+        raise DeckError(f"descriptor: featomic cannot compute the radial functions for cutoff {descriptor.cutoff:g}, "
+                        f"density_width {descriptor.density_width:g} and max_radial {descriptor.max_radial}: make the "
+                        f"width larger or the others smaller ({error})") from None
     values = np.empty((len(distances), descriptor.max_angular + 1, descriptor.max_radial + 1))
     for l in range(descriptor.max_angular + 1):
         block = result.block({"o3_lambda": l, "center_type": 1, "neighbor_type": 2})
@@ -107,5 +113,6 @@ def clebsch_gordan(max_angular: int) -> dict[tuple[int, int, int], np.ndarray]:
 def power_spectrum(frames: Frames, descriptor: Descriptor, species: np.ndarray) -> TensorMap:
     """featomic's EquivariantPowerSpectrum of every atom for lambda = 0, 2 and sigma = 1: the slow definition."""
     calculator = EquivariantPowerSpectrum(spherical_expansion(descriptor), neighbor_types=[int(z) for z in species])
-    keys = Labels(["o3_lambda", "o3_sigma"], np.array([[0, 1], [2, 1]]))
+    orders = [[0, 1], [2, 1]] if descriptor.max_angular else [[0, 1]]
+    keys = Labels(["o3_lambda", "o3_sigma"], np.array(orders))
     return calculator.compute(systems(frames, descriptor.cutoff), selected_keys=keys, neighbors_to_properties=True)

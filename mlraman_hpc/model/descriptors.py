@@ -8,7 +8,7 @@ import numpy as np
 
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.model import definition
-from mlraman_hpc.model.contraction import Blocks, blocks, summed_products
+from mlraman_hpc.model.contraction import blocks, summed_features
 from mlraman_hpc.model.expansion import basis
 from mlraman_hpc.model.geometry import periodic_cells
 from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames
@@ -21,23 +21,39 @@ class Layout:
     Of each block (l1, l2) with l1 < l2 all (q, q'), with l1 = l2 those with q <= q': the rest is the same by symmetry,
     and sqrt(2) for q < q' makes inner products equal to those of featomic's vector.
 
-    pieces  {lambda: [(l1, l2, first column, last column + 1)]}
+    pieces  {lambda: [(block, l1, l2, first column, last column + 1)]}, blocks numbered as in `contraction.Blocks`
     """
 
     channels: int
-    pieces: dict[int, list[tuple[int, int, int, int]]]
+    pieces: dict[int, list[tuple[int, int, int, int, int]]]
 
     def size(self, order: int) -> int:
-        return self.pieces[order][-1][3] if self.pieces[order] else 0
+        return self.pieces[order][-1][4] if self.pieces[order] else 0
+
+    def packed(self, summed: np.ndarray, order: int) -> np.ndarray:
+        """(..., blocks, Q, Q) -> (..., columns)"""
+        result = np.empty((*summed.shape[:-3], self.size(order)))
+        for block, l1, l2, start, stop in self.pieces[order]:
+            result[..., start:stop] = pack(summed[..., block, :, :], l1 == l2)
+        return result
+
+    def unpacked(self, weights: np.ndarray, order: int) -> np.ndarray:
+        """(..., columns) -> (..., blocks, Q, Q), zero for blocks that this lambda does not have."""
+        count = 1 + max(piece[0] for pieces in self.pieces.values() for piece in pieces)
+        squares = np.zeros((*weights.shape[:-1], count, self.channels, self.channels))
+        for block, l1, l2, start, stop in self.pieces[order]:
+            squares[..., block, :, :] = unpack(weights[..., start:stop], self.channels, l1 == l2)
+        return squares
 
 
 def layout(coefficients: dict, channels: int) -> Layout:
     """Layout for Clebsch-Gordan coefficients {(l1, l2, lambda): array} and a number of channels q = (species, n)."""
+    pairs = sorted({key[:2] for key in coefficients})
     pieces: dict[int, list] = {0: [], 2: []}
     for l1, l2, order in sorted(coefficients):
         width = channels * (channels + 1) // 2 if l1 == l2 else channels**2
-        first = pieces[order][-1][3] if pieces[order] else 0
-        pieces[order].append((l1, l2, first, first + width))
+        first = pieces[order][-1][4] if pieces[order] else 0
+        pieces[order].append((pairs.index((l1, l2)), l1, l2, first, first + width))
     return Layout(channels, pieces)
 
 
@@ -133,23 +149,10 @@ def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     cells = periodic_cells(frames, descriptor.cutoff)
     for k in range(len(frames)):
         atoms = slice(frames.first_atom[k], frames.first_atom[k + 1])
-        products, *ranges[:, k] = summed_products(frames.positions[atoms], cells[k], kinds[atoms], tables, pairs)
-        X0[k] = _coupled(products, pairs, columns, coefficients, 0).ravel()
-        X2[k] = _coupled(products, pairs, columns, coefficients, 2).transpose(1, 0, 2).reshape(5, -1)
+        summed, *ranges[:, k] = summed_features(frames.positions[atoms], cells[k], kinds[atoms], tables, pairs)
+        X0[k] = columns.packed(summed[:, :1], 0).ravel()
+        X2[k] = np.swapaxes(columns.packed(summed[:, 1:], 2), 0, 1).reshape(5, -1)
     return Features(species, X0, X2, composition, ranges[0], ranges[1])
-
-
-def _coupled(products: np.ndarray, pairs: Blocks, columns: Layout, coefficients: dict, order: int) -> np.ndarray:
-    """(species, 2 lambda + 1, columns of one species) from the products G."""
-    Q = columns.channels
-    result = np.empty((len(products), 2 * order + 1, columns.size(order)))
-    first = {tuple(pair): start for pair, start in zip(pairs.angular.tolist(), pairs.first)}
-    for l1, l2, start, stop in columns.pieces[order]:
-        shape = (2 * l1 + 1, Q, 2 * l2 + 1, Q)
-        block = products[:, first[l1, l2] : first[l1, l2] + np.prod(shape)].reshape(-1, *shape)
-        coupled = np.einsum("aqbpx,abm->mxqp", np.moveaxis(block, 0, -1), coefficients[l1, l2, order], optimize=True)
-        result[..., start:stop] = np.swapaxes(pack(coupled, l1 == l2), 0, 1)
-    return result
 
 
 def reference_features(frames: Frames, descriptor: Descriptor, species) -> Features:
@@ -164,7 +167,7 @@ def reference_features(frames: Frames, descriptor: Descriptor, species) -> Featu
         summed = np.zeros((len(frames), *block.values.shape[1:]))
         np.add.at(summed, block.samples.values[:, 0], block.values)
         l_of = block.properties.values[:, :2]
-        for l1, l2, start, stop in columns.pieces[order]:
+        for _, l1, l2, start, stop in columns.pieces[order]:
             chosen = summed[..., (l_of[:, 0] == l1) & (l_of[:, 1] == l2)]
             square = chosen.reshape(*chosen.shape[:2], channels, channels)
             parts[order][:, :, s, start:stop] = pack(square, l1 == l2)

@@ -9,8 +9,8 @@ import numpy as np
 
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.model import definition
-from mlraman_hpc.model.contraction import blocks, predict, tiled
-from mlraman_hpc.model.descriptors import Features, layout, places, reference_features, unpack
+from mlraman_hpc.model.contraction import blocks, predict
+from mlraman_hpc.model.descriptors import Features, layout, places, reference_features
 from mlraman_hpc.model.expansion import basis
 from mlraman_hpc.model.geometry import periodic_cells
 from mlraman_hpc.numerics import ridge
@@ -196,18 +196,12 @@ class Predictor:
         everyone = [(model.baseline, model.isotropic, model.anisotropic), *model.members]
         self._baseline = np.array([baseline for baseline, _, _ in everyone])
         columns = layout(coefficients, channels)
-        self._weights = np.array([self._tiled(columns, zero, two) for _, zero, two in everyone])
+        shape = (len(everyone), len(self._numbers), -1)
+        zero, two = (np.array(parts).reshape(shape) for parts in list(zip(*everyone))[1:])
+        weights = np.stack([columns.unpacked(zero, 0), columns.unpacked(two, 2)], axis=2)
+        self._weights = weights.reshape(*shape[:2], 2, -1)
         width = model.highest - model.lowest
         self._limits = np.stack([model.lowest - MARGIN * width, model.highest + MARGIN * width])
-
-    def _tiled(self, columns, isotropic: np.ndarray, anisotropic: np.ndarray) -> np.ndarray:
-        """(species, 2, tiles) of one member"""
-        squares = {0: {}, 2: {}}
-        for order, weights in ((0, isotropic), (2, anisotropic)):
-            weights = weights.reshape(len(self._numbers), -1)
-            for l1, l2, start, stop in columns.pieces[order]:
-                squares[order][l1, l2] = unpack(weights[:, start:stop], columns.channels, l1 == l2)
-        return tiled(self._blocks, squares)
 
     def __call__(self, frames: Frames) -> Prediction:
         """Prediction for frames of any size; DataError for a species that the model does not know."""
