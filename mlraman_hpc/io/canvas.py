@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlraman_hpc.errors import DataError
@@ -28,7 +28,7 @@ def _settle_configuration() -> None:
 def _writable(folder: Path) -> bool:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return os.access(folder, os.W_OK | os.X_OK)
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 _settle_configuration()
@@ -86,4 +86,5 @@ def replacing(path: Path):
         reason = error.strerror or error
         raise DataError(f"{path}: cannot be written: {reason}; check the folder and the disk") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

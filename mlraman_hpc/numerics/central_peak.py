@@ -23,6 +23,7 @@ from mlraman_hpc.schema.records import CentralPeak
 from mlraman_hpc.units import LIGHT_CM_PER_FS
 
 POINTS = 300
+LEAST_POINTS = 20
 DECISIVE = 10.0  # difference of BIC called very strong (Kass and Raftery, 1995)
 
 
@@ -61,17 +62,21 @@ def low_frequency_weight(wavenumber: np.ndarray, total: np.ndarray, cutoff: floa
     return below / inner[..., -1]
 
 
-def analyse(wavenumber, density, without, factor, smooth, calibration: float, duration: float, options) -> CentralPeak:
+def analyse(setup, density, without, factor, calibration: float) -> CentralPeak:
     """Everything about the central peak, from densities S_a, S_g (2, n) and delete-one-block ones (blocks, 2, n).
 
-    factor (n,) makes intensities of densities; duration is the trajectory's length in fs.
+    setup is the plan of the spectrum; factor (n,) makes intensities of densities. The zero-frequency limit is that of
+    the smoothed density, with what the subtraction of the mean takes away put back; NaN if that is more than half.
     """
+    wavenumber, options = setup.wavenumber, setup.options
     a, g = AVERAGES["total"]
     total, total_without = a * density[0] + g * density[1], a * without[:, 0] + g * without[:, 1]
     cutoff = options.low_frequency
-    zero, zero_without = smooth(density)[:, 0], smooth(without)[..., 0]
-    zero_error = jackknife(zero_without, calibration)
-    fitted = _fit_with_errors(wavenumber, density, total, total_without, calibration, duration, options)
+    lost = setup.lost_with_mean
+    kept = 1 - lost if lost < 0.5 else np.nan
+    zero = setup.smooth(density)[:, 0] / kept
+    zero_error = jackknife(setup.smooth(without)[..., 0] / kept, calibration)
+    fitted = _fit_with_errors(wavenumber, density, total, total_without, calibration, setup.duration, options)
     return CentralPeak(
         cutoff=float(cutoff),
         weight=float(low_frequency_weight(wavenumber, total * factor, cutoff)),
@@ -86,7 +91,7 @@ def _fit_with_errors(wavenumber, density, total, total_without, calibration, dur
     if not total.max() > 0:
         return {"verdict": "no fit: alpha does not fluctuate"}
     bins = make_bins(wavenumber, total, duration, components_of(density), 5 * options.low_frequency)
-    if len(bins.wavenumber) < 12:
+    if len(bins.wavenumber) < LEAST_POINTS:
         return {"verdict": f"no fit: only {len(bins.wavenumber)} independent points below "
                            f"{5 * options.low_frequency:g} cm^-1; a longer trajectory is needed"}
     best = {debye: best_fit(bins, debye, options.most_modes) for debye in (False, True)}
@@ -117,7 +122,7 @@ def _report(bins: Bins, fit: Fit, repeats: list[Fit], calibration: float, gain: 
 
 
 def _verdict(bins: Bins, fit: Fit, found: dict, gain: float) -> str:
-    modes = f"{len(fit.modes)} damped oscillator{'s' if len(fit.modes) != 1 else ''}"
+    modes = f"{len(fit.modes)} damped oscillator{'s' if len(fit.modes) != 1 else ''} and a constant"
     if not fit.debye:
         return f"no central peak: {modes} describe the spectrum without a Debye term (BIC lower by {-gain:.1f})"
     strength = "clear" if gain > DECISIVE else "weak"

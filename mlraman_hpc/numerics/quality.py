@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import stats
 
@@ -24,8 +26,8 @@ def _aliasing(result) -> list[str]:
         return []
     return [
         f"the intensity just below the Nyquist wavenumber, {result.nyquist:.0f} cm^-1 for frames "
-        f"{result.frame_interval:g} fs apart, is {100 * near_end / total.max():.0f} % of the highest peak: bands beyond "
-        "it are folded back into the spectrum, or alpha is noisy; store frames more often"]
+        f"{result.frame_interval:g} fs apart, is {100 * near_end / total.max():.0f} % of the highest peak: bands "
+        "beyond it are folded back into the spectrum, or alpha is noisy; store frames more often"]
 
 
 def _too_short(result, width: float) -> list[str]:
@@ -43,7 +45,7 @@ def drift_warnings(alpha: np.ndarray, blocks: int) -> list[str]:
     if blocks < 4:
         return []
     edges = np.linspace(0, len(alpha), blocks + 1).astype(int)
-    means = channels(np.array([alpha[start:stop].mean(axis=0) for start, stop in zip(edges[:-1], edges[1:])]))
+    means = channels(np.array([alpha[start:stop].mean(axis=0) for start, stop in pairwise(edges)]))
     x = np.arange(blocks) - (blocks - 1) / 2
     slope = means @ x / (x @ x)
     rest = means - means.mean(axis=1, keepdims=True) - slope[:, None] * x

@@ -117,6 +117,23 @@ class _Plan:
     def smooth(self, spectrum: np.ndarray) -> np.ndarray:
         return smooth(spectrum, self.interval, self.remaining, self.options.smoothing_kind)
 
+    @property
+    def duration(self) -> float:
+        """Length of the series, fs"""
+        return self.interval * len(self.h)
+
+    @property
+    def lost_with_mean(self) -> float:
+        """Share of the smoothed density at zero wavenumber that went with the series' own mean.
+
+        For a density S that is flat there, <C(k)> = W S delta_k - S [2 sum h^3/sum h - (sum h^2)^2/(sum h)^2] at lags
+        short against the series.
+        """
+        h1, h2, h3 = (float(np.sum(self.h**n)) for n in (1, 2, 3))
+        lags = np.arange(self.lags + 1) * self.interval
+        kernel = self.window * line_shape_lags(lags, self.remaining, self.options.smoothing_kind)
+        return (2 * h3 / h1 - (h2 / h1) ** 2) / h2 * float(2 * kernel.sum() - kernel[0])
+
 
 def plan(frames: int, interval: float, options: RamanOptions) -> _Plan:
     """Taper, lags and grid. Smoothing in all has the width asked for: variances of Gaussians add up."""
@@ -168,8 +185,8 @@ def raman_spectrum(
     density = setup.density(products)
     powder = _powder(density)
     factor = intensity_factor(setup.wavenumber, options.laser_wavelength, options.temperature)
-    raw = _named(powder, factor, setup.wavenumber)
-    intensity = {name: setup.smooth(values) for name, values in raw.items()}
+    raw = _named(powder * factor, powder * setup.wavenumber)
+    intensity = _smoothed(powder, factor, setup)
     component = setup.smooth(density * factor)
     result = RamanSpectrum(
         wavenumber=setup.wavenumber, intensity=intensity, raw=raw,
@@ -233,10 +250,17 @@ def _powder(pairs: np.ndarray) -> np.ndarray:
     return np.stack([pair_weights(ISOTROPIC), pair_weights(ANISOTROPIC)]) @ pairs
 
 
-def _named(powder: np.ndarray, factor: np.ndarray, wavenumber: np.ndarray) -> dict[str, np.ndarray]:
-    """Intensities (..., wavenumbers) by name from S_a, S_g (..., 2, wavenumbers)."""
-    a, g = powder[..., 0, :], powder[..., 1, :]
-    return {**averages(a * factor, g * factor), "susceptibility": averages(a, g)["total"] * wavenumber}
+def _named(intensity: np.ndarray, reduced: np.ndarray) -> dict[str, np.ndarray]:
+    """By name, from S_a, S_g (..., 2, wavenumbers) times the intensity's factor and times nu."""
+    return {
+        **averages(intensity[..., 0, :], intensity[..., 1, :]),
+        "susceptibility": averages(reduced[..., 0, :], reduced[..., 1, :])["total"],
+    }
+
+
+def _smoothed(powder: np.ndarray, factor: np.ndarray, setup: _Plan) -> dict[str, np.ndarray]:
+    """Smoothed intensities by name from densities S_a, S_g (..., 2, wavenumbers)."""
+    return _named(setup.smooth(powder * factor), setup.smooth(powder * setup.wavenumber))
 
 
 def _fluctuation(powder: np.ndarray, setup: _Plan) -> dict[str, np.ndarray]:
@@ -291,8 +315,7 @@ def _model_error(members, setup: _Plan, factor) -> dict[str, np.ndarray]:
     spectra = []
     for member in members:
         powder = setup.density(_invariants(_whole_products(member, invariant_channels, pairs, setup)))
-        named = _named(powder, factor, setup.wavenumber)
-        spectra.append({name: setup.smooth(values) for name, values in named.items()})
+        spectra.append(_smoothed(powder, factor, setup))
     return {name: errorbars.spread(np.array([one[name] for one in spectra])) for name in spectra[0]}
 
 
@@ -301,15 +324,12 @@ def _with_blocks(result: RamanSpectrum, by_block, alpha, setup: _Plan, factor) -
     blocks = len(by_block)
     parts = setup.density(by_block)
     without = (parts.sum(axis=0) - parts) * (blocks / (blocks - 1))
-    smoothed = {name: setup.smooth(values) for name, values in
-                _named(without, factor, setup.wavenumber).items()}
     calibration = calibration_of(setup)
-    errors = {name: errorbars.jackknife(values, calibration.factor) for name, values in smoothed.items()}
-    peak = central_peak.analyse(
-        setup.wavenumber, parts.sum(axis=0), without, factor, setup.smooth, calibration.factor,
-        setup.interval * len(setup.h), setup.options)
+    errors = {name: errorbars.jackknife(values, calibration.factor)
+              for name, values in _smoothed(without, factor, setup).items()}
+    peak = central_peak.analyse(setup, parts.sum(axis=0), without, factor, calibration.factor)
     found = (*quality.drift_warnings(alpha, blocks),
-             *quality.halves_warnings(setup, _named(parts, factor, setup.wavenumber)["total"]))
+             *quality.halves_warnings(setup, averages(parts[:, 0] * factor, parts[:, 1] * factor)["total"]))
     return replace(result, error_statistical=errors, blocks=blocks, central_peak=peak, warnings=found)
 
 

@@ -1,0 +1,108 @@
+"""How far spectra and their error bars can be trusted: many independent series with a spectrum known in closed form.
+
+python tests/benchmarks/spectrum_truth.py [areas|coverage|peak]      prints tables for mlraman_hpc/docs/spectra.md
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
+
+from synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
+
+from mlraman_hpc.numerics.raman import RamanOptions, calibration_of, plan, raman_spectrum
+
+
+def areas(seeds: int = 400) -> None:
+    """Area of each band over its expectation, mean over seeds and its standard error; isotropic and anisotropic."""
+    print("| interval (fs) | frames | band (cm^-1) | isotropic | anisotropic | centroid - truth (cm^-1) |")
+    print("|---|---|---|---|---|---|")
+    for interval, frames, bands in ((10.0, 4000, (50, 200, 400, 800, 1200)), (100.0, 2000, (50, 100, 150))):
+        _areas(interval, frames, bands, seeds)
+
+
+def _areas(interval, frames, bands, seeds) -> None:
+    rng = np.random.default_rng(1)
+    modes = [Oscillator(nu, 5.0) for nu in bands]
+    x = sum(mode.series(seeds, frames, interval, rng) for mode in modes)
+    y = sum(mode.series(seeds, frames, interval, rng) for mode in modes)
+    options = RamanOptions(laser_wavelength=None, blocks=0)
+    found, nu = {"isotropic": [], "anisotropic": []}, None
+    for s in range(seeds):
+        result = raman_spectrum(isotropic(x[s]) + anisotropic(y[s]), interval, options)
+        nu = result.wavenumber
+        for name in found:
+            found[name].append(result.intensity[name])
+    edges = np.concatenate([[0], 0.5 * (np.array(bands[1:]) + bands[:-1]), [nu[-1]]])
+    density = sum(mode.density(nu, interval) for mode in modes) * nu
+    truth = gaussian_mean(nu, density, nu, 4.0)
+    for k, band in enumerate(bands):
+        inside = (nu >= edges[k]) & (nu < edges[k + 1])
+        cells = []
+        for name, share in (("isotropic", 1.0), ("anisotropic", 7 / 45)):
+            ratio = np.array(found[name])[:, inside].sum(axis=1) / (share * truth[inside].sum())
+            cells.append(f"{ratio.mean():.4f} +- {ratio.std() / np.sqrt(seeds):.4f}")
+        rows = np.array(found["isotropic"])[:, inside]
+        centroid = (rows @ nu[inside]).sum() / rows.sum() - (truth[inside] @ nu[inside]) / truth[inside].sum()
+        print(f"| {interval:g} | {frames} | {band} | {cells[0]} | {cells[1]} | {centroid:+.3f} |")
+
+
+def coverage(series: int = 300) -> None:
+    """Share of independent series whose 68.27 % bars hold the known truth, at four places, and on average."""
+    print("| process | length (ps) | blocks | bars' factor | -8 | 0 | +8 | +60 cm^-1 | all | bias at 0 |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for process in (Oscillator(300.0, 4.0), Oscillator(300.0, 15.0), Oscillator(300.0, 40.0), Relaxator(15.0)):
+        for frames, blocks in ((1000, 4), (1000, 8), (4000, 8), (12000, 8), (12000, 16)):
+            _coverage(process, frames, blocks, series)
+
+
+def _coverage(process, frames, blocks, series, interval=10.0) -> None:
+    rng = np.random.default_rng(frames + blocks)
+    options = RamanOptions(laser_wavelength=None, blocks=blocks, most_modes=0)
+    results = [raman_spectrum(isotropic(x), interval, options) for x in process.series(series, frames, interval, rng)]
+    centre = getattr(process, "wavenumber", 15.0)
+    at = np.array([centre - 8, centre, centre + 8, centre + 60])
+    fine = np.arange(0, 1667.0, 0.05)
+    truth = gaussian_mean(fine, fine * process.density(fine, interval), at, 4.0)
+    nu = results[0].wavenumber
+    value = np.array([np.interp(at, nu, result.intensity["isotropic"]) for result in results])
+    error = np.array([np.interp(at, nu, result.error_statistical["isotropic"]) for result in results])
+    inside = np.abs(value - truth) < error
+    factor = calibration_of(plan(frames, interval, options)).factor
+    share = " | ".join(f"{x:.2f}" for x in inside.mean(axis=0))
+    print(f"| {process} | {frames * interval / 1000:g} | {blocks} | {factor:.2f} | {share} | {inside.mean():.2f} | "
+          f"{value[:, 1].mean() / truth[1] - 1:+.3f} |", flush=True)
+
+
+def peak(seeds: int = 40) -> None:
+    """Debye width and area found by the fit beside two oscillators."""
+    rng = np.random.default_rng(5)
+    print("| Gamma (cm^-1) | length (ps) | found | scatter | mean error bar | Debye term found in |")
+    print("|---|---|---|---|---|---|")
+    for width in (5.0, 15.0, 30.0, None):
+        for frames in (2500, 12000):
+            _peak(width, frames, seeds, rng)
+
+
+def _peak(width, frames, seeds, rng, interval=20.0) -> None:
+    terms = [Oscillator(90.0, 15.0), Oscillator(140.0, 12.0)]
+    x = sum(term.series(seeds, frames, interval, rng) for term in terms)
+    if width:
+        x = x + Relaxator(width).series(seeds, frames, interval, rng)
+    peaks = [raman_spectrum(isotropic(one) , interval).central_peak for one in x]
+    found = [p for p in peaks if p.debye_width is not None]
+    widths, errors = np.array([[p.debye_width, p.debye_width_error] for p in found] or [[np.nan] * 2]).T
+    print(f"| {width or 'none'} | {frames * interval / 1000:g} | {widths.mean():.2f} | {widths.std():.2f} | "
+          f"{errors.mean():.2f} | {len(found)}/{seeds} |", flush=True)
+
+
+if __name__ == "__main__":
+    begin = time.time()
+    for name in sys.argv[1:] or ["areas", "coverage", "peak"]:
+        {"areas": areas, "coverage": coverage, "peak": peak}[name]()
+    print(f"{time.time() - begin:.0f} s")

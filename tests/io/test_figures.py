@@ -1,0 +1,91 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.io import figures
+from mlraman_hpc.io.tables import raman_table
+from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+
+
+@pytest.fixture(scope="module")
+def spectrum():
+    rng = np.random.default_rng(0)
+    alpha = rng.normal(size=(1500, 3, 3)).cumsum(axis=0)
+    alpha = alpha + np.swapaxes(alpha, 1, 2)
+    shares = np.stack([0.3 * alpha, 0.7 * alpha], axis=1)
+    members = alpha * (1 + 0.1 * rng.normal(size=(4, 1, 1, 1)))
+    options = RamanOptions(angle_map=((0, 0, 1), (1, 0, 0), 15.0))
+    return raman_spectrum(alpha, 20.0, options, shares=shares, species=("Ag", "I"), members=members)
+
+
+FIGURES = {
+    "raman": figures.raman_figure, "polarization": figures.polarization_figure, "species": figures.species_figure,
+    "angle": figures.angle_figure, "central_peak": figures.central_peak_figure,
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_png_and_pdf_are_written_whole_and_alone(spectrum, tmp_path, name):
+    FIGURES[name](tmp_path / f"{name}.png", spectrum, "α-AgI, 500 K")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f"{name}.pdf", f"{name}.png"]
+    with Image.open(tmp_path / f"{name}.png") as image:
+        assert image.width == pytest.approx(3.4 * 300, abs=2)
+        assert np.asarray(image.convert("L")).std() > 10
+    assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_same_data_same_bytes(spectrum, tmp_path):
+    for name in ("a", "b"):
+        figures.raman_figure(tmp_path / f"{name}.png", spectrum)
+    for suffix in (".png", ".pdf"):
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_the_note_says_what_the_bands_hold(spectrum):
+    assert figures.note(spectrum) == "Gaussian, σ = 4 cm⁻¹"
+    assert figures.note(replace(spectrum, error_model=None)).endswith("model error not included")
+    assert figures.note(replace(spectrum, smoothing_kind="lorentzian fwhm")).startswith("Lorentzian, FWHM = 4")
+
+
+@pytest.mark.parametrize("structures", [20, 2000])
+def test_parity(tmp_path, structures):
+    reference = np.random.default_rng(1).normal(size=(structures, 3, 3))
+    figures.parity_figure(tmp_path / "parity.png", reference, reference + 0.1, "test")
+    assert (tmp_path / "parity.png").stat().st_size > 10000
+
+
+def test_a_folder_that_cannot_be_written(spectrum, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        figures.raman_figure(tmp_path / "file" / "raman.png", spectrum)
+
+
+def test_nothing_is_said_without_a_home(tmp_path):
+    """No message about fonts or cache folders on a machine where the home directory cannot be written."""
+    (tmp_path / "file").write_text("")
+    code = (
+        "from pathlib import Path\nfrom mlraman_hpc.io.canvas import drawing\n"
+        f"with drawing(Path({str(tmp_path)!r}) / 'x.png') as figure: figure.subplots().set_title('ν ⁻¹ α')\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={"HOME": str(tmp_path / "file" / "home"), "PATH": "", "TMPDIR": str(tmp_path)})
+    assert done.stdout == done.stderr == ""
+
+
+def test_table_columns_and_header(spectrum, tmp_path):
+    raman_table(tmp_path / "raman.dat", replace(spectrum, warnings=("short",)), ["made by: a test", "deck: none"])
+    text = (tmp_path / "raman.dat").read_text().splitlines()
+    header = [line for line in text if line.startswith("#")]
+    assert header[0] == "# made by: a test" and "# warning: short" in header
+    names = header[-1].lstrip("# ").split()
+    assert names[:2] == ["wavenumber[cm^-1]", "total[Angstrom^6]"]
+    assert {"error_statistical_total[Angstrom^6]", "error_model_total[Angstrom^6]", "species_Ag-I[Angstrom^6]",
+            "depolarization_ratio"} <= set(names)
+    table = np.loadtxt(tmp_path / "raman.dat")
+    assert table.shape[1] == len(names)
+    assert table[-1, 0] <= spectrum.visible_end
+    np.testing.assert_allclose(table[:, 1], spectrum.intensity["total"][: len(table)], rtol=1e-6)
