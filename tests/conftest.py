@@ -42,7 +42,7 @@ def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120,
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
-        pytest.fail(f"time-out after {timeout} s, a dead-lock? {command}\n--- out\n{out[-3000:]}\n--- err\n{err[-5000:]}")
+        pytest.fail(f"time-out after {timeout} s, dead-lock? {command}\n--- out\n{out[-3000:]}\n--- err\n{err[-5000:]}")
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 

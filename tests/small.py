@@ -33,9 +33,9 @@ def alpha(positions: np.ndarray) -> np.ndarray:
 
 
 def extxyz(positions: np.ndarray, tensors: np.ndarray | None = None, interval: float | None = None,
-           species=SPECIES) -> str:
+           species=SPECIES, cell=CELL, digits: int = 8) -> str:
     lines = []
-    lattice = " ".join(f"{x:.8f}" for x in CELL.ravel())
+    lattice = " ".join(f"{x:.{digits}f}" for x in np.ravel(cell))
     for number, atoms in enumerate(positions):
         comment = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T"'
         if tensors is not None:
@@ -43,7 +43,7 @@ def extxyz(positions: np.ndarray, tensors: np.ndarray | None = None, interval: f
         if interval is not None:
             comment += f" time_fs={number * interval:.3f}"
         lines += [str(len(atoms)), comment]
-        lines += [f"{name} {x:.8f} {y:.8f} {z:.8f}" for name, (x, y, z) in zip(species, atoms)]
+        lines += [f"{name} {x:.{digits}f} {y:.{digits}f} {z:.{digits}f}" for name, (x, y, z) in zip(species, atoms)]
     return "\n".join(lines) + "\n"
 
 

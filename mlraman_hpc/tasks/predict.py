@@ -1,11 +1,12 @@
 """`mlraman predict`: alpha along the trajectory -> alpha.h5.
 
-Root deals batches of frames, with the byte offsets of just those, to the ranks; each rank reads and predicts its own and
-sends rows back; root writes them as they come. Rounds grow until one takes a few seconds.
+Root deals batches of frames, with the byte offsets of just those, to the ranks; each rank reads and predicts its own
+and sends rows back; root writes them as they come. Rounds grow until one takes a few seconds.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,10 @@ class Plan:
     def rows(self, batch: int) -> slice:
         return slice(int(self.starts[batch]), int(self.starts[batch + 1]))
 
+    @property
+    def frames_done(self) -> int:
+        return int(self.starts[-1]) - sum(_size(self.rows(batch)) for batch in self.todo)
+
     def hand(self, batches_: list[int]) -> tuple[list, object, np.ndarray]:
         """What a rank needs for these batches: their rows, the part of the index, and frame numbers in it."""
         rows = [self.rows(batch) for batch in batches_]
@@ -68,7 +73,7 @@ def predict(job: Job) -> None:
         return
     predictor = Predictor(model)
     session.on_root(_check_first_frame, job, plan, model, predictor)
-    _predict_all(job, plan, predictor, model)
+    _predict_all(job, plan, predictor)
     session.on_root(_finish, job, plan)
 
 
@@ -93,9 +98,9 @@ def _plan(job: Job, model: Model, path: Path) -> Plan | None:
     starts = batches(index.atoms[chosen])
     file = _open_partial(job, model, index, chosen, interval, len(starts) - 1, origin)
     todo = np.flatnonzero(~file.done).tolist()
+    there = len(starts) - 1 - len(todo)
     job.console.say(f"{len(chosen)} frames of {int(index.atoms[chosen].max())} atoms, {interval:g} fs apart, in "
-                    f"{len(starts) - 1} batches"
-                    + (f"; {len(starts) - 1 - len(todo)} batches are there already" if len(todo) < len(starts) - 1 else ""))
+                    f"{len(starts) - 1} batches" + (f"; {there} batches are there already" if there else ""))
     atoms = np.add.reduceat(index.atoms[chosen], starts[:-1])
     return Plan(index, chosen, starts, atoms, file, path, origin, todo)
 
@@ -118,15 +123,14 @@ def _check_first_frame(job: Job, plan: Plan, model: Model, predictor: Predictor)
     deviation = check_against_featomic(model, predictor, frames)
     job.console.detail(f"first frame against featomic: relative deviation {deviation:.1e}")
     if not deviation <= FEATOMIC_TOLERANCE:
-        raise DataError(f"{plan.index.names[0]}: frame {plan.chosen[0]}: the fast prediction differs from featomic's by "
-                        f"{deviation:.1e} (relative); nothing was written. Please report this")
+        raise DataError(f"{plan.index.names[0]}: frame {plan.chosen[0]}: the fast prediction differs from featomic's "
+                        f"by {deviation:.1e} (relative); nothing was written. Please report this")
 
 
-def _predict_all(job: Job, plan: Plan | None, predictor: Predictor, model: Model) -> None:
-    session, stop = job.session, StopRequest()
-    total = int(plan.starts[-1]) if session.is_root else 0
-    done = total - sum(_size(plan.rows(batch)) for batch in plan.todo) if session.is_root else 0
-    with job.console.progress("predicting", total, "frames", done) as advance:
+def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
+    session = job.session
+    total, done = (int(plan.starts[-1]), plan.frames_done) if session.is_root else (0, 0)
+    with StopRequest() as stop, job.console.progress("predicting", total, "frames", done) as advance:
         length, more = 1, True
         while more:
             began = time.monotonic()
@@ -166,6 +170,7 @@ def _predict_hand(hand, predictor: Predictor) -> list:
     results, start = [], 0
     for batch, rows in batches_:
         stop = start + _size(rows)
+        time.sleep(float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt a run that takes a while
         found = predictor(frames.take(slice(start, stop)))
         results.append((batch, rows, found.shares, found.members, found.outliers))
         start = stop
@@ -201,5 +206,5 @@ def _finish(job: Job, plan: Plan) -> None:
     plan.file.finish(plan.path, plan.origin)
     if outliers.any():
         job.console.warn(f"{100 * outliers.sum() / atoms:.2g} % of the atoms, in {np.count_nonzero(outliers)} of "
-                         f"{len(outliers)} frames, are far outside the training range: the prediction extrapolates there")
+                         f"{len(outliers)} frames, are far outside the training range: the model extrapolates there")
     job.console.say(f"wrote {plan.path}")

@@ -1,7 +1,7 @@
 """One broken input for each mistake: one message that names file and place, the right exit code, on 1 and 3 ranks."""
 
-import small
 import pytest
+import small
 
 
 def truncate(path, fraction):
@@ -41,7 +41,8 @@ def denser(folder):
 
 
 def outcar_without_tensor(folder):
-    (folder / "OUTCAR").write_text(" vasp.6.3.0\n LEPSILON=     F\n General timing and accounting informations for this job:\n")
+    (folder / "OUTCAR").write_text(
+        " vasp.6.3.0\n LEPSILON=     F\n General timing and accounting informations for this job:\n")
     edit("deck.yaml", "labels.extxyz, quantity: polarizability, unit: angstrom^3", "OUTCAR, format: outcar")(folder)
 
 
@@ -62,7 +63,7 @@ CASES = {
     "other density": (denser, 3, "density"),
     "garbled frame": (garbled_middle, 3, "XDATCAR"),
     "nan in positions": (nan_in_frame_70, 3, "frame 70"),
-    "no frames left": (edit("deck.yaml", "frame_interval: 10", "frame_interval: 10, first: 149"), 3, "'trajectory.first'"),
+    "no frames left": (edit("deck.yaml", "interval: 10", "interval: 10, first: 149"), 3, "'trajectory.first'"),
     "output in the way": (output_is_a_file, 3, "'output'"),
     "empty trajectory": (lambda folder: (folder / "XDATCAR").write_text(""), 3, "XDATCAR"),
 }
