@@ -1,0 +1,87 @@
+"""alpha-SiO2, 1000 VASP dielectric tensors along 10 ps: accuracy of the model and of the spectrum made with it."""
+
+import gzip
+
+import h5py
+import numpy as np
+import pytest
+from conftest import run_command
+from scipy.signal import find_peaks
+
+from mlraman_hpc.io import outcar
+from mlraman_hpc.io.reference import read_labels, read_table_labels
+from mlraman_hpc.io.trajectory import build_index
+from mlraman_hpc.model.descriptors import features
+from mlraman_hpc.model.polarizability import fit
+from mlraman_hpc.schema.records import Descriptor
+
+ORDER = ["xx", "yy", "zz", "xy", "yz", "zx"]
+DESCRIPTOR = Descriptor(cutoff=5.0, cutoff_width=0.5, density_width=0.3, max_angular=4, max_radial=5)
+VOLUME = 4.873430 * 4.220514 * 5.374190  # Angstrom^3, fixed along the run
+
+
+@pytest.fixture(scope="module")
+def labels(data, tmp_path_factory):
+    index = build_index([data / "sio2" / "XDATCAR.gz"], "auto", tmp_path_factory.mktemp("scratch"), None, pytest.fail)
+    return read_table_labels(data / "sio2" / "alpha.dat", ORDER, "dielectric", None, index, 9, 10, pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def known(labels):
+    return features(labels.frames, DESCRIPTOR, sorted(set(labels.frames.numbers.tolist())))
+
+
+@pytest.mark.parametrize(("size", "diagonal", "off_diagonal"), [(300, 0.9997, 0.9993), (140, 0.9995, 0.9985)])
+def test_every_component_is_learnt(size, diagonal, off_diagonal, labels, known):
+    """Worst component, mean of three draws, on 300 labels never trained on."""
+    worst = []
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(labels))
+        model, _ = fit(known, labels, order[300:300 + size], order[:300], DESCRIPTOR)
+        r2 = model.scores["r2"]
+        worst.append((min(r2[name] for name in ORDER[:3]), min(r2[name] for name in ORDER[3:])))
+    assert np.mean(worst, axis=0)[0] >= diagonal
+    assert np.mean(worst, axis=0)[1] >= off_diagonal
+
+
+def test_outcars_hold_the_tables_values_exactly(data, labels):
+    files = sorted((data / "sio2" / "outcar").glob("*.gz"))
+    rows = [int(file.name[:6]) // 10 - 1 for file in files]
+    tensors = np.loadtxt(data / "sio2" / "alpha.dat")[rows]
+    for file, tensor in zip(files, tensors):
+        printed = outcar.read(gzip.decompress(file.read_bytes()), file.name).dielectric
+        assert [printed[i, j] for i, j in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]] == tensor.tolist()
+    found = read_labels(files, "outcar", None, None, pytest.fail)
+    assert np.abs(found.polarizability - labels.polarizability[rows]).max() < 1e-4  # tensors are symmetrised
+
+
+@pytest.fixture(scope="module")
+def spectra(data, tmp_path_factory):
+    """(wavenumber, total from predictions, total from the DFPT tensors), smoothing 6 cm^-1."""
+    folder = tmp_path_factory.mktemp("sio2")
+    table = f"file: {data}/sio2/alpha.dat, format: table, order: [{', '.join(ORDER)}], quantity: dielectric"
+    smoothing = "spectrum: {smoothing: 6, max_wavenumber: 1500}\n"
+    (folder / "dfpt.yaml").write_text(
+        f"output: dfpt\nseries: {{{table}, volume: {VOLUME}, frame_interval: 10}}\n{smoothing}")
+    (folder / "ours.yaml").write_text(
+        f"output: ours\nreference: {{{table.replace('file:', 'files:')}, first: 9, every: 10, train: 300, test: 300}}\n"
+        "descriptor: {cutoff: 5.0, cutoff_width: 0.5, density_width: 0.3, max_angular: 4, max_radial: 5}\n"
+        f"trajectory: {{files: {data}/sio2/XDATCAR.gz, frame_interval: 1.0, first: 9, every: 10}}\n{smoothing}")
+    for deck in ("dfpt.yaml", "ours.yaml"):
+        done = run_command(0, ["run", deck], folder)
+        assert done.returncode == 0, done.stderr
+    with h5py.File(folder / "ours/raman.h5") as ours, h5py.File(folder / "dfpt/raman.h5") as dfpt:
+        return ours["wavenumber"][:], ours["intensity/total"][:], dfpt["intensity/total"][:]
+
+
+def test_spectrum_agrees_with_the_one_from_first_principles(spectra):
+    nu, ours, dfpt = spectra
+    shown = (nu >= 20) & (nu <= 1500)
+    assert np.linalg.norm((ours - dfpt)[shown]) < 0.003 * np.linalg.norm(dfpt[shown])
+
+
+@pytest.mark.parametrize("band", [117, 244, 272, 342, 506, 791, 1088])
+def test_bands_of_quartz(spectra, band):
+    nu, ours, _ = spectra
+    peaks = nu[find_peaks(ours, prominence=0.003 * ours.max())[0]]
+    assert np.abs(peaks - band).min() < 2
