@@ -52,6 +52,7 @@ def _committee(value: int) -> int:
 
 
 Files = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+Elements = Annotated[list[str], BeforeValidator(_as_list)]
 Components = list[Annotated[str, PlainValidator(_component, json_schema_input_type=str)]]
 Vector = Annotated[list[float], PlainValidator(_unit_vector, json_schema_input_type=list[float])]
 Regularization = Annotated[
@@ -78,6 +79,14 @@ class Reference(Section):
     train: int | None = key(None, "N_T, labels to train on, drawn at random; null: all that are not tested", ge=2)
     test: int | None = key(None, "labels to test on, never trained on; null: one fifth", ge=0)
     seed: int = key(0, "seed of the draw", ge=0)
+
+
+class LearningCurveSection(Section):
+    """R2 and RMSE against the number of labels."""
+
+    sizes: list[Annotated[int, Field(ge=2)]] | None = key(
+        None, "values of N_T; null: seven from 10 to all labels that are not tested")
+    draws: int = key(8, "random training sets of each size", ge=1)
 
 
 class DescriptorSection(Section):
@@ -169,6 +178,23 @@ class SeriesSection(Section):
     frame_interval: float = key(..., "time between two tensors", "fs", gt=0)
 
 
+class DynamicsSection(Section):
+    """Vibrational density of states, mean squared displacement, diffusion; all stored frames, not every n-th."""
+
+    mobile: Elements = key([], "elements that may diffuse, such as [Ag]; all others are the host lattice")
+    drift: Literal["total", "host"] | None = key(
+        None, "centre of mass at rest in the mean squared displacement: of everything or of the host lattice; "
+        "null: host where 'mobile' leaves one")
+    fit_from: float | None = key(
+        None, "shortest lag of the fit of D; null: where the mean squared displacement is straight", "fs", gt=0)
+    fit_to: float | None = key(None, "longest lag of the fit of D; null: half of the trajectory", "fs", gt=0)
+    smoothing: float = key(4.0, "sigma of the Gaussian that the density of states is convolved with", "cm^-1", gt=0)
+    mass_weighted: bool = key(True, "density of states weighted with the masses; false: all atoms alike")
+    blocks: int = key(8, "trajectory blocks for the error bars of the density of states", ge=2)
+    velocities: Literal["auto", "positions", "angstrom/fs", "angstrom/ps", "nm/ps", "m/s", "ase", "atomic"] = key(
+        "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used")
+
+
 class Deck(Section):
     """One calculation, from labelled structures and a trajectory to a Raman spectrum."""
 
@@ -177,9 +203,11 @@ class Deck(Section):
     reference: Reference | None = key(None, "labelled structures to train on")
     descriptor: DescriptorSection = Field(default_factory=DescriptorSection, description="lambda-SOAP")
     model: ModelSection = Field(default_factory=ModelSection, description="the linear model")
+    learning_curve: LearningCurveSection | None = key(None, "error against the number of labels")
     trajectory: TrajectorySection | None = key(None, "molecular dynamics")
     spectrum: SpectrumSection = Field(default_factory=SpectrumSection, description="the Raman spectrum")
     series: SeriesSection | None = key(None, "polarizabilities made elsewhere")
+    dynamics: DynamicsSection | None = key(None, "motion of the atoms")
 
     _places: dict = PrivateAttr(default_factory=dict)
     _folder: str = PrivateAttr(default=".")

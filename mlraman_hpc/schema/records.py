@@ -164,6 +164,24 @@ class Model:
 
 
 @dataclass(frozen=True)
+class LearningCurve:
+    """Errors on one test set of `test_size` labels against N_T (learning_curve.h5); keys are 'diagonal', 'xx', ...
+
+    r2, rmse              (sizes,) means over draws; ..._spread: standard deviations
+    r2_draws, rmse_draws  (sizes, draws)
+    """
+
+    train_size: np.ndarray = stored("train_size", "1")
+    r2: dict[str, np.ndarray] = stored("r2", "1")
+    rmse: dict[str, np.ndarray] = stored("rmse", "Angstrom^3")
+    r2_spread: dict[str, np.ndarray] = stored("spread/r2", "1")
+    rmse_spread: dict[str, np.ndarray] = stored("spread/rmse", "Angstrom^3")
+    r2_draws: dict[str, np.ndarray] = stored("draws/r2", "1")
+    rmse_draws: dict[str, np.ndarray] = stored("draws/rmse", "Angstrom^3")
+    test_size: int = stored("test_size", "1")
+
+
+@dataclass(frozen=True)
 class PolarizabilitySeries:
     """alpha along a trajectory (alpha.h5, H5MD 1.1).
 
@@ -265,4 +283,51 @@ class RamanSpectrum:
     geometry: dict[str, np.ndarray] | None = stored("geometry", "Angstrom^6", default=None)
     angle_map: AngleMap | None = stored("angle_map", "1", default=None)
     central_peak: CentralPeak | None = stored("central_peak", "1", default=None)
+    warnings: tuple[str, ...] = stored("warnings", "1", default=())
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """Motion of the atoms (dynamics.h5); dicts go by species.
+
+    vdos, vdos_error    degrees of freedom per cm^-1, smoothed, also 'total'; degrees: their integrals
+    msd                 all time origins; drift of `drift` removed
+    non_gaussian        alpha_2 at `lag_time`; rms_displacement: about each atom's mean position
+    diffusion           NaN where `verdict` is not 'diffusive'; diffusion_axes (3,) along each axis
+    fit_window          (2,) first and last lag; the line is fit_offset + 6 fit_slope t
+    diffusion_upper     the line's slope plus two standard errors
+    diffusion_from_vdos zero-frequency limit of the velocities' spectrum, in the frame of the MSD
+    source              of the velocities; resolution: root mean square width of the taper's kernel
+    """
+
+    wavenumber: np.ndarray = stored("vdos/wavenumber", "cm^-1")
+    vdos: dict[str, np.ndarray] = stored("vdos", "cm")
+    vdos_error: dict[str, np.ndarray] = stored("error/vdos", "cm")
+    degrees: dict[str, float] = stored("degrees_of_freedom", "1")
+    time: np.ndarray = stored("msd/time", "fs")
+    msd: dict[str, np.ndarray] = stored("msd", "Angstrom^2")
+    lag_time: np.ndarray = stored("non_gaussian/time", "fs")
+    non_gaussian: dict[str, np.ndarray] = stored("non_gaussian", "1")
+    rms_displacement: dict[str, float] = stored("rms_displacement", "Angstrom")
+    diffusion: dict[str, float] = stored("diffusion", "cm^2/s")
+    diffusion_error: dict[str, float] = stored("error/diffusion", "cm^2/s")
+    diffusion_axes: dict[str, np.ndarray] = stored("diffusion_axes", "cm^2/s")
+    diffusion_axes_error: dict[str, np.ndarray] = stored("error/diffusion_axes", "cm^2/s")
+    diffusion_upper: dict[str, float] = stored("diffusion_upper", "cm^2/s")
+    diffusion_from_vdos: dict[str, float] = stored("diffusion_from_vdos", "cm^2/s")
+    diffusion_from_vdos_error: dict[str, float] = stored("error/diffusion_from_vdos", "cm^2/s")
+    fit_window: dict[str, np.ndarray] = stored("fit/window", "fs")
+    fit_offset: dict[str, float] = stored("fit/offset", "Angstrom^2")
+    fit_slope: dict[str, float] = stored("fit/diffusion", "cm^2/s")
+    verdict: dict[str, str] = stored("verdict", "1")
+    temperature: float = stored("temperature", "K")
+    frames: int = stored("frames", "1")
+    frame_interval: float = stored("frame_interval", "fs")
+    smoothing: float = stored("smoothing", "cm^-1")
+    resolution: float = stored("resolution", "cm^-1")
+    nyquist: float = stored("nyquist", "cm^-1")
+    mass_weighted: bool = stored("mass_weighted", "1")
+    drift: str = stored("drift", "1")
+    source: str = stored("velocity_source", "1")
+    mobile: tuple[str, ...] = stored("mobile", "1", default=())
     warnings: tuple[str, ...] = stored("warnings", "1", default=())

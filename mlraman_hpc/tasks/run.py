@@ -12,11 +12,17 @@ def run(job: Job) -> None:
     if deck.reference:
         from mlraman_hpc.tasks.train import train
         train(job)
+    if deck.reference and deck.learning_curve:
+        from mlraman_hpc.tasks.learning_curve import learning_curve
+        learning_curve(job)
     if deck.trajectory:
         from mlraman_hpc.tasks.predict import predict
         predict(job)
     from mlraman_hpc.tasks.spectrum import spectrum
     spectrum(job)
+    if deck.dynamics:
+        from mlraman_hpc.tasks.dynamics import dynamics
+        dynamics(job)
 
 
 def header(job: Job) -> None:

@@ -12,6 +12,7 @@ from mlraman_hpc.model import polarizability
 from mlraman_hpc.model.descriptors import Features, features
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.records import Descriptor, Labels, Model
+from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import trajectory_index
 
@@ -23,7 +24,7 @@ def train(job: Job) -> None:
     """Fit the model and write model.h5; skipped where it is up to date."""
     job.section("reference")
     path = job.output / "model.h5"
-    origin = job.session.on_root(_origin, job)
+    origin = job.session.on_root(training_origin, job, "train", job.deck.model.model_dump(include={"committee"}))
     if job.session.on_root(job.up_to_date, path, origin):
         job.console.say(f"{path} is up to date")
         return
@@ -34,14 +35,15 @@ def train(job: Job) -> None:
     job.session.on_root(_fit, job, labels, all_features, train_rows, test_rows, path, origin)
 
 
-def _origin(job: Job):
+def training_origin(job: Job, task: str, settings: dict) -> Origin:
+    """Origin of a result that depends on labels, descriptor, regularization and further `settings`."""
     deck = job.deck
     parents = hashes(job.files("reference.files"))
     if deck.reference.format == "table":
         parents |= hashes(job.files("trajectory.files"))
     return job.origin(
-        "train", parents, deck.reference.model_dump(exclude={"files"}), deck.descriptor.model_dump(),
-        deck.model.model_dump(include={"regularization", "committee"}))
+        task, parents, deck.reference.model_dump(exclude={"files"}), deck.descriptor.model_dump(),
+        deck.model.model_dump(include={"regularization"}), settings)
 
 
 def read_labels(job: Job) -> Labels:

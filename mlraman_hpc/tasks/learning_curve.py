@@ -1,0 +1,122 @@
+"""`mlraman learning-curve`: R2 and RMSE against N_T -> learning_curve.h5 and learning_curve.png (Fig. 2A, S4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.io import figures_training
+from mlraman_hpc.model import polarizability
+from mlraman_hpc.model.descriptors import Features
+from mlraman_hpc.schema import store
+from mlraman_hpc.schema.deck import LearningCurveSection
+from mlraman_hpc.schema.records import Labels, LearningCurve
+from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.train import descriptor_of, draw, label_features, read_labels, training_origin
+
+KIND = "learning curve"
+PARTS = ("diagonal", "off_diagonal", "xx", "yy", "zz", "xy", "yz", "zx")
+
+
+def learning_curve(job: Job) -> None:
+    """Several random training sets of each size, all tested on the deck's test set; descriptors are computed once."""
+    job.section("reference")
+    path = job.output / "learning_curve.h5"
+    origin = job.session.on_root(training_origin, job, "learning-curve", _section(job).model_dump())
+    if job.session.on_root(job.up_to_date, path, origin):
+        job.console.say(f"{path} is up to date")
+        return
+    labels = job.session.on_root(read_labels, job)
+    pool, test = job.session.on_root(_pool, job, len(labels))
+    sizes = job.session.on_root(_sizes, job, len(pool))
+    known = label_features(job, labels)
+    known = job.session.on_root(lambda: known)
+    scores = _scores(job, labels, known, sizes, pool, test)
+    job.session.on_root(_finish, job, path, origin, sizes, scores, len(pool), len(test))
+
+
+def _section(job: Job) -> LearningCurveSection:
+    return job.deck.learning_curve or LearningCurveSection()
+
+
+def _pool(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every label that is not tested on may be trained on."""
+    _, test = draw(job, count)
+    if len(test) < 2:
+        raise DataError(f"{job.deck.place('reference.test')}: a learning curve needs labels to test on, there are "
+                        f"{len(test)}")
+    return np.setdiff1d(np.arange(count), test), test
+
+
+def _sizes(job: Job, there: int) -> list[int]:
+    given = _section(job).sizes
+    if given is None:
+        return np.unique(np.geomspace(min(10, there), there, 7).round().astype(int)).tolist()
+    usable = sorted({size for size in given if size <= there})
+    if len(usable) < len(set(given)):
+        job.console.warn(f"{job.deck.place('learning_curve.sizes')}: only {there} labels can be trained on; sizes "
+                         "beyond that are left out")
+    if not usable:
+        raise DataError(f"{job.deck.place('learning_curve.sizes')}: only {there} labels can be trained on")
+    return usable
+
+
+def _scores(job: Job, labels: Labels, known: Features, sizes: list[int], pool, test) -> np.ndarray | None:
+    """(sizes, draws, r2 and rmse, parts) on root. Draw d of size n is the first n of the d-th shuffle of the pool."""
+    draws = _section(job).draws
+    work = [(row, number) for row in reversed(range(len(sizes))) for number in range(draws)]
+    mine = work[job.session.rank::job.session.size]
+    found = []
+    with job.console.progress("learning curve", len(mine), "fits") as advance, job.session.together():
+        for row, number in mine:
+            shuffled = np.random.default_rng([job.deck.reference.seed, number]).permutation(pool)
+            found.append((row, number, _fit(job, labels, known, shuffled[:sizes[row]], test)))
+            advance(1)
+    gathered = job.session.gather(found)
+    if gathered is None:
+        return None
+    scores = np.full((len(sizes), draws, 2, len(PARTS)), np.nan)
+    for row, number, values in (item for part in gathered for item in part):
+        scores[row, number] = values
+    return scores
+
+
+def _fit(job: Job, labels: Labels, known: Features, train, test) -> list[list[float]]:
+    model, _ = polarizability.fit(
+        known, labels, np.sort(train), test, descriptor_of(job), job.deck.model.regularization)
+    return [[model.scores[measure][part] for part in PARTS] for measure in ("r2", "rmse")]
+
+
+def _with_spread(curve: LearningCurve, part: str, row: int) -> str:
+    spread = curve.r2_spread[part][row]
+    return f"{curve.r2[part][row]:8.5f}" + (f" +- {spread:.5f}" if np.isfinite(spread) else " " * 11)
+
+
+def _spread(sizes: list[int], scores: np.ndarray, there: int) -> np.ndarray:
+    """Standard deviation over draws; NaN for one draw, and for the whole pool, of which there is but one draw."""
+    if scores.shape[1] == 1:
+        return np.full_like(scores[:, 0], np.nan)
+    spread = scores.std(axis=1, ddof=1)
+    spread[np.array(sizes) == there] = np.nan
+    return spread
+
+
+def _finish(job: Job, path, origin, sizes: list[int], scores: np.ndarray, there: int, tested: int) -> None:
+    def named(values):
+        return {part: values[..., k] for k, part in enumerate(PARTS)}
+
+    mean, spread = scores.mean(axis=1), _spread(sizes, scores, there)
+    curve = LearningCurve(
+        train_size=np.array(sizes), r2=named(mean[:, 0]), rmse=named(mean[:, 1]), r2_spread=named(spread[:, 0]),
+        rmse_spread=named(spread[:, 1]), r2_draws=named(scores[:, :, 0]), rmse_draws=named(scores[:, :, 1]),
+        test_size=tested)
+    store.save(path, curve, KIND, origin)
+    figures_training.learning_curve_figure(path.with_suffix(".png"), curve, job.deck.title)
+    job.console.say("    N_T   R2 diagonal        R2 off-diagonal")
+    for row, size in enumerate(sizes):
+        job.console.say(f"  {size:5d}  " + "  ".join(_with_spread(curve, part, row) for part in PARTS[:2]))
+    gain = mean[-1, 1, :2] / mean[-2, 1, :2] if len(sizes) > 1 else np.ones(2)
+    if gain.min() < 0.9:
+        job.console.warn(f"the error still falls with the number of labels (RMSE {100 * (1 - gain.min()):.0f} % lower "
+                         f"from {sizes[-2]} to {sizes[-1]} labels): more labels would help")
+    job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
