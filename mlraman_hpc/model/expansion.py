@@ -59,7 +59,7 @@ def _spline(descriptor: Descriptor) -> np.ndarray:
     angulars = descriptor.max_angular + 1
     knots = np.linspace(0, 1, KNOTS)
     parity = np.arange(angulars)[None, :, None] % 2
-    for length in (64, 128, 256):
+    for length in (64, 96, 128, 192):
         nodes = np.cos(pi * (np.arange(length // 2) + 0.5) / length)
         values = radial_functions(descriptor, nodes * descriptor.cutoff)
         orders = np.arange(length)
@@ -67,7 +67,7 @@ def _spline(descriptor: Descriptor) -> np.ndarray:
         series = np.tensordot(cosines, values, axes=1) * 4 / length
         series[0] /= 2
         series[(orders[:, None, None] + parity + 0 * series).astype(int) % 2 == 1] = 0
-        if np.abs(series[-8:]).max() < 1e-13 * np.abs(series).max():
+        if np.abs(series[-8:]).max() < 1e-12 * np.abs(series).max():
             break
     second = np.polynomial.chebyshev.chebder(series, 2) * (knots[1] ** 2 / 6)
     table = [np.polynomial.chebyshev.chebval(knots, part).reshape(-1, KNOTS).T for part in (series, second)]

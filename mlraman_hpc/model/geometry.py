@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlraman_hpc.errors import DataError
 from mlraman_hpc.schema.records import Frames
 
 
@@ -11,12 +12,22 @@ def periodic_cells(frames: Frames, cutoff: float) -> np.ndarray:
     """Cells (frames, 3, 3) Angstrom in which no atom meets an image of itself along a direction that is not periodic.
 
     Along such a direction the lattice vector is replaced by one orthogonal to the periodic ones, as long as the atoms
-    extend plus a vacuum wider than the cutoff.
+    extend plus a vacuum wider than the cutoff. DataError for positions that are not numbers and flat cells.
     """
+    bad = np.flatnonzero(~np.isfinite(frames.positions).all(axis=1))
+    if len(bad):
+        k = frames.frame_of_atom[bad[0]]
+        raise DataError(f"frame {frames.index[k]}: the position of atom {bad[0] - frames.first_atom[k] + 1} is not a "
+                        "number; the file is damaged there")
     cells = frames.cells.astype(float)
     for k in np.flatnonzero(~frames.periodic.all(axis=1)):
         positions = frames.positions[frames.first_atom[k] : frames.first_atom[k + 1]]
         cells[k] = _with_vacuum(cells[k], frames.periodic[k], positions, 1.01 * cutoff + 0.1)
+    lengths = np.linalg.norm(cells, axis=2).prod(axis=1)
+    flat = np.flatnonzero(~(np.abs(np.linalg.det(cells)) > 1e-6 * lengths))
+    if len(flat):
+        raise DataError(f"frame {frames.index[flat[0]]}: the periodic cell has no volume "
+                        f"({frames.cells[flat[0]].tolist()}); check the file's lattice vectors")
     return cells
 
 

@@ -120,7 +120,10 @@ def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | No
 
 def _solve(problem: _Problem, regularization: str | float, chosen: np.ndarray, order: int) -> _Solution:
     found = ridge.spectrum(problem.kernel, problem.baseline, problem.block)
-    mu, edge = (ridge.choose_ridge(found, problem.targets) if regularization == "auto" else (float(regularization), ""))
+    if regularization == "auto" and not found.free.any():
+        raise DataError(f"{len(found.free)} training structures are too few to choose "
+                        "the regularization, each has a composition of its own; add labels or set model.regularization")
+    mu, edge = ridge.choose_ridge(found, problem.targets) if regularization == "auto" else (float(regularization), "")
     duals = ridge.duals(found, problem.targets, mu)
     members = np.zeros((len(chosen), len(duals)))
     for member, structures in zip(members, chosen):

@@ -16,6 +16,7 @@ from mlraman_hpc.numerics.tensors import COMPONENTS, components
 
 # Ridge parameters relative to the mean squared norm of a row. Below the lower end rounding in K decides the result.
 GRID = np.logspace(-12, 2, 57)
+TOLERANCE = 0.01
 _RANK = 1e-10
 
 
@@ -44,9 +45,8 @@ def spectrum(kernel: np.ndarray, baseline: np.ndarray | None = None, block: int 
     vectors = vectors if baseline is None else outside @ vectors
     groups = same_structures(kernel, block)
     free = np.ones(len(kernel) // block, dtype=bool)
-    blocks = outside.reshape(len(free), block, -1)
     for group in groups + tuple(np.arange(len(free))[:, None] if baseline is not None else ()):
-        part = blocks[group].reshape(-1, outside.shape[1])
+        part = outside[(group[:, None] * block + np.arange(block)).ravel()]
         free[group] = np.linalg.eigvalsh(part @ part.T)[0] > _RANK
     return Spectrum(_without_rounding(values), vectors, block, groups, free)
 
@@ -82,35 +82,49 @@ def left_out_residuals(found: Spectrum, targets: np.ndarray, ridge: float) -> np
     targets (rows,) -> (structures, block); NaN for a structure that alone determines a column of C, for then the others
     say nothing about it. Cook and Weisberg, Residuals and Influence in Regression (1982), section 2.2.
     """
-    shrink = ridge / (found.values + ridge)
-    residuals = (found.vectors @ (shrink * (found.vectors.T @ targets))).reshape(-1, found.block)
+    return _left_out(found, targets, np.array([ridge]))[0]
+
+
+def _left_out(found: Spectrum, targets: np.ndarray, ridges: np.ndarray) -> np.ndarray:
+    """`left_out_residuals` for several ridge parameters at once, (ridges, structures, block)."""
+    shrink = ridges / (found.values[:, None] + ridges)
+    residuals = found.vectors @ (shrink * (found.vectors.T @ targets)[:, None])
     blocks = found.vectors.reshape(-1, found.block, len(shrink))
-    kept = (blocks * shrink) @ np.swapaxes(blocks, 1, 2)
-    kept[~found.free] = np.nan
-    result = np.linalg.solve(kept, residuals[..., None])[..., 0]
-    for group in found.groups:
-        if found.free[group].all():
-            rows = blocks[group].reshape(-1, len(shrink))
-            result[group] = np.linalg.solve((rows * shrink) @ rows.T, residuals[group].ravel()).reshape(-1, found.block)
+    result = np.full((len(ridges), len(blocks), found.block), np.nan)
+    repeated = np.concatenate([*found.groups, np.empty(0, int)])
+    alone = np.setdiff1d(np.arange(len(blocks)), repeated)[:, None]
+    # Several structures in one matrix product, few enough for memory: the products of their rows are block^2 as many.
+    together = max(1, int(4e6 / (found.block**2 * len(shrink))))
+    batches = [alone[k : k + together] for k in range(0, len(alone), together)]
+    for members in batches + [group[None] for group in found.groups]:
+        members = members[found.free[members].all(axis=1)]
+        rows = blocks[members].reshape(len(members), -1, len(shrink))
+        kept = (rows[:, :, None] * rows[:, None]).reshape(-1, len(shrink)) @ shrink
+        kept = np.moveaxis(kept.reshape(len(members), rows.shape[1], rows.shape[1], len(ridges)), -1, 0)
+        part = np.moveaxis(residuals.reshape(-1, found.block, len(ridges))[members], -1, 0)
+        solved = np.linalg.solve(kept, part.reshape(*kept.shape[:3], 1))
+        result[:, members] = solved.reshape(part.shape)
     return result
 
 
 def choose_ridge(found: Spectrum, targets: np.ndarray) -> tuple[float, str]:
-    """The ridge parameter with the smallest leave-one-structure-out error: a log grid, then a golden section.
+    """The ridge parameter by leave-one-structure-out: a log grid, refined around its best point.
 
+    Where the error hardly depends on it, the largest one within `TOLERANCE` of the least mean square error is taken.
     Returns it and, where it sits at an end of the grid, which end ('lower', 'upper'; else '').
     """
-    from scipy.optimize import minimize_scalar
+    grid = GRID
+    errors = _errors(found, targets, grid)
+    best = int(np.argmin(errors))
+    if 0 < best < len(grid) - 1:
+        fine = np.geomspace(grid[best - 1], grid[best + 1], 9)
+        grid, errors = np.concatenate([grid, fine]), np.concatenate([errors, _errors(found, targets, fine)])
+    chosen = float(grid[errors <= (1 + TOLERANCE) * errors.min()].max())
+    return chosen, {GRID[0]: "lower", GRID[-1]: "upper"}.get(chosen, "")
 
-    def error(logarithm: float) -> float:
-        return float(np.nanmean(left_out_residuals(found, targets, 10.0**logarithm) ** 2))
 
-    grid = np.log10(GRID)
-    best = int(np.argmin([error(g) for g in grid]))
-    if best in (0, len(grid) - 1):
-        return float(GRID[best]), "lower" if best == 0 else "upper"
-    refined = minimize_scalar(error, bounds=(grid[best - 1], grid[best + 1]), method="bounded", options={"xatol": 1e-2})
-    return float(10.0**refined.x), ""
+def _errors(found: Spectrum, targets: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    return np.nanmean(_left_out(found, targets, grid) ** 2, axis=(1, 2))
 
 
 def solve(kernel: np.ndarray, targets: np.ndarray, ridge: float, baseline: np.ndarray | None = None) -> np.ndarray:
