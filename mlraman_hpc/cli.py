@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": Command("predict", "predict", "alpha along the trajectory: alpha.h5; continues where it stopped"),
     "spectrum": Command("spectrum", "spectrum", "Raman spectrum: raman.h5, raman.dat, raman.png"),
     "dynamics": Command("dynamics", "dynamics", "VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"),
+    "report": Command("report", "report", "one document with every figure and number: report.html"),
     "info": Command("about", "info", "versions, MPI, ranks and threads found", takes_deck=False),
     "schema": Command("about", "schema", "every deck key with type, default and unit", takes_deck=False),
     "init": Command("about", "init", "a commented deck to start from", takes_deck=False),

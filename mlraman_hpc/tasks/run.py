@@ -23,6 +23,8 @@ def run(job: Job) -> None:
     if deck.dynamics:
         from mlraman_hpc.tasks.dynamics import dynamics
         dynamics(job)
+    from mlraman_hpc.tasks.report import report
+    report(job)
 
 
 def header(job: Job) -> None:

@@ -1,0 +1,73 @@
+"""One self-contained HTML page: headings, tables and figures, readable on a phone and on paper; nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; color: #1a1a1a; background: #fff;
+       max-width: 52rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.5rem; margin: .5rem 0 0; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem;
+     border-bottom: 1px solid #ccc; } .under { color: #555; margin: 0 0 1rem; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .5rem 0; }
+th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #e5e5e5; vertical-align: top; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; } figcaption { font-size: .9rem; color: #444; }
+.warning { border-left: 4px solid #d55e00; background: #fdf3ec; padding: .4rem .8rem; margin: .5rem 0; }
+.verdict { border-left: 4px solid #0072b2; background: #eef5fa; padding: .6rem .8rem; margin: .8rem 0; }
+pre { overflow-x: auto; background: #f6f6f6; padding: .6rem; font-size: .8rem; line-height: 1.35; }
+details { margin: .5rem 0; } summary { cursor: pointer; }
+@media print { body { max-width: none; font-size: 10pt; } figure, table, .warning, .verdict { break-inside: avoid; }
+               details > * { display: block; } }
+"""
+
+
+def page(title: str, under: str, parts: list[str]) -> str:
+    """The whole document; `parts` are what the functions below return."""
+    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
+            f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+            f'<p class="under">{escape(under)}</p>\n' + "\n".join(parts) + "\n</body>\n</html>\n")
+
+
+def heading(text: str) -> str:
+    return f"<h2>{escape(text)}</h2>"
+
+
+def paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
+def warning(text: str) -> str:
+    return f'<p class="warning">{escape(text)}</p>'
+
+
+def verdict(text: str) -> str:
+    return f'<p class="verdict">{escape(text)}</p>'
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Cells that look like numbers are set flush right."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>\n" for row in rows)
+    return f'<div class="scroll"><table>\n<tr>{top}</tr>\n{body}</table></div>'
+
+
+def _cell(text: str) -> str:
+    number = text[:1].isdigit() or text[:1] in "-−±" and text[1:2].isdigit()
+    return f'<td class="number">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
+
+
+def figure(path: Path, caption: str) -> str:
+    """The PNG at `path`, embedded."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return (f'<figure><img alt="{escape(caption, quote=True)}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def folded(title: str, text: str) -> str:
+    """Long text that opens on a click."""
+    return f"<details><summary>{escape(title)}</summary>\n<pre>{escape(text)}</pre></details>"

@@ -1,0 +1,132 @@
+"""`mlraman report`: one self-contained document with every figure and number, and where they come from."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from mlraman_hpc import __version__
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.io import html
+from mlraman_hpc.schema import store
+from mlraman_hpc.schema.alpha_file import KIND as ALPHA
+from mlraman_hpc.schema.deck_reader import resolved_yaml
+from mlraman_hpc.schema.records import Dynamics, LearningCurve, Model, PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.tasks import verdict
+from mlraman_hpc.tasks.job import Job
+
+RESULTS = {  # file -> (record, kind)
+    "model.h5": (Model, "model"),
+    "learning_curve.h5": (LearningCurve, "learning curve"),
+    "alpha.h5": (PolarizabilitySeries, ALPHA),
+    "raman.h5": (RamanSpectrum, "raman spectrum"),
+    "dynamics.h5": (Dynamics, "dynamics"),
+}
+
+
+def report(job: Job) -> None:
+    """Write report.html from the results that are there."""
+    job.session.on_root(_report, job)
+
+
+def _report(job: Job) -> None:
+    found = {name: store.load(job.output / name, *RESULTS[name]) for name in RESULTS if (job.output / name).exists()}
+    if not found:
+        raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
+    parts = [*_summary(found), *_spectrum(job.output, found), *_model(job.output, found), *_dynamics(job.output, found),
+             *_warnings(found), *_origin(job, found)]
+    title = job.deck.title or "Raman spectrum"
+    path = job.output / "report.html"
+    with store.replacing(path) as temporary:
+        temporary.write_text(html.page(title, f"mlraman_hpc {__version__}", parts), encoding="utf-8")
+    job.console.say(f"wrote {path}")
+
+
+def _summary(found: dict) -> list[str]:
+    rows = verdict.table(found.get("raman.h5"), found.get("dynamics.h5"))
+    if not rows:
+        return []
+    parts = [html.heading("Summary"), html.table(["quantity", "value", "error", "unit"], rows)]
+    return parts + [html.verdict(text) for text in verdict.sentences(found.get("raman.h5"), found.get("dynamics.h5"))]
+
+
+def _figures(folder: Path, captions: dict[str, str]) -> list[str]:
+    return [html.figure(folder / name, caption) for name, caption in captions.items() if (folder / name).exists()]
+
+
+def _spectrum(folder: Path, found: dict) -> list[str]:
+    if "raman.h5" not in found:
+        return []
+    spectrum = found["raman.h5"]
+    model = "" if spectrum.error_model is not None else " The model's error is not included."
+    return [html.heading("Raman spectrum"), *_figures(folder, {
+        "raman.png": f"Spherically averaged intensity (equations S1 to S3) of {spectrum.frames} frames "
+                     f"{spectrum.frame_interval:g} fs apart, smoothed with {spectrum.smoothing_kind} "
+                     f"{spectrum.smoothing:g} cm⁻¹; bands are one standard error.{model}",
+        "raman_species.png": "Auto and cross spectra of the species' shares of the polarizability; they add up to the "
+                             "total.",
+        "raman_polarization.png": "Parallel (VV) and crossed (VH) polarization, and their ratio.",
+        "raman_angle.png": "Oriented single crystal: square root of the intensity against polarization angle.",
+        "central_peak.png": "Spectral density of the polarizability's fluctuations, and its fit.",
+    })]
+
+
+def _model(folder: Path, found: dict) -> list[str]:
+    if "model.h5" not in found:
+        return []
+    model = found["model.h5"]
+    scores = model.scores
+    rows = [[name.replace("_", "-"), f"{scores['r2'][name]:.5f}", f"{scores['rmse'][name]:.4g}"]
+            for name in scores["r2"] if len(model.test)]
+    descriptor = model.descriptor
+    parts = [html.heading("Model"), html.paragraph(
+        f"Linear λ-SOAP model (λ = 0 and 2) of {', '.join(model.species)}, trained on {len(model.train)} labels and "
+        f"tested on {len(model.test)} others; cutoff {descriptor.cutoff:g} Å, l ≤ {descriptor.max_angular}, "
+        f"{descriptor.max_radial + 1} radial functions, {len(model.members)} committee members.")]
+    if rows:
+        parts.append(html.table(["component", "R²", "RMSE (Å³)"], rows))
+    return parts + _figures(folder, {
+        "parity.png": "Predicted against reference polarizabilities of the test labels.",
+        "learning_curve.png": "Error on the test labels against the number of labels trained on; bands are one standard "
+                              "deviation over random draws.",
+    })
+
+
+def _dynamics(folder: Path, found: dict) -> list[str]:
+    if "dynamics.h5" not in found:
+        return []
+    dynamics = found["dynamics.h5"]
+    rows = [[name, _number(dynamics.diffusion[name], dynamics.diffusion_error[name]),
+             _number(dynamics.diffusion_from_vdos[name], dynamics.diffusion_from_vdos_error[name]),
+             f"{dynamics.rms_displacement[name]:.3f}", dynamics.verdict[name]] for name in dynamics.diffusion]
+    return [html.heading("Dynamics"), html.table(
+        ["species", "D (cm²/s)", "D from VDOS(0) (cm²/s)", "rms displacement (Å)", "motion"], rows), *_figures(folder, {
+            "msd.png": "Mean squared displacements over all time origins, and the fitted lines.",
+            "vdos.png": "Vibrational density of states by species."})]
+
+
+def _number(value: float, error: float) -> str:
+    return f"{value:.3g} ± {error:.2g}" if math.isfinite(value) else "not determined"
+
+
+def _warnings(found: dict) -> list[str]:
+    texts = [text for name in ("raman.h5", "dynamics.h5") if name in found for text in found[name].warnings]
+    series = found.get("alpha.h5")
+    if series is not None and series.outliers is not None and series.outliers.any():
+        texts.append(f"In {int((series.outliers > 0).sum())} of {len(series.outliers)} frames some atoms are far outside "
+                     "the model's training range; the model extrapolates there.")
+    return [html.heading("Warnings"), *(html.warning(text) for text in texts)] if texts else []
+
+
+def _origin(job: Job, found: dict) -> list[str]:
+    rows, packages = [], {}
+    for name in found:
+        origin = store.read_origin(job.output / name)
+        last = origin.history[-1]
+        packages = last["packages"]
+        parents = ", ".join(f"{Path(parent).name} {digest[:8]}" for parent, digest in origin.parents.items())
+        rows.append([name, last["date"], store.content_of(job.output / name)[:8], parents])
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return [html.heading("Where it comes from"), html.table(["file", "made", "content", "from"], rows),
+            html.paragraph(f"mlraman_hpc {__version__}; {versions}"),
+            html.folded("The deck, every key", resolved_yaml(job.deck))]
