@@ -60,8 +60,7 @@ def species_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: fl
             colour = BLACK if name == "total" else CYCLE[k % len(CYCLE)]
             axes.axhline(offset, color="0.7", linewidth=0.4)
             axes.plot(spectrum.wavenumber[shown], values + offset, color=colour)
-            axes.annotate(_pretty(name), (0.01, offset), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                          textcoords="offset points", color=colour, fontsize=7)
+            axes.annotate(_pretty(name), (1.02, offset), xycoords=("axes fraction", "data"), color=colour, fontsize=7)
             offset += max(values.max(), 0.15) + 0.08
         axes.set_yticks([])
         _finish(axes, spectrum, title, end)
@@ -109,8 +108,9 @@ def central_peak_figure(path: Path, spectrum: RamanSpectrum, title: str = "") ->
                       linestyle=":", label=f"Debye, Γ = {peak.debye_width:.3g} ± {peak.debye_width_error:.2g} cm⁻¹")
         axes.set_yscale("log")
         positive = density[shown][density[shown] > 0]
-        axes.set(xlim=(0, last), xlabel=SHIFT, ylabel="S(ν) (Å⁶ cm)", title=title,
-                 ylim=(0.3 * positive.min(), 4 * positive.max()))
+        axes.set(xlim=(0, last), xlabel=SHIFT, ylabel="S(ν) (Å⁶ cm)",
+                 ylim=(0.3 * positive.min(), 8 * positive.max()))
+        axes.set_title(title, loc="left")
         axes.legend(loc="upper right")
 
 
@@ -178,6 +178,7 @@ def _finish(axes, spectrum: RamanSpectrum, title: str, end: float | None) -> Non
     axes.set_title(title, loc="left")
     axes.set_ylim(bottom=0)
     if last > 0.9 * spectrum.nyquist:
+        axes.set_xlim(0, 1.03 * spectrum.nyquist)
         axes.axvline(spectrum.nyquist, color=VERMILION, linestyle="--", linewidth=0.8)
         axes.annotate("Nyquist ", (spectrum.nyquist, 0.5), xycoords=("data", "axes fraction"), rotation=90, ha="right",
                       va="center", color=VERMILION, fontsize=6)

@@ -4,9 +4,10 @@ The one-sided spectral density of alpha's fluctuations (not yet an intensity) is
 
     S(nu) = A_D (2/pi) Gamma/(Gamma^2 + nu^2) + sum_j A_j (2/pi) g_j nu_j^2/[(nu_j^2 - nu^2)^2 + g_j^2 nu^2] + c,
 
-each A being the variance that its term carries (Cardona, Light Scattering in Solids II). The parameters maximise
-Whittle's likelihood of the unsmoothed spectrum, sum_n w_n [ln S(nu_n) + P_n/S(nu_n)] with w_n half the degrees of
-freedom of bin n; the number of oscillators and whether there is a Debye term follow from the Bayesian information
+each A being the variance that its term carries (Cardona, Light Scattering in Solids II). An oscillator may be damped
+up to g = sqrt(2) nu_0, where its maximum reaches zero: beyond, it could not be told from a relaxator. The parameters
+maximise Whittle's likelihood of the unsmoothed spectrum, sum_n w_n [ln S(nu_n) + P_n/S(nu_n)] with w_n half the degrees
+of freedom of bin n; the number of oscillators and whether there is a Debye term follow from the Bayesian information
 criterion.
 """
 
@@ -24,6 +25,7 @@ from mlraman_hpc.units import LIGHT_CM_PER_FS
 
 POINTS = 300
 LEAST_POINTS = 20
+MOST_DAMPING = np.sqrt(2)
 DECISIVE = 10.0  # difference of BIC called very strong (Kass and Raftery, 1995)
 
 
@@ -39,16 +41,24 @@ class Bins:
 
 @dataclass(frozen=True)
 class Fit:
-    """theta: logarithms of c, then A, Gamma of the Debye term if there is one, then A, nu, g of each oscillator."""
+    """theta: logarithms of c, then A, Gamma of the Debye term if there is one, then A, nu, g/nu of each oscillator."""
 
     theta: np.ndarray
     debye: bool
     criterion: float
 
     @property
+    def values(self) -> np.ndarray:
+        """The parameters themselves: c, A, Gamma, then area, wavenumber, damping of each oscillator."""
+        values = np.exp(self.theta)
+        first = 3 if self.debye else 1
+        values[first + 2::3] *= values[first + 1::3]
+        return values
+
+    @property
     def modes(self) -> np.ndarray:
         """(modes, 3) area, wavenumber, damping."""
-        return np.exp(self.theta[3 if self.debye else 1:]).reshape(-1, 3)
+        return self.values[3 if self.debye else 1:].reshape(-1, 3)
 
 
 def low_frequency_weight(wavenumber: np.ndarray, total: np.ndarray, cutoff: float) -> np.ndarray:
@@ -105,8 +115,8 @@ def _fit_with_errors(wavenumber, density, total, total_without, calibration, dur
 
 
 def _report(bins: Bins, fit: Fit, repeats: list[Fit], calibration: float, gain: float) -> dict:
-    values = np.exp(fit.theta)
-    errors = jackknife(np.exp([repeat.theta for repeat in repeats]), calibration)
+    values = fit.values
+    errors = jackknife(np.array([repeat.values for repeat in repeats]), calibration)
     found: dict = {"fit_wavenumber": bins.wavenumber, "fit": model(fit.theta, fit.debye, bins.wavenumber)[0]}
     start = 1
     if fit.debye:
@@ -163,13 +173,14 @@ def model(theta: np.ndarray, debye: bool, nu: np.ndarray) -> tuple[np.ndarray, n
         term = values[1] * (2 / np.pi) * values[2] / (width2 + nu**2)
         total += term
         slopes += [term, term * (nu**2 - width2) / (nu**2 + width2)]
-    for area, place, damping in values[3 if debye else 1:].reshape(-1, 3):
+    for area, place, ratio in values[3 if debye else 1:].reshape(-1, 3):
+        damping = ratio * place
         off = place**2 - nu**2
         denominator = off**2 + (damping * nu) ** 2
         term = area * (2 / np.pi) * damping * place**2 / denominator
         total += term
-        slopes += [term, term * (2 - 4 * place**2 * off / denominator),
-                   term * (1 - 2 * (damping * nu) ** 2 / denominator)]
+        with_ratio = term * (1 - 2 * (damping * nu) ** 2 / denominator)
+        slopes += [term, term * (2 - 4 * place**2 * off / denominator) + with_ratio, with_ratio]
     return total, np.array(slopes)
 
 
@@ -200,7 +211,7 @@ def _bounds(bins: Bins, fit: Fit) -> list[tuple[float, float]]:
         bounds += [area, width]
     modes = (len(fit.theta) - len(bounds)) // 3
     place = (np.log(bins.wavenumber[0] + bins.resolution), np.log(1.2 * end))
-    return bounds + [area, place, width] * modes
+    return bounds + [area, place, (np.log(0.5 * bins.resolution / end), np.log(MOST_DAMPING))] * modes
 
 
 def best_fit(bins: Bins, debye: bool, most_modes: int) -> Fit:
@@ -230,6 +241,6 @@ def _with_another(bins: Bins, fit: Fit) -> Fit:
         nu, height = bins.wavenumber[place], max(bins.density[place], s[place])
         for damping in (4.0, 20.0):
             area = height * damping * np.pi / 2
-            theta = np.concatenate([fit.theta, np.log([area, nu, damping])])
+            theta = np.concatenate([fit.theta, np.log([area, nu, damping / nu])])
             fits.append(improve(bins, Fit(theta, fit.debye, np.inf)))
     return min(fits, key=lambda one: one.criterion)

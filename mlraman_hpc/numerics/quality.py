@@ -9,6 +9,7 @@ from scipy import stats
 
 from mlraman_hpc.numerics.intensity import channels
 from mlraman_hpc.numerics.tensors import COMPONENTS
+from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
 
 _UNLIKELY = 0.01  # probability of a false alarm
 _HARMLESS = 0.1  # a drift's standard deviation over that of the fluctuations
@@ -38,6 +39,18 @@ def _too_short(result, width: float) -> list[str]:
         f"a trajectory of {length:.3g} ps alone broadens bands by {result.resolution:.2g} cm^-1, the smoothing is "
         f"{width:.2g} cm^-1 (standard deviations): use at least {length * 2 * result.resolution / width:.2g} ps or "
         "smooth more"]
+
+
+def block_warnings(setup) -> list[str]:
+    """Blocks so short that a line narrower than the smoothing is correlated over several of them."""
+    block = setup.duration / setup.options.blocks / 1000
+    memory = 1e-3 / (RAD_PER_FS_PER_WAVENUMBER * setup.width) if setup.width else 0.0
+    if block >= 3 * memory:
+        return []
+    return [
+        f"blocks of {block:.2g} ps are short against the {memory:.2g} ps over which a smoothing of {setup.width:g} "
+        "cm^-1 looks back: the error bars at lines narrower than that may be too small; use fewer blocks or a longer "
+        "trajectory"]
 
 
 def drift_warnings(alpha: np.ndarray, blocks: int) -> list[str]:

@@ -328,7 +328,7 @@ def _with_blocks(result: RamanSpectrum, by_block, alpha, setup: _Plan, factor) -
     errors = {name: errorbars.jackknife(values, calibration.factor)
               for name, values in _smoothed(without, factor, setup).items()}
     peak = central_peak.analyse(setup, parts.sum(axis=0), without, factor, calibration.factor)
-    found = (*quality.drift_warnings(alpha, blocks),
+    found = (*quality.block_warnings(setup), *quality.drift_warnings(alpha, blocks),
              *quality.halves_warnings(setup, averages(parts[:, 0] * factor, parts[:, 1] * factor)["total"]))
     return replace(result, error_statistical=errors, blocks=blocks, central_peak=peak, warnings=found)
 

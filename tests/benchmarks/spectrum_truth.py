@@ -16,9 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
 from synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
 from mlraman_hpc.numerics.raman import RamanOptions, calibration_of, plan, raman_spectrum
+from mlraman_hpc.numerics.smoothing import smooth
 
 
-def areas(seeds: int = 400) -> None:
+def areas(seeds: int = 2000) -> None:
     """Area of each band over its expectation, mean over seeds and its standard error; isotropic and anisotropic."""
     print("| interval (fs) | frames | band (cm^-1) | isotropic | anisotropic | centroid - truth (cm^-1) |")
     print("|---|---|---|---|---|---|")
@@ -28,7 +29,7 @@ def areas(seeds: int = 400) -> None:
 
 def _areas(interval, frames, bands, seeds) -> None:
     rng = np.random.default_rng(1)
-    modes = [Oscillator(nu, 5.0) for nu in bands]
+    modes = [Oscillator(nu, 20.0) for nu in bands]
     x = sum(mode.series(seeds, frames, interval, rng) for mode in modes)
     y = sum(mode.series(seeds, frames, interval, rng) for mode in modes)
     options = RamanOptions(laser_wavelength=None, blocks=0)
@@ -39,8 +40,8 @@ def _areas(interval, frames, bands, seeds) -> None:
         for name in found:
             found[name].append(result.intensity[name])
     edges = np.concatenate([[0], 0.5 * (np.array(bands[1:]) + bands[:-1]), [nu[-1]]])
-    density = sum(mode.density(nu, interval) for mode in modes) * nu
-    truth = gaussian_mean(nu, density, nu, 4.0)
+    fine = np.arange(20 * (len(nu) - 1) + 1) * nu[1] / 20
+    truth = smooth(sum(mode.density(fine, interval) for mode in modes) * fine, interval, 4.0)[::20]
     for k, band in enumerate(bands):
         inside = (nu >= edges[k]) & (nu < edges[k + 1])
         cells = []
@@ -94,7 +95,7 @@ def _peak(width, frames, seeds, rng, interval=20.0) -> None:
     x = sum(term.series(seeds, frames, interval, rng) for term in terms)
     if width:
         x = x + Relaxator(width).series(seeds, frames, interval, rng)
-    peaks = [raman_spectrum(isotropic(one) , interval).central_peak for one in x]
+    peaks = [raman_spectrum(isotropic(one), interval).central_peak for one in x]
     found = [p for p in peaks if p.debye_width is not None]
     widths, errors = np.array([[p.debye_width, p.debye_width_error] for p in found] or [[np.nan] * 2]).T
     print(f"| {width or 'none'} | {frames * interval / 1000:g} | {widths.mean():.2f} | {widths.std():.2f} | "

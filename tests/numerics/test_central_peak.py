@@ -56,7 +56,7 @@ def test_zero_frequency_limit_is_unbiased_and_has_an_error_bar():
 
 def test_gradient_of_the_likelihood():
     bins = Bins(np.linspace(1, 200, 50), np.random.default_rng(0).exponential(size=50), np.full(50, 3.0), 1.0)
-    theta = np.log([0.1, 20.0, 12.0, 30.0, 90.0, 15.0])
+    theta = np.log([0.1, 20.0, 12.0, 30.0, 90.0, 0.2])
     _, gradient = whittle(theta, True, bins)
     for k in range(len(theta)):
         step = np.eye(len(theta))[k] * 1e-6
@@ -67,5 +67,5 @@ def test_gradient_of_the_likelihood():
 def test_terms_are_normalised():
     """Each area is the variance that the term carries."""
     nu = np.linspace(0, 20000, 2000001)
-    values, _ = model(np.log([1e-30, 2.0, 12.0, 3.0, 90.0, 15.0]), True, nu)
+    values, _ = model(np.log([1e-30, 2.0, 12.0, 3.0, 90.0, 0.2]), True, nu)
     assert values.sum() * nu[1] == pytest.approx(5.0, rel=1e-3)

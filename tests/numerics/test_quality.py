@@ -25,6 +25,10 @@ def test_a_short_trajectory():
     assert any("5 ps alone broadens bands" in text for text in warnings(healthy()[0][:500]))
 
 
+def test_short_blocks():
+    assert any("blocks of 2.5 ps are short" in text for text in warnings(healthy()[0][:2000]))
+
+
 def test_a_drift():
     x = healthy()[0] + np.linspace(0, 3, 5000)
     found = warnings(x)
