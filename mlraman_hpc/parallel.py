@@ -62,6 +62,9 @@ class _SerialComm:
     def scatter(self, values, root=0):
         return values[0]
 
+    def alltoall(self, values):
+        return values
+
     def Barrier(self):
         pass
 
@@ -134,6 +137,10 @@ class Session:
         """Root's `hands[r]` to rank r."""
         return self._comm.scatter(hands)
 
+    def exchange(self, parts: list) -> list:
+        """`parts[r]` goes to rank r; returns what each rank had for this one, in rank order. Send chunks below 2 GB."""
+        return self._comm.alltoall(parts)
+
     def gather(self, value) -> list | None:
         """Values of all ranks, in rank order, on root; None elsewhere."""
         return self._comm.gather(value)
@@ -150,12 +157,19 @@ class Session:
 
 
 class StopRequest:
-    """SIGTERM or SIGUSR1 ask for a stop; ranks see a signal at different moments, so they must agree on it."""
+    """Inside the block SIGTERM and SIGUSR1 ask for a stop; ranks see them at different moments and must agree."""
 
     def __init__(self, signals=(signal.SIGTERM, signal.SIGUSR1)):
         self.reason: str | None = None
-        for number in signals:
-            signal.signal(number, self._note)
+        self._signals = signals
+
+    def __enter__(self) -> StopRequest:
+        self._before = [signal.signal(number, self._note) for number in self._signals]
+        return self
+
+    def __exit__(self, *_):
+        for number, before in zip(self._signals, self._before):
+            signal.signal(number, before)
 
     def _note(self, number, frame):
         if self.reason:  # a second signal: the user means it

@@ -24,6 +24,19 @@ RAD_PER_FS_PER_WAVENUMBER = 2 * pi * LIGHT_CM_PER_FS
 # h c / k_B in cm K: x = this * wavenumber / T
 SECOND_RADIATION_CM_K = constants.physical_constants["second radiation constant"][0] * 100
 
+# Boltzmann's constant in u Angstrom^2/fs^2 per K: m v^2 / this is a temperature
+BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K = constants.k / constants.atomic_mass * (1e-15 / constants.angstrom) ** 2
+
+# velocities in Angstrom/fs; ase: sqrt(eV/u)
+VELOCITY_UNITS = {
+    "angstrom/fs": 1.0,
+    "angstrom/ps": 1e-3,
+    "nm/ps": 1e-2,
+    "m/s": 1e-5,
+    "ase": (constants.eV / constants.atomic_mass) ** 0.5 / constants.angstrom * 1e-15,
+    "atomic": constants.physical_constants["atomic unit of velocity"][0] / constants.angstrom * 1e-15,
+}
+
 CM2_PER_S_PER_ANGSTROM2_PER_FS = 1e-16 / 1e-15
 
 

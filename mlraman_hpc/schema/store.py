@@ -203,11 +203,15 @@ def opened(path: Path, kind: str):
 
 def _read_fields(group: h5py.Group, record_type, path):
     hints = typing.get_type_hints(record_type)
+    places = {field.name: field.metadata.get("path", field.name) for field in dataclasses.fields(record_type)}
     values = {}
     for field in dataclasses.fields(record_type):
-        where = field.metadata.get("path", field.name)
+        where = places[field.name]
         if where in group:
             values[field.name] = _read(group[where], hints[field.name], path)
+            if isinstance(values[field.name], dict):  # another field may lie in the same group
+                for place in places.values():
+                    values[field.name].pop(place.removeprefix(f"{where}/"), None)
         elif _optional(hints[field.name]):
             values[field.name] = None
         else:

@@ -23,17 +23,32 @@ def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
 
 def selected_frames(job: Job, index) -> np.ndarray:
     """Frame numbers first, first + every, ... below last, as a Python slice."""
-    section = job.section("trajectory")
-    there = len(index.atoms)
-    chosen = np.arange(there)[section.first:section.last:section.every]
-    if len(chosen) < 2:
-        raise DataError(f"{job.deck.place('trajectory.first')}: first, last and every leave {len(chosen)} of {there} "
-                        "frames; at least 2 are needed")
+    chosen = stored_frames(job, index)[::job.deck.trajectory.every]
+    _check_count(job, index, chosen)
     return chosen
+
+
+def stored_frames(job: Job, index) -> np.ndarray:
+    """All frame numbers from first to below last, as a Python slice."""
+    section = job.section("trajectory")
+    chosen = np.arange(len(index.atoms))[section.first:section.last]
+    _check_count(job, index, chosen)
+    return chosen
+
+
+def _check_count(job: Job, index, chosen: np.ndarray) -> None:
+    if len(chosen) < 2:
+        raise DataError(f"{job.deck.place('trajectory.first')}: first, last and every leave {len(chosen)} of "
+                        f"{len(index.atoms)} frames; at least 2 are needed")
 
 
 def frame_interval(job: Job, index) -> float:
     """fs between selected frames."""
+    return stored_interval(job, index) * job.deck.trajectory.every
+
+
+def stored_interval(job: Job, index) -> float:
+    """fs between stored frames."""
     section = job.section("trajectory")
     given, found = section.frame_interval, index.frame_interval
     if given is None and found is None:
@@ -42,7 +57,7 @@ def frame_interval(job: Job, index) -> float:
     if given is not None and found is not None and abs(given - found) > 1e-3 * found:
         job.console.warn(f"{job.deck.place('trajectory.frame_interval')}: {given:g} fs, but {index.names[0]} says "
                          f"{found:g} fs; the deck's value is used")
-    return (given if given is not None else found) * section.every
+    return given if given is not None else found
 
 
 def batches(atoms: np.ndarray) -> np.ndarray:
