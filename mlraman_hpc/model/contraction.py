@@ -1,4 +1,8 @@
-"""Sums of density products over the atoms of one species, and the linear model applied to them.
+"""The compiled loops: density expansion of each atom, sums of its products over atoms, and the linear model.
+
+Around each atom i, a few atoms at a time so that it stays in the processor's cache,
+
+    rho^i_{q l m} = sum_{j of species a} f_cut(r_ij) R_{nl}(r_ij) Y_{lm}(r_ij/|r_ij|),   q = (a, n).
 
 For each centre species s and each pair l1 <= l2 (l1 + l2 even, l2 - l1 <= 2) the products
 
@@ -10,6 +14,10 @@ Clebsch-Gordan coefficients are the lambda-SOAP descriptor summed over the atoms
     X^{s, lambda mu}_{l1 l2 q q'} = sum_{m1 m2} <l1 m1 l2 m2|lambda mu> G^s_{m1 q, m2 q'},
 
 so that the descriptor of a single atom never exists, and each member of a committee costs one scalar product more.
+
+Each frame is computed by itself, in an order that depends on nothing but the frame: its result is the same to the last
+bit in any batch. All compiled functions are in this one file, because the cache on disk is renewed when the file of the
+function called first changes, not when that of one called by it does.
 """
 
 from __future__ import annotations
@@ -19,41 +27,175 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from mlraman_hpc.model.expansion import Basis, bin_atoms, compiled, expand, scratch
-
 # Atoms whose rho is held at a time; a multiple of the eight that `_accumulate` takes in one sweep.
 CHUNK = 16
+# Products may be fused with sums (one rounding less), but sums keep their order.
+_FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+inner = njit(**_FLAGS)
 
 
-class Blocks(NamedTuple):
-    """The pairs (l1, l2) and the couplings between their components.
+def outer(function):
+    """Compile a function that Python calls, and keep the result on disk where there is a place for it."""
+    try:
+        return njit(cache=True, **_FLAGS)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache folder can be written
+        return inner(function)
 
-    angular (blocks, 2) l1, l2; first (blocks + 1,) place of each block's products (2 l1 + 1, Q, 2 l2 + 1, Q) among all;
-    entries (couplings, 4) block, m1, m2 (from 0), component (0: lambda = 0, 1 ... 5: lambda = 2, mu = -2 ... 2);
-    values (couplings,) Clebsch-Gordan coefficients, doubled for m1 < m2 where l1 = l2
+
+class Scratch(NamedTuple):
+    """Neighbours of one species wait here until there are four.
+
+    radial (S, 4, l n) f_cut R_nl, shells the same memory as (S, 4, l, n), angular (S, 4, l m) Y_lm, count (S,)
     """
 
+    radial: np.ndarray
+    shells: np.ndarray
     angular: np.ndarray
-    first: np.ndarray
-    entries: np.ndarray
-    values: np.ndarray
+    count: np.ndarray
 
 
-def blocks(coefficients: dict[tuple[int, int, int], np.ndarray], channels: int) -> Blocks:
-    """Blocks for these Clebsch-Gordan coefficients {(l1, l2, lambda): array} and number of channels q."""
-    pairs = sorted({key[:2] for key in coefficients})
-    entries, values = [], []
-    for (l1, l2, order), coefficient in coefficients.items():
-        for m1, m2, mu in np.argwhere(np.abs(coefficient) > 1e-12):
-            if l1 < l2 or m1 <= m2:
-                entries.append((pairs.index((l1, l2)), m1, m2, mu + (order == 2)))
-                values.append(coefficient[m1, m2, mu] * (2 if l1 == l2 and m1 < m2 else 1))
-    sizes = [(2 * l1 + 1) * channels * (2 * l2 + 1) * channels for l1, l2 in pairs]
-    first = np.concatenate([[0], np.cumsum(sizes)])
-    return Blocks(np.array(pairs), first, np.array(entries, dtype=np.int64), np.array(values))
+@inner
+def _scratch(basis):
+    angulars, radials, species = basis.sizes[0], basis.sizes[1], basis.sizes[2]
+    shells, angular = np.zeros((species, 4, angulars, radials)), np.zeros((species, 4, angulars * angulars))
+    return Scratch(shells.reshape(species, 4, angulars * radials), shells, angular, np.zeros(species, np.int64))
 
 
-@compiled
+# In the loops below the last index of an array is the loop's own variable wherever it can be: of any other signed
+# index the compiler must ask whether it is negative, and then it gathers elements one by one.
+
+
+@inner
+def _harmonics(x, y, z, factors, out, s, slot):
+    """Orthonormal real spherical harmonics of a unit vector, out[s, slot, l^2 + l + m], no Condon-Shortley phase."""
+    cosine, sine = 1.0, 0.0
+    for m in range(factors.shape[1]):
+        before, last = 0.0, factors[2, m, m]
+        for l in range(m, factors.shape[1]):
+            if l > m:
+                before, last = last, factors[0, l, m] * (z * last - factors[1, l, m] * before)
+            out[s, slot, l * l + l + m] = last * cosine
+            if m > 0:
+                out[s, slot, l * l + l - m] = last * sine
+        cosine, sine = cosine * x - sine * y, sine * x + cosine * y
+
+
+@inner
+def _radial(distance, lengths, f, out, s, slot):
+    """f_cut R_nl at this distance (Angstrom), out[s, slot, l n]: cubic spline in value and curvature."""
+    cutoff, width, step = lengths[0], lengths[1], lengths[2]
+    place = distance / step
+    knot = min(int(place), f.shape[0] - 2)
+    right = place - knot
+    left = 1.0 - right
+    smooth = 1.0
+    if distance > cutoff - width:
+        smooth = 0.5 * (1.0 + np.cos(np.pi * (distance - cutoff + width) / width))
+    y0, y1 = smooth * left, smooth * right
+    m0, m1 = y0 * (left * left - 1.0), y1 * (right * right - 1.0)
+    for k in range(f.shape[2]):
+        out[s, slot, k] = y0 * f[knot, 0, k] + m0 * f[knot, 1, k] + y1 * f[knot + 1, 0, k] + m1 * f[knot + 1, 1, k]
+
+
+@inner
+def _add_four(s, f, y, rho):
+    """rho[l m, s, n] += sum over the four neighbours of species s of f[s, :, l, n] y[s, :, l m]."""
+    for l in range(f.shape[2]):
+        for m in range(l * l, (l + 1) * (l + 1)):
+            y0, y1, y2, y3 = y[s, 0, m], y[s, 1, m], y[s, 2, m], y[s, 3, m]
+            for n in range(f.shape[3]):
+                rho[m, s, n] += y0 * f[s, 0, l, n] + y1 * f[s, 1, l, n] + y2 * f[s, 2, l, n] + y3 * f[s, 3, l, n]
+
+
+@inner
+def _bins_of(inverse, atoms, cutoff):
+    """Number of bins, about half a cutoff wide, along the three lattice directions, and how far to look for neighbours.
+
+    reach: bins on either side, images of the cell included.
+    """
+    count, reach = np.empty(3, np.int64), np.empty(3, np.int64)
+    for d in range(3):
+        height = 1.0 / np.sqrt(inverse[0, d] ** 2 + inverse[1, d] ** 2 + inverse[2, d] ** 2)
+        # More bins than this only cost memory: in a huge sparse cell most of them would be empty.
+        count[d] = max(1, min(int(2.0 * height / cutoff), 4 + int(2.0 * atoms ** (1.0 / 3.0))))
+        reach[d] = int(cutoff * count[d] / height) + 1
+    return count, reach
+
+
+@inner
+def _bin_atoms(positions, cell, inverse, cutoff):
+    """Atoms sorted into bins: wrapped positions, bin of each atom (atoms, 3), atoms in the order of their bins, first
+    place of each bin in that order, number of bins and reach, see `_bins_of`.
+    """
+    atoms = len(positions)
+    count, reach = _bins_of(inverse, atoms, cutoff)
+    wrapped, place = np.empty((atoms, 3)), np.empty((atoms, 3), np.int64)
+    flat, order = np.empty(atoms, np.int64), np.empty(atoms, np.int64)
+    start = np.zeros(count[0] * count[1] * count[2] + 1, np.int64)
+    fraction = np.empty(3)
+    for i in range(atoms):
+        for d in range(3):
+            f = positions[i, 0] * inverse[0, d] + positions[i, 1] * inverse[1, d] + positions[i, 2] * inverse[2, d]
+            fraction[d] = f - np.floor(f)
+            place[i, d] = min(int(fraction[d] * count[d]), count[d] - 1)
+        for d in range(3):
+            wrapped[i, d] = fraction[0] * cell[0, d] + fraction[1] * cell[1, d] + fraction[2] * cell[2, d]
+        flat[i] = (place[i, 0] * count[1] + place[i, 1]) * count[2] + place[i, 2]
+        start[flat[i] + 1] += 1
+    for b in range(1, len(start)):
+        start[b] += start[b - 1]
+    for i in range(atoms - 1, -1, -1):
+        start[flat[i] + 1] -= 1
+        order[start[flat[i] + 1]] = i
+    for b in range(len(start) - 1):
+        start[b] = start[b + 1]
+    start[len(start) - 1] = atoms
+    return wrapped, place, order, start, count, reach
+
+
+@inner
+def _expand(i, bins, cell, species, basis, held, rho):
+    """rho[l m, species, n] of atom i, which `bins` = _bin_atoms(...) locate; `held` is a Scratch."""
+    wrapped, place, order, start, count, reach = bins
+    rho[:] = 0.0
+    for n in range(basis.sizes[1]):
+        rho[0, species[i], n] = basis.central[n]
+    limit = basis.lengths[0] ** 2
+    for a in range(place[i, 0] - reach[0], place[i, 0] + reach[0] + 1):
+        shift_a = a // count[0]
+        for b in range(place[i, 1] - reach[1], place[i, 1] + reach[1] + 1):
+            shift_b = b // count[1]
+            row = ((a - shift_a * count[0]) * count[1] + b - shift_b * count[1]) * count[2]
+            c, last = place[i, 2] - reach[2], place[i, 2] + reach[2]
+            while c <= last:  # bins along the third direction lie side by side, as far as one image goes
+                shift_c = c // count[2]
+                stop = min(last + 1, (shift_c + 1) * count[2])
+                dx = shift_a * cell[0, 0] + shift_b * cell[1, 0] + shift_c * cell[2, 0] - wrapped[i, 0]
+                dy = shift_a * cell[0, 1] + shift_b * cell[1, 1] + shift_c * cell[2, 1] - wrapped[i, 1]
+                dz = shift_a * cell[0, 2] + shift_b * cell[1, 2] + shift_c * cell[2, 2] - wrapped[i, 2]
+                first = row - shift_c * count[2]
+                for k in range(start[first + c], start[first + stop]):
+                    j = order[k]
+                    x, y, z = wrapped[j, 0] + dx, wrapped[j, 1] + dy, wrapped[j, 2] + dz
+                    square = x * x + y * y + z * z
+                    if square >= limit or (j == i and shift_a == 0 and shift_b == 0 and shift_c == 0):
+                        continue
+                    r, s = np.sqrt(square), species[j]
+                    inverse, slot = 1.0 / max(r, 1e-12), held.count[s]
+                    _radial(r, basis.lengths, basis.spline, held.radial, s, slot)
+                    _harmonics(x * inverse, y * inverse, z * inverse, basis.harmonics, held.angular, s, slot)
+                    held.count[s] = (slot + 1) % 4
+                    if slot == 3:
+                        _add_four(s, held.shells, held.angular, rho)
+                c = stop
+    for s in range(basis.sizes[2]):
+        if held.count[s]:
+            held.angular[s, held.count[s] :] = 0.0
+            _add_four(s, held.shells, held.angular, rho)
+            held.count[s] = 0
+
+
+@inner
 def _accumulate(rho, atoms, blocks, channels, products):
     """products += sum over the first `atoms` of rho of rho_{l1 m1 q} rho_{l2 m2 q'}, eight atoms in one sweep."""
     for b in range(len(blocks.angular)):
@@ -78,7 +220,7 @@ def _accumulate(rho, atoms, blocks, channels, products):
                         )
 
 
-@compiled
+@inner
 def _couple(products, blocks, channels, summed):
     """summed[component, block, q, q'] = sum over the couplings of Clebsch-Gordan coefficient times product."""
     summed[:] = 0.0
@@ -96,7 +238,7 @@ def _couple(products, blocks, channels, summed):
                 summed[component, b, q1, q2] += value * block[m1, q1, m2, q2]
 
 
-@compiled
+@inner
 def _invariants(rho, angulars, channels, out):
     """p_{l q} = sum_m rho_{q l m}^2 of one atom, out[l channels + q]."""
     out[:] = 0.0
@@ -106,18 +248,29 @@ def _invariants(rho, angulars, channels, out):
                 out[l * channels + q] += rho[m * channels + q] ** 2
 
 
-@compiled
-def correlate(positions, cell, species, basis, blocks, summed, lowest, highest, limits):
+@inner
+def _is_outside(invariants, s, lowest, highest, limits):
+    """Whether any invariant of an atom of species s is outside `limits`; lowest and highest are widened by them."""
+    outside = False
+    for k in range(len(invariants)):
+        lowest[s, k] = min(lowest[s, k], invariants[k])
+        highest[s, k] = max(highest[s, k], invariants[k])
+        outside |= invariants[k] < limits[0, s, k] or invariants[k] > limits[1, s, k]
+    return outside
+
+
+@outer
+def sum_features(positions, cell, inverse, species, basis, blocks, summed, lowest, highest, limits):
     """Fill summed[s] with X^s of one frame, widen lowest and highest by its invariants; return the number of outliers.
 
-    positions (atoms, 3) Angstrom, cell (3, 3), species (atoms,) place in the list of species, summed (species, 6,
-    blocks, Q, Q), lowest, highest (species, K), limits (2, species, K): atoms outside them are counted.
+    positions (atoms, 3) Angstrom, cell and its inverse (3, 3), species (atoms,) place in the list of species,
+    summed (species, 6, blocks, Q, Q), lowest, highest (species, K), limits (2, species, K): atoms outside are counted.
     """
     angulars, channels = basis.sizes[0], basis.sizes[1] * basis.sizes[2]
-    bins = bin_atoms(positions, cell, basis.lengths[0])
+    bins = _bin_atoms(positions, cell, inverse, basis.lengths[0])
     rho = np.empty((CHUNK, angulars * angulars * channels))
     by_species = rho.reshape(CHUNK, angulars * angulars, basis.sizes[2], basis.sizes[1])
-    neighbours = scratch(basis)
+    neighbours = _scratch(basis)
     invariants = np.empty(angulars * channels)
     products = np.empty(blocks.first[-1])
     outliers = 0
@@ -127,14 +280,9 @@ def correlate(positions, cell, species, basis, blocks, summed, lowest, highest, 
         for i in range(len(positions)):
             if species[i] != s:
                 continue
-            expand(i, bins, cell, species, basis, neighbours, by_species[held])
+            _expand(i, bins, cell, species, basis, neighbours, by_species[held])
             _invariants(rho[held], angulars, channels, invariants)
-            outside = False
-            for k in range(len(invariants)):
-                lowest[s, k] = min(lowest[s, k], invariants[k])
-                highest[s, k] = max(highest[s, k], invariants[k])
-                outside |= invariants[k] < limits[0, s, k] or invariants[k] > limits[1, s, k]
-            outliers += outside
+            outliers += _is_outside(invariants, s, lowest, highest, limits)
             held += 1
             if held == CHUNK:
                 _accumulate(rho, held, blocks, channels, products)
@@ -147,7 +295,7 @@ def correlate(positions, cell, species, basis, blocks, summed, lowest, highest, 
     return outliers
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
 def _apply(summed, weights, out):
     """out[0] = X^0 . w^0, out[mu] = X^{2 mu} . w^2; summed (6, P), weights (2, P).
 
@@ -165,8 +313,8 @@ def _apply(summed, weights, out):
     out[0], out[1], out[2], out[3], out[4], out[5] = t0, t1, t2, t3, t4, t5
 
 
-@compiled
-def predict(positions, first_atom, cells, species, basis, blocks, weights, limits, out, outliers):
+@outer
+def predict(positions, first_atom, cells, inverses, species, basis, blocks, weights, limits, out, outliers):
     """out[frame, member, species, 6] for every frame by itself; weights (members, species, 2, blocks Q Q)."""
     ranges = np.empty((2, *limits.shape[1:]))
     channels = basis.sizes[1] * basis.sizes[2]
@@ -174,18 +322,8 @@ def predict(positions, first_atom, cells, species, basis, blocks, weights, limit
     flat = summed.reshape(weights.shape[1], 6, weights.shape[3])
     for k in range(len(cells)):
         atoms = slice(first_atom[k], first_atom[k + 1])
-        outliers[k] = correlate(positions[atoms], cells[k], species[atoms], basis, blocks, summed, ranges[0], ranges[1],
-                                limits)
+        outliers[k] = sum_features(positions[atoms], cells[k], inverses[k], species[atoms], basis, blocks, summed,
+                                   ranges[0], ranges[1], limits)
         for member in range(len(weights)):
             for s in range(weights.shape[1]):
                 _apply(flat[s], weights[member, s], out[k, member, s])
-
-
-def summed_features(positions, cell, species, basis: Basis, blocks: Blocks):
-    """X of one frame (species, 6, blocks, Q, Q), and the lowest and highest invariants (species, K) of its atoms."""
-    kinds, channels = int(basis.sizes[2]), int(basis.sizes[1] * basis.sizes[2])
-    shape = (kinds, int(basis.sizes[0]) * channels)
-    summed = np.empty((kinds, 6, len(blocks.angular), channels, channels))
-    lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
-    correlate(positions, cell, species, basis, blocks, summed, lowest, highest, np.stack([-lowest, -highest]))
-    return summed, lowest, highest

@@ -8,9 +8,9 @@ import numpy as np
 
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.model import definition
-from mlraman_hpc.model.contraction import blocks, summed_features
-from mlraman_hpc.model.expansion import basis
-from mlraman_hpc.model.geometry import periodic_cells
+from mlraman_hpc.model.contraction import sum_features
+from mlraman_hpc.model.geometry import laid_out
+from mlraman_hpc.model.tables import basis, blocks
 from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames
 
 
@@ -21,7 +21,7 @@ class Layout:
     Of each block (l1, l2) with l1 < l2 all (q, q'), with l1 = l2 those with q <= q': the rest is the same by symmetry,
     and sqrt(2) for q < q' makes inner products equal to those of featomic's vector.
 
-    pieces  {lambda: [(block, l1, l2, first column, last column + 1)]}, blocks numbered as in `contraction.Blocks`
+    pieces  {lambda: [(block, l1, l2, first column, last column + 1)]}, blocks numbered as in `tables.Blocks`
     """
 
     channels: int
@@ -128,6 +128,13 @@ def places(frames: Frames, species: np.ndarray) -> np.ndarray:
     return found
 
 
+def compositions(frames: Frames, species: np.ndarray) -> np.ndarray:
+    """Number of atoms of each species (frames, S)."""
+    counts = np.zeros((len(frames), len(species)))
+    np.add.at(counts, (frames.frame_of_atom, places(frames, species)), 1)
+    return counts
+
+
 def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     """Summed features X^{s, lambda mu}_{l1 l2 q q'} = sum_{i of s} sum_{m1 m2} <l1 m1 l2 m2|lambda mu> rho rho'.
 
@@ -142,17 +149,19 @@ def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     pairs, columns = blocks(coefficients, channels), layout(coefficients, channels)
     size = [len(species) * columns.size(order) for order in (0, 2)]
     X0, X2 = np.empty((len(frames), size[0])), np.empty((len(frames), 5, size[1]))
-    kinds = places(frames, species)
-    composition = np.zeros((len(frames), len(species)))
-    np.add.at(composition, (frames.frame_of_atom, kinds), 1)
-    ranges = np.empty((2, len(frames), len(species), int(tables.sizes.prod())))
-    cells = periodic_cells(frames, descriptor.cutoff)
+    kinds, composition = places(frames, species), compositions(frames, species)
+    shape = (len(frames), len(species), (descriptor.max_angular + 1) * channels)
+    lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
+    anywhere = np.stack([np.full(shape[1:], -np.inf), np.full(shape[1:], np.inf)])
+    summed = np.empty((len(species), 6, len(pairs.angular), channels, channels))
+    positions, first_atom, cells, inverses = laid_out(frames, descriptor.cutoff)
     for k in range(len(frames)):
-        atoms = slice(frames.first_atom[k], frames.first_atom[k + 1])
-        summed, *ranges[:, k] = summed_features(frames.positions[atoms], cells[k], kinds[atoms], tables, pairs)
+        atoms = slice(first_atom[k], first_atom[k + 1])
+        sum_features(positions[atoms], cells[k], inverses[k], kinds[atoms], tables, pairs, summed, lowest[k],
+                     highest[k], anywhere)
         X0[k] = columns.packed(summed[:, :1], 0).ravel()
         X2[k] = np.swapaxes(columns.packed(summed[:, 1:], 2), 0, 1).reshape(5, -1)
-    return Features(species, X0, X2, composition, ranges[0], ranges[1])
+    return Features(species, X0, X2, composition, lowest, highest)
 
 
 def reference_features(frames: Frames, descriptor: Descriptor, species) -> Features:
@@ -171,9 +180,6 @@ def reference_features(frames: Frames, descriptor: Descriptor, species) -> Featu
             chosen = summed[..., (l_of[:, 0] == l1) & (l_of[:, 1] == l2)]
             square = chosen.reshape(*chosen.shape[:2], channels, channels)
             parts[order][:, :, s, start:stop] = pack(square, l1 == l2)
-    kinds = places(frames, species)
-    composition = np.zeros((len(frames), len(species)))
-    np.add.at(composition, (frames.frame_of_atom, kinds), 1)
     none = np.full((len(frames), len(species), 0), np.nan)
     X0, X2 = parts[0].reshape(len(frames), -1), parts[2].reshape(len(frames), 5, -1)
-    return Features(species, X0, X2, composition, none, none)
+    return Features(species, X0, X2, compositions(frames, species), none, none)

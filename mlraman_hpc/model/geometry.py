@@ -1,4 +1,4 @@
-"""Cells that are periodic in all three directions, whatever the frame's own boundary conditions."""
+"""Frames as the compiled loops want them: periodic in all three directions, arrays of one type and order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def periodic_cells(frames: Frames, cutoff: float) -> np.ndarray:
         k = frames.frame_of_atom[bad[0]]
         raise DataError(f"frame {frames.index[k]}: the position of atom {bad[0] - frames.first_atom[k] + 1} is not a "
                         "number; the file is damaged there")
-    cells = frames.cells.astype(float)
+    cells = np.array(frames.cells, dtype=float, order="C")
     for k in np.flatnonzero(~frames.periodic.all(axis=1)):
         positions = frames.positions[frames.first_atom[k] : frames.first_atom[k + 1]]
         cells[k] = _with_vacuum(cells[k], frames.periodic[k], positions, 1.01 * cutoff + 0.1)
@@ -29,6 +29,16 @@ def periodic_cells(frames: Frames, cutoff: float) -> np.ndarray:
         raise DataError(f"frame {frames.index[flat[0]]}: the periodic cell has no volume "
                         f"({frames.cells[flat[0]].tolist()}); check the file's lattice vectors")
     return cells
+
+
+def laid_out(frames: Frames, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """positions (atoms, 3), first_atom (frames + 1,), periodic cells and their inverses (frames, 3, 3).
+
+    Always of the same types and writeable, for the loops are compiled anew for any other kind of array.
+    """
+    cells = periodic_cells(frames, cutoff)
+    positions = np.require(frames.positions, np.float64, ["C", "W"])
+    return positions, np.require(frames.first_atom, np.int64, ["C", "W"]), cells, np.linalg.inv(cells)
 
 
 def _with_vacuum(cell: np.ndarray, periodic: np.ndarray, positions: np.ndarray, gap: float) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.model import definition
-from mlraman_hpc.model.contraction import blocks, predict
-from mlraman_hpc.model.descriptors import Features, layout, places, reference_features
-from mlraman_hpc.model.expansion import basis
-from mlraman_hpc.model.geometry import periodic_cells
+from mlraman_hpc.model.contraction import predict
+from mlraman_hpc.model.descriptors import Features, compositions, features, layout, places, reference_features
+from mlraman_hpc.model.geometry import laid_out
+from mlraman_hpc.model.tables import basis, blocks
 from mlraman_hpc.numerics import ridge
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames, Labels, Model
@@ -211,16 +211,27 @@ class Predictor:
         species = places(frames, self._numbers)
         spherical = np.empty((len(frames), len(self._weights), len(self._numbers), 6))
         outliers = np.empty(len(frames), dtype=np.int64)
-        cells = periodic_cells(frames, self.model.descriptor.cutoff)
-        positions = np.ascontiguousarray(frames.positions, dtype=float)
-        predict(positions, frames.first_atom, cells, species, self._basis, self._blocks, self._weights, self._limits,
-                spherical, outliers)
-        atoms = np.zeros((len(frames), len(self._numbers)))
-        np.add.at(atoms, (frames.frame_of_atom, species), 1)
+        predict(*laid_out(frames, self.model.descriptor.cutoff), species, self._basis, self._blocks, self._weights,
+                self._limits, spherical, outliers)
+        atoms = compositions(frames, self._numbers)
         isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline
         tensors = from_spherical(isotropic, spherical[..., 1:])
         members = tensors[:, 1:].sum(axis=2) if len(self._weights) > 1 else None
         return Prediction(tensors[:, 0], members, outliers)
+
+
+def compile_loops() -> None:
+    """Compile the loops, or load them from the cache on disk: seconds the first time ever, a fraction of one later.
+
+    Worth calling on one rank before all others need them, so that these find the cache filled.
+    """
+    frames = Frames(np.zeros((2, 3)), np.array([1, 1]), np.arange(3), np.zeros((2, 3, 3)), np.zeros((2, 3), dtype=bool),
+                    np.arange(2))
+    labels = Labels(frames, np.stack([np.eye(3), np.eye(3)]), ("", ""))
+    descriptor = Descriptor(cutoff=2.0, cutoff_width=0.5, density_width=0.5, max_angular=1, max_radial=0)
+    rows = np.arange(2)
+    model, _ = fit(features(frames, descriptor, [1]), labels, rows, rows, descriptor, regularization=1.0)
+    Predictor(model)(frames)
 
 
 def check_against_featomic(model: Model, predictor: Predictor, frames: Frames) -> float:

@@ -6,11 +6,13 @@ from scipy.spatial.transform import Rotation
 from structures import CUBE, SKEW, frames, gas, several
 
 from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.model import contraction
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.model.polarizability import (
     Predictor,
     check_against_featomic,
     check_applicable,
+    compile_loops,
     fit,
     predict_features,
 )
@@ -239,3 +241,24 @@ def test_too_few_structures_to_choose_the_regularization():
 def test_a_descriptor_beyond_featomic_is_one_message():
     with pytest.raises(DeckError, match=r"density_width 0\.2"):
         features(several(), replace(DESCRIPTOR, cutoff=8.0, density_width=0.2), NUMBERS)
+
+
+def test_other_kinds_of_arrays_give_the_same_and_are_not_compiled_anew(predictor):
+    compile_loops()
+    structures = several()
+    expected = predictor(structures)
+    other = moved(
+        structures, positions=np.asfortranarray(structures.positions), cells=np.asfortranarray(structures.cells),
+        first_atom=structures.first_atom.astype(np.int32), numbers=structures.numbers.astype(np.uint8),
+    )
+    for array in (other.positions, other.cells, other.first_atom):
+        array.setflags(write=False)
+    assert (predictor(other).shares == expected.shares).all()
+    assert (features(other, DESCRIPTOR, NUMBERS).X2 == features(structures, DESCRIPTOR, NUMBERS).X2).all()
+    assert len(contraction.predict.signatures) == len(contraction.sum_features.signatures) == 1
+
+
+def test_no_frames_no_predictions(predictor):
+    found = predictor(several().take([]))
+    assert found.shares.shape == (0, 2, 3, 3)
+    assert found.members.shape == (0, 6, 3, 3)

@@ -1,0 +1,107 @@
+"""Tables that the compiled loops of `contraction` read: radial functions, harmonics, couplings."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from mlraman_hpc.model.definition import central_atom, radial_functions
+from mlraman_hpc.schema.records import Descriptor
+
+# With a cubic spline on so many knots the radial functions are exact to 1e-9 of their largest value.
+KNOTS = 2000
+
+
+class Basis(NamedTuple):
+    """What the compiled loops need of a descriptor.
+
+    sizes     (max_angular + 1, max_radial + 1, species)
+    lengths   (cutoff, cutoff_width, spacing of the knots) Angstrom
+    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6
+    central   (max_radial + 1,): the atom's own density
+    harmonics (3, max_angular + 1, max_angular + 1): factors of the recursion in `_harmonics`
+    """
+
+    sizes: np.ndarray
+    lengths: np.ndarray
+    spline: np.ndarray
+    central: np.ndarray
+    harmonics: np.ndarray
+
+
+def basis(descriptor: Descriptor, species: int) -> Basis:
+    """Tables for this descriptor and this number of species; radial functions read off featomic once."""
+    return Basis(
+        np.array([descriptor.max_angular + 1, descriptor.max_radial + 1, species]),
+        np.array([descriptor.cutoff, descriptor.cutoff_width, descriptor.cutoff / (KNOTS - 1)]),
+        _spline(descriptor),
+        central_atom(descriptor),
+        _recursion_factors(descriptor.max_angular),
+    )
+
+
+def _spline(descriptor: Descriptor) -> np.ndarray:
+    """R_nl and its second derivative times spacing^2/6 at KNOTS equal steps from 0 to the cutoff, (KNOTS, 2, l n).
+
+    R_nl(-r) = (-1)^l R_nl(r): a Chebyshev series on [-cutoff, cutoff] of that parity takes featomic's values at the
+    positive nodes only; it is lengthened until its last terms vanish.
+    """
+    angulars = descriptor.max_angular + 1
+    knots = np.linspace(0, 1, KNOTS)
+    parity = np.arange(angulars)[None, :, None] % 2
+    for length in (64, 96, 128, 192):
+        nodes = np.cos(pi * (np.arange(length // 2) + 0.5) / length)
+        values = radial_functions(descriptor, nodes * descriptor.cutoff)
+        orders = np.arange(length)
+        cosines = np.cos(orders[:, None] * np.arccos(nodes))
+        series = np.tensordot(cosines, values, axes=1) * 4 / length
+        series[0] /= 2
+        series[(orders[:, None, None] + parity + 0 * series).astype(int) % 2 == 1] = 0
+        if np.abs(series[-8:]).max() < 1e-12 * np.abs(series).max():
+            break
+    second = np.polynomial.chebyshev.chebder(series, 2) * (knots[1] ** 2 / 6)
+    table = [np.polynomial.chebyshev.chebval(knots, part).reshape(-1, KNOTS).T for part in (series, second)]
+    return np.ascontiguousarray(np.stack(table, axis=1))
+
+
+def _recursion_factors(max_angular: int) -> np.ndarray:
+    """a, b of P_lm = a (z P_{l-1 m} - b P_{l-2 m}) at [l, m], and P_mm at [m, m], sqrt(2) for m > 0 included."""
+    factors = np.zeros((3, max_angular + 1, max_angular + 1))
+    diagonal = sqrt(1 / (4 * pi))
+    for m in range(max_angular + 1):
+        diagonal *= sqrt((2 * m + 1) / (2 * m)) if m else 1.0
+        factors[2, m, m] = diagonal * (sqrt(2) if m else 1.0)
+        for l in range(m + 1, max_angular + 1):
+            factors[0, l, m] = sqrt((4 * l * l - 1) / (l * l - m * m))
+            factors[1, l, m] = sqrt(((l - 1) ** 2 - m * m) / (4 * (l - 1) ** 2 - 1))
+    return factors
+
+
+class Blocks(NamedTuple):
+    """The pairs (l1, l2) and the couplings between their components.
+
+    angular (blocks, 2) l1, l2; first (blocks + 1,) place of each block's products (2 l1 + 1, Q, 2 l2 + 1, Q) among all;
+    entries (couplings, 4) block, m1, m2 (from 0), component (0: lambda = 0, 1 ... 5: lambda = 2, mu = -2 ... 2);
+    values (couplings,) Clebsch-Gordan coefficients, doubled for m1 < m2 where l1 = l2
+    """
+
+    angular: np.ndarray
+    first: np.ndarray
+    entries: np.ndarray
+    values: np.ndarray
+
+
+def blocks(coefficients: dict[tuple[int, int, int], np.ndarray], channels: int) -> Blocks:
+    """Blocks for these Clebsch-Gordan coefficients {(l1, l2, lambda): array} and number of channels q."""
+    pairs = sorted({key[:2] for key in coefficients})
+    entries, values = [], []
+    for (l1, l2, order), coefficient in coefficients.items():
+        for m1, m2, mu in np.argwhere(np.abs(coefficient) > 1e-12):
+            if l1 < l2 or m1 <= m2:
+                entries.append((pairs.index((l1, l2)), m1, m2, mu + (order == 2)))
+                values.append(coefficient[m1, m2, mu] * (2 if l1 == l2 and m1 < m2 else 1))
+    sizes = [(2 * l1 + 1) * channels * (2 * l2 + 1) * channels for l1, l2 in pairs]
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    return Blocks(np.array(pairs), first, np.array(entries, dtype=np.int64), np.array(values))
