@@ -42,7 +42,7 @@ def test_low_frequency_weight_between_grid_points():
 def test_zero_frequency_limit_is_unbiased_and_has_an_error_bar():
     rng = np.random.default_rng(3)
     process = Relaxator(30.0)
-    x, y = process.series(100, 4000, 20.0, rng), process.series(100, 4000, 20.0, rng)
+    x, y = process.series(60, 4000, 20.0, rng), process.series(60, 4000, 20.0, rng)
     peaks = [raman_spectrum(isotropic(a) + 2 * anisotropic(b), 20.0, RamanOptions(most_modes=0)).central_peak
              for a, b in zip(x, y)]
     fine = np.arange(0, 833, 0.2)
@@ -50,8 +50,8 @@ def test_zero_frequency_limit_is_unbiased_and_has_an_error_bar():
     for name, expected in (("isotropic", truth), ("anisotropic", 4 * truth)):
         value = np.array([getattr(peak, f"zero_{name}") for peak in peaks])
         error = np.array([getattr(peak, f"zero_{name}_error") for peak in peaks])
-        assert abs(value.mean() / expected - 1) < 4 * value.std() / expected / np.sqrt(100)
-        assert 0.55 < np.mean(np.abs(value - expected) < error) < 0.81
+        assert abs(value.mean() / expected - 1) < 4 * value.std() / expected / np.sqrt(60)
+        assert 0.5 < np.mean(np.abs(value - expected) < error) < 0.85
 
 
 def test_gradient_of_the_likelihood():

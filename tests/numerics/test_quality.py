@@ -13,7 +13,7 @@ def healthy(seed=0, count=1):
 
 
 def test_a_healthy_series_gives_no_warning():
-    assert sum(bool(warnings(x)) for x in healthy(0, 50)) <= 3
+    assert sum(bool(warnings(x)) for x in healthy(0, 30)) <= 2
 
 
 def test_aliasing_names_the_nyquist_wavenumber():
