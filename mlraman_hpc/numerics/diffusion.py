@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import linalg, stats
+from scipy import stats
 
 from mlraman_hpc.numerics.displacements import DisplacementSums
 from mlraman_hpc.units import CM2_PER_S_PER_ANGSTROM2_PER_FS
@@ -39,6 +39,7 @@ STRAIGHT = 0.05      # chi^2 probability below which the MSD is no line,
 TOLERATED = 0.01     # unless it deviates by less than this fraction, which enough atoms always show
 CAUTION = 5          # the fit starts at this multiple of the first lag that looks straight: curvature may hide in noise
 LEAST_CAUTION = 1.5  # or, where the lags end before, at this multiple at least
+SMALLEST = 1e-9      # eigenvalue of a correlation matrix: one of a noisy MSD may be negative
 SIGNIFICANT = 3.0    # D in standard errors
 DIFFUSIVE = "diffusive"
 
@@ -113,11 +114,11 @@ def jump_covariance(frames: int, lags: np.ndarray) -> np.ndarray:
 def fit_line(lags: np.ndarray, values: np.ndarray, covariance: np.ndarray) -> Line:
     """Generalised least squares of a line through correlated values (lags,)."""
     scale = np.sqrt(np.diag(covariance))
-    correlation = covariance / np.outer(scale, scale) + 1e-9 * np.eye(len(lags))
-    factor = linalg.cholesky(correlation, lower=True)
-    design = linalg.solve_triangular(factor, np.stack([np.ones(len(lags)), lags], axis=1) / scale[:, None], lower=True)
-    target = linalg.solve_triangular(factor, values / scale, lower=True)
-    normal = linalg.inv(design.T @ design)
+    size, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+    whiten = vectors / (np.sqrt(np.maximum(size, SMALLEST * size[-1])) * scale[:, None])
+    design = whiten.T @ np.stack([np.ones(len(lags)), lags], axis=1)
+    target = whiten.T @ values
+    normal = np.linalg.inv(design.T @ design)
     found = normal @ (design.T @ target)
     chi2 = float(np.sum((target - design @ found) ** 2))
     return Line(float(found[0]), float(found[1]), float(np.sqrt(normal[1, 1])),

@@ -1,0 +1,191 @@
+"""Mean squared displacement, unwrapping and diffusion against closed forms, direct sums and random walks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlraman_hpc.io.trajectory import build_index, read_frames
+from mlraman_hpc.numerics.cells import cartesian, completed, fractional
+from mlraman_hpc.numerics.diffusion import (
+    DIFFUSIVE,
+    diffusion,
+    fit_line,
+    jump_covariance,
+    window_covariance,
+)
+from mlraman_hpc.numerics.displacements import displacement_sums, log_lags, mean_squared_displacement, unwrap
+
+ALL = np.ones(3, dtype=bool)
+UNIT = 0.1  # cm^2/s for 1 Angstrom^2/fs
+
+
+def walks(seed: int, atoms: int, frames: int, step: float = 0.1, shake: float = 0.0, time: float = 5.0) -> np.ndarray:
+    """Random walks with an overdamped vibration on top; D = step^2/2 along each axis, per frame."""
+    rng = np.random.default_rng(seed)
+    positions = np.cumsum(rng.normal(scale=step, size=(atoms, 3, frames)), axis=-1)
+    if shake:
+        memory = np.exp(-1 / time)
+        noise = rng.normal(scale=shake * np.sqrt(1 - memory**2), size=positions.shape)
+        local = rng.normal(scale=shake, size=(atoms, 3))
+        for k in range(frames):
+            local = memory * local + noise[..., k]
+            positions[..., k] += local
+    return positions
+
+
+def found(positions: np.ndarray, interval: float = 1.0, **window):
+    lags = log_lags(positions.shape[-1])
+    return diffusion(displacement_sums(positions, lags), lags, interval, **window)
+
+
+def test_msd_is_the_direct_sum():
+    x = walks(0, 2, 37)
+    direct = [np.mean((x[..., k:] - x[..., :x.shape[-1] - k]) ** 2, axis=-1) for k in range(37)]
+    np.testing.assert_allclose(mean_squared_displacement(x), np.moveaxis(direct, 0, -1), atol=1e-12)
+
+
+def test_msd_of_uniform_motion_far_from_the_origin():
+    x = 1e4 + 0.01 * np.arange(5000.0)
+    msd = displacement_sums(np.stack([x, x, x])[None], np.array([1])).msd
+    np.testing.assert_allclose(msd, 3 * (0.01 * np.arange(5000)) ** 2, rtol=1e-6, atol=1e-9)
+
+
+def test_moments_of_gaussian_displacements():
+    x = np.random.default_rng(1).normal(size=(40, 3, 4000))
+    lags = np.array([1, 7])
+    sums = displacement_sums(x, lags)
+    assert sums.rms == pytest.approx(np.sqrt(3), rel=0.01)
+    np.testing.assert_allclose(sums.non_gaussian(lags), 0, atol=0.01)
+
+
+def test_non_gaussian_parameter_of_rare_jumps():
+    """Independent Gaussian jumps with probability p a frame: alpha_2 = (1/p - 1)/k, from the binomial number of them."""
+    rng = np.random.default_rng(2)
+    p, atoms, frames = 0.05, 100, 3000
+    steps = rng.normal(size=(atoms, 3, frames)) * (rng.random((atoms, 1, frames)) < p)
+    lags = np.array([1, 4])
+    expected = (1 / p - 1) / lags
+    sums = displacement_sums(np.cumsum(steps, axis=-1), lags)
+    np.testing.assert_allclose(sums.non_gaussian(lags), expected, rtol=0.05)
+
+
+def test_unwrapping_gives_back_what_was_wrapped():
+    x = walks(3, 5, 400, step=0.05)
+    wrapped = x - np.floor(x)
+    largest = unwrap(wrapped, ALL)
+    np.testing.assert_allclose(wrapped - wrapped[..., :1], x - x[..., :1], atol=1e-9)
+    np.testing.assert_allclose(largest, np.abs(np.diff(x, axis=-1)).max(axis=(0, 2)))
+
+
+def test_unwrapping_leaves_continuous_and_open_directions_alone():
+    x = walks(4, 3, 300, step=0.08)
+    same = x.copy()
+    unwrap(same, ALL)
+    assert (same == x).all()
+    jumping = np.cumsum(np.full((1, 3, 5), 0.9), axis=-1)
+    kept = jumping.copy()
+    assert unwrap(kept, np.array([False, True, False]))[0] == 0
+    assert (kept[:, [0, 2]] == jumping[:, [0, 2]]).all() and (kept[:, 1] != jumping[:, 1]).any()
+
+
+def test_fractional_coordinates_of_a_slab_and_a_skewed_cell():
+    rng = np.random.default_rng(5)
+    cells = np.array([[[5, 0, 0], [1, 6, 0], [0, 0, 0]]], dtype=float)
+    full = completed(cells, np.array([True, True, False]))
+    np.testing.assert_allclose(np.abs(full[0, 2]), [0, 0, 1])
+    positions = rng.normal(size=(1, 7, 3))
+    back = cartesian(fractional(positions, full).transpose(1, 2, 0), full[0])
+    np.testing.assert_allclose(back[..., 0], positions[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [lambda t: 0.02 * t, lambda t: 0.02 * t + 0.3 * (1 - np.exp(-t / 4))])
+def test_covariance_of_windows_is_that_of_many_samples(gamma):
+    """A Gaussian process with the given structure function, drawn exactly through its covariance matrix."""
+    frames, lags = 60, np.array([1, 5, 20, 30])
+    t = np.arange(frames)
+    curve = gamma(t)
+    covariance = 0.5 * (curve[:, None] + curve[None, :] - curve[np.abs(t[:, None] - t[None, :])])
+    root = np.linalg.cholesky(covariance[1:, 1:] + 1e-12 * np.eye(frames - 1))
+    samples = np.random.default_rng(6).normal(size=(20000, frames - 1)) @ root.T
+    x = np.concatenate([np.zeros((20000, 1)), samples], axis=1)
+    measured = np.cov(mean_squared_displacement(x)[:, lags].T)
+    exact = window_covariance(curve, lags)
+    scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
+    np.testing.assert_allclose(measured / scale, exact / scale, atol=0.04)
+
+
+def test_covariance_of_rare_jumps_is_that_of_many_samples():
+    rng = np.random.default_rng(7)
+    frames, lags, p = 60, np.array([1, 5, 20]), 0.05
+    steps = rng.normal(size=(20000, frames)) * (rng.random((20000, frames)) < p)
+    measured = np.cov(mean_squared_displacement(np.cumsum(steps, axis=-1))[:, lags].T)
+    cumulant = 3 * p - 3 * p**2
+    exact = window_covariance(p * np.arange(frames), lags) + cumulant * jump_covariance(frames, lags)
+    np.testing.assert_allclose(measured, exact, rtol=0.08)
+
+
+def test_line_through_exact_values():
+    lags = np.array([1, 2, 4, 8])
+    line = fit_line(lags, 3.0 + 0.5 * lags, np.diag(lags**2.0))
+    assert (line.offset, line.slope) == (pytest.approx(3.0), pytest.approx(0.5))
+    assert line.probability == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("atoms", "shake"), [(16, 0.0), (16, 0.4), (4, 0.3)])
+def test_one_standard_error_covers_the_truth_as_often_as_it_says(atoms, shake):
+    """60 to 76 of 100 seeds; the process is fixed by its seeds, so that the test cannot fail by chance."""
+    truth = 0.1**2 / 2 * UNIT
+    results = [found(walks(seed, atoms, 300, shake=shake, time=3.0)) for seed in range(100)]
+    results = [result for result in results if result.verdict == DIFFUSIVE]
+    inside = [abs(result.value - truth) < result.error for result in results]
+    assert len(results) >= 90
+    assert 0.60 <= np.mean(inside) <= 0.76
+
+
+def test_units_and_axes():
+    x = walks(8, 50, 800) * np.array([1.0, 2.0, 0.5])[:, None]
+    result = found(x, interval=10.0)
+    truth = 0.1**2 / 2 * np.array([1, 4, 0.25]) / 10 * UNIT
+    assert (np.abs(result.axes - truth) < 3 * result.axes_error).all()
+    assert abs(result.value - truth.mean()) < 3 * result.error
+    assert result.last == 4000.0
+
+
+def test_the_window_that_the_user_gives_is_used():
+    result = found(walks(9, 16, 600), interval=2.0, fit_from=100.0, fit_to=300.0)
+    assert 100 <= result.first <= 150 and 200 < result.last <= 300
+
+
+def test_bound_atoms_do_not_diffuse():
+    for seed in range(20):
+        result = found(walks(seed, 16, 400, step=0.0, shake=0.4))
+        assert result.verdict.startswith("no diffusion") and np.isnan(result.value)
+        assert 0 < result.upper < 5e-5
+
+
+def test_superdiffusive_motion_is_not_fitted():
+    t = np.arange(400)
+    x = np.random.default_rng(1).normal(size=(20, 3, 1)) * t + walks(1, 20, 400, step=0.5)
+    assert "still curved" in found(x).verdict
+
+
+def test_atoms_at_rest_and_short_trajectories_get_a_verdict():
+    assert found(np.ones((3, 3, 50))).verdict == "the atoms do not move"
+    assert "too short" in found(walks(1, 1, 5)).verdict
+
+
+def test_silver_in_agi(data, tmp_path):
+    """About 2.6e-5 cm^2/s in the data's own note, iodine's rms displacement 0.47 Angstrom."""
+    index = build_index([data / "agi" / "trajectory.extxyz.gz"], "auto", tmp_path, None, lambda text: None)
+    frames = read_frames(index, np.arange(len(index)))
+    positions = np.ascontiguousarray(frames.positions.reshape(len(frames), -1, 3).transpose(1, 2, 0))
+    silver = index.numbers == 47
+    positions -= positions[~silver].mean(axis=0)
+    result = found(positions[silver], interval=50.0)
+    assert result.verdict == DIFFUSIVE
+    assert abs(result.value - 2.6e-5) < 2.5 * result.error
+    lags = log_lags(len(frames))
+    iodine = displacement_sums(positions[~silver], lags)
+    assert iodine.rms == pytest.approx(0.47, abs=0.01)
+    assert diffusion(iodine, lags, 50.0).verdict.startswith("no diffusion")

@@ -1,0 +1,151 @@
+"""Density of states of oscillators and of a harmonic chain, zero-frequency limit, units of velocities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlraman_hpc.numerics.correlation import integrate
+from mlraman_hpc.numerics.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
+from mlraman_hpc.numerics.velocity_unit import overlaps, unit_from
+from mlraman_hpc.numerics.zero_frequency import diffusion_from_spectrum, low_frequency_power
+from mlraman_hpc.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER, VELOCITY_UNITS
+
+
+def oscillators(wavenumbers, amplitudes, frames: int, interval: float):
+    """Positions and velocities (1, 3, frames), one oscillator along each axis."""
+    omega = RAD_PER_FS_PER_WAVENUMBER * np.array(wavenumbers, dtype=float)[:, None]
+    phase = omega * interval * np.arange(frames) + np.arange(3)[:, None]
+    amplitudes = np.array(amplitudes)[:, None]
+    return (amplitudes * np.sin(phase))[None], (amplitudes * omega * np.cos(phase))[None]
+
+
+def chain(frames: int, interval: float, atoms: int = 12, top: float = 400.0, seed: int = 0):
+    """Ring of equal masses and springs, every normal mode with the same energy: velocities and mode wavenumbers."""
+    rng = np.random.default_rng(seed)
+    modes = np.arange(1, atoms)
+    nu = top * np.sin(np.pi * modes / atoms)
+    t = np.arange(frames) * interval
+    velocities = np.zeros((atoms, 3, frames))
+    for axis in range(3):
+        for mode, wavenumber in zip(modes, nu):
+            angle = 2 * np.pi * mode * np.arange(atoms) / atoms
+            shape = np.cos(angle) + np.sin(angle)
+            shape /= np.linalg.norm(shape)
+            phase = RAD_PER_FS_PER_WAVENUMBER * wavenumber * t + rng.uniform(0, 2 * np.pi)
+            velocities[:, axis] += shape[:, None] * np.cos(phase) * 0.01
+    return velocities, nu
+
+
+@pytest.mark.parametrize("frames", [16000, 16001])
+def test_derivative_of_positions_is_exact_close_to_the_nyquist_wavenumber(frames):
+    interval = 10.0  # Nyquist 1668 cm^-1
+    x, v = oscillators([50, 800, 1500], [0.1, 0.1, 0.1], frames, interval)
+    plan = vdos_plan(frames, interval, 4.0, 8)
+    error = (velocities_from_positions(x, plan) - v) * plan.h
+    assert np.abs(error).max() < 5e-5 * np.abs(v).max()
+
+
+def test_derivative_of_a_drifting_atom():
+    frames, interval = 4000, 5.0
+    plan = vdos_plan(frames, interval, 4.0, 8)
+    x = np.broadcast_to(30 + 0.002 * interval * np.arange(frames), (1, 3, frames))
+    np.testing.assert_allclose(velocities_from_positions(x, plan)[..., 500:-500], 0.002, rtol=1e-4)
+
+
+def test_oscillators_have_their_share_place_and_width():
+    nu, frames, interval = [100.0, 300.0, 800.0], 20000, 2.0
+    plan = vdos_plan(frames, interval, 4.0, 8)
+    result = vdos([velocity_products(oscillators(nu, [1, 1, 1], frames, interval)[1], plan)], [20.0], 2, plan, True)
+    assert integrate(result.total, result.wavenumber[1]) == pytest.approx(3, abs=1e-10)
+    for wavenumber in nu:
+        near = np.abs(result.wavenumber - wavenumber) < 40
+        weight = result.total[near] / result.total[near].sum()
+        mean = result.wavenumber[near] @ weight
+        assert mean == pytest.approx(wavenumber, abs=0.01)
+        assert np.sqrt((result.wavenumber[near] - mean) ** 2 @ weight) == pytest.approx(4.0, rel=0.01)
+        share = 3 * wavenumber**2 / np.sum(np.array(nu) ** 2)
+        assert integrate(result.total[near], result.wavenumber[1]) == pytest.approx(share, rel=2e-3)
+
+
+def test_harmonic_chain():
+    """3 (N - 1) modes of equal energy: the integral over any gap-bounded range counts the modes in it."""
+    frames, interval = 20000, 4.0
+    velocities, nu = chain(frames, interval)
+    plan = vdos_plan(frames, interval, 2.0, 8)
+    result = vdos([velocity_products(velocities, plan)], [50.0], 12, plan, True)
+    step = result.wavenumber[1]
+    assert integrate(result.total, step) == pytest.approx(33, abs=1e-9)
+    for wavenumber in np.unique(nu.round(6)):
+        near = np.abs(result.wavenumber - wavenumber) < 6.5
+        modes = 3 * np.sum(np.abs(nu - wavenumber) < 1e-3)
+        assert integrate(result.total[near], step) == pytest.approx(modes, rel=0.12)
+
+
+def test_temperature_and_shares_of_species():
+    """Maxwell-Boltzmann velocities of two species: 300 K, 3 N_s each but for what the centre of mass takes."""
+    rng = np.random.default_rng(0)
+    frames, interval = 4000, 10.0
+    plan = vdos_plan(frames, interval, 4.0, 8)
+    masses, counts = [10.0, 100.0], [4, 6]
+    velocities = [rng.normal(size=(count, 3, frames)) * np.sqrt(BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K * 300 / mass)
+                  for mass, count in zip(masses, counts)]
+    drift = sum(mass * v.sum(axis=0) for mass, v in zip(masses, velocities)) / 640.0
+    products = [velocity_products(v - drift, plan) for v in velocities]
+    result = vdos(products, masses, 10, plan, True)
+    assert result.temperature == pytest.approx(300, rel=0.01)
+    assert result.degrees.sum() == pytest.approx(27)
+    np.testing.assert_allclose(result.degrees, [12 - 3 * 40 / 640, 18 - 3 * 600 / 640], rtol=0.01)
+    unweighted = vdos(products, masses, 10, plan, False)
+    assert unweighted.degrees.sum() == pytest.approx(27)
+    assert unweighted.degrees[0] / unweighted.degrees[1] > 5
+
+
+def test_error_bars_cover_the_flat_spectrum_of_white_noise():
+    frames, interval = 2000, 10.0
+    plan = vdos_plan(frames, interval, 8.0, 8)
+    inside = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        velocities = rng.normal(size=(2, 3, frames))
+        result = vdos([velocity_products(velocities, plan)], [1.0], 2, plan, True)
+        flat = 3 / result.wavenumber[-1]
+        picked = slice(20, -20, 40)
+        inside += (np.abs(result.total - flat) < result.total_error)[picked].tolist()
+    assert 0.6 < np.mean(inside) < 0.76
+
+
+def langevin(seed: int, atoms: int, frames: int, memory: float) -> np.ndarray:
+    """(atoms, 3, frames) velocities with <v^2> = 1 along each axis and correlation memory^k."""
+    rng = np.random.default_rng(seed)
+    velocities = rng.normal(size=(atoms, 3, frames))
+    velocities[..., 1:] *= np.sqrt(1 - memory**2)
+    for k in range(1, frames):
+        velocities[..., k] += memory * velocities[..., k - 1]
+    return velocities
+
+
+def test_zero_frequency_limit_is_the_diffusion_coefficient():
+    """D = 1/2 sum_k <v(0) v(k)> of a discrete series; the bars cover it as often as they say."""
+    frames, interval, atoms, memory = 1500, 50.0, 8, 0.6
+    plan = vdos_plan(frames, interval, 4.0, 8)
+    truth = 0.5 * (1 + memory) / (1 - memory) * interval * 0.1
+    inside = []
+    for seed in range(60):
+        power = low_frequency_power(langevin(seed, atoms, frames, memory), plan)
+        value, error = diffusion_from_spectrum(power, atoms, plan)
+        inside.append(abs(value - truth) < error)
+    assert 0.55 < np.mean(inside) < 0.8
+
+
+@pytest.mark.parametrize("unit", VELOCITY_UNITS)
+def test_unit_of_velocities_is_told_from_displacements(unit):
+    x, v = oscillators([60, 90, 20], [0.3, 0.1, 0.3], 300, 20.0)
+    assert unit_from(overlaps(x, v / VELOCITY_UNITS[unit], 20.0)) == unit
+
+
+def test_unit_of_other_velocities_is_not_guessed():
+    x, v = oscillators([60, 90, 20], [0.3, 0.1, 0.3], 300, 20.0)
+    assert unit_from(overlaps(x, np.roll(v, 97, axis=-1) * 0.3, 20.0)) is None
+    assert unit_from(overlaps(x, np.zeros_like(v), 20.0)) is None
+    assert unit_from(overlaps(x, 3.0 * v, 20.0)) is None
