@@ -18,6 +18,8 @@ from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames, Labels, Model
 
 # An atom counts as an outlier where an invariant leaves the range of the training atoms by more than this share of it.
+# For alpha-AgI at 500 K that happens to 3 atoms in 10,000 with 93 training cells (40 in 10,000 with 20), but in nine of
+# ten frames in which one atom was displaced by 1.5 Angstrom.
 MARGIN = 0.5
 
 
@@ -87,7 +89,8 @@ def fit(
     )
     predicted = predict_features(model, features.take(test))
     scores = ridge.scores(labels.polarizability[test], predicted)
-    return replace(model, scores=scores), zero.warnings + two.warnings
+    warnings = _repetitions(features, labels, train, test) + zero.warnings + two.warnings
+    return replace(model, scores=scores), warnings
 
 
 def predict_features(model: Model, features: Features) -> np.ndarray:
@@ -105,6 +108,23 @@ def _check_labels(labels: Labels, train: np.ndarray, committee: int) -> None:
     bad = np.flatnonzero(~np.isfinite(labels.polarizability).all(axis=(1, 2)))
     if len(bad):
         raise DataError(f"{labels.source[bad[0]]}: the polarizability is not a number; remove this label")
+
+
+def _repetitions(features: Features, labels: Labels, train: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
+    """A warning if some structure is among the labels more than once."""
+    rows = np.concatenate([train, test])
+    sums = features.X0[rows].sum(axis=1)
+    order = np.argsort(sums)
+    candidates = order[np.flatnonzero(np.diff(sums[order]) <= 1e-9 * np.abs(sums).max(initial=0))[:, None] + [0, 1]]
+    tolerance = 1e-8 * np.abs(features.X2).max(initial=0)
+    pairs = [pair for pair in rows[candidates] if np.abs(np.subtract(*features.X2[pair])).max(initial=0) <= tolerance]
+    if not pairs:
+        return ()
+    first, second = (labels.source[row] for row in sorted(pairs[0]))
+    mixed = sum(np.isin(pair, test).sum() == 1 for pair in pairs)
+    more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
+    flattery = f"; of {mixed} one is trained and the other tested on: the scores flatter the model" if mixed else ""
+    return (f"{first} and {second}{more} are the same structure{flattery}",)
 
 
 def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | None) -> _Problem:

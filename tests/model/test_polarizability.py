@@ -187,6 +187,16 @@ def test_the_edge_of_the_grid_is_reported(labels):
     assert any("lambda = 2" in text and "upper end of the grid" in text for text in warnings)
 
 
+def test_a_structure_that_is_there_twice_is_reported(labels):
+    twice = labels.take([*range(len(labels)), 3])
+    _, warnings = fitted(twice, regularization=1e-4)
+    assert warnings == (
+        "made up, frame 3 and made up, frame 3 are the same structure; of 1 one is trained and the other tested on: "
+        "the scores flatter the model",
+    )
+    assert fitted(labels, regularization=1e-4)[1] == ()
+
+
 def test_atoms_far_outside_the_training_range_are_counted(model, predictor, labels):
     assert predictor(labels.frames.take(model.train)).outliers.sum() == 0
     positions, kinds, cell, _ = gas(0, 12, CUBE)
