@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from scipy import fft
 
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.numerics import central_peak, errorbars, quality, single_crystal
-from mlraman_hpc.numerics.correlation import (
-    Block,
-    integrate,
-    lagged_products,
-    nyquist,
-    smooth_blocks,
-    spectral_density,
-    taper,
-    taper_width,
-)
+from mlraman_hpc.numerics.correlation import Block, lagged_products, nyquist, smooth_blocks
 from mlraman_hpc.numerics.intensity import (
     ANISOTROPIC,
     ISOTROPIC,
@@ -30,138 +20,11 @@ from mlraman_hpc.numerics.intensity import (
     invariant_channels,
     pair_weights,
 )
-from mlraman_hpc.numerics.single_crystal import Geometry
-from mlraman_hpc.numerics.smoothing import (
-    lag_window,
-    line_shape_lags,
-    move_axis,
-    resample,
-    smooth,
-    verlet_wavenumber,
-    width_of,
-)
+from mlraman_hpc.numerics.plan import Plan, RamanOptions, calibration_of, plan
+from mlraman_hpc.numerics.smoothing import resample
 from mlraman_hpc.schema.records import AngleMap, RamanSpectrum
-from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
 
-MOST_LAGS = 2**15  # longer series are broadened by a Gaussian that is negligible beside the smoothing
 LEAST_FRAMES = 16
-_VANISHED = 6.5  # exp(-x^2/2) is 7e-10
-
-
-@dataclass(frozen=True)
-class RamanOptions:
-    """What the user may choose; the names are the deck's.
-
-    smoothing             cm^-1: sigma (half width for a Lorentzian) or full width at half maximum; 0: none
-    laser_wavelength      nm; None: no factor (1 - nu/nu_in)^4
-    temperature           K; given: the Bose-Einstein factor n + 1
-    blocks                for the statistical error; 0: none
-    max_wavenumber, step  cm^-1; None: up to Nyquist, and the transform's own grid
-    time_step             fs, of the Verlet integrator: corrects the wavenumber axis
-    max_correlation_time  fs, longest lag used, under `window`
-    low_frequency         cm^-1, upper end of the low-frequency weight
-    """
-
-    smoothing: float = 4.0
-    smoothing_kind: str = "gaussian"
-    smoothing_measure: str = "sigma"
-    laser_wavelength: float | None = 514.5
-    temperature: float | None = None
-    blocks: int = 8
-    max_wavenumber: float | None = None
-    step: float | None = None
-    time_step: float | None = None
-    max_correlation_time: float | None = None
-    window: str = "none"
-    low_frequency: float = 50.0
-    geometries: tuple[Geometry, ...] = ()
-    angle_map: tuple[tuple[float, ...], tuple[float, ...], float] | None = None  # direction, start, step
-    most_modes: int = 4
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Everything that follows from the number of frames and the options.
-
-    h        taper (frames,)          lags, window  longest lag and lambda(k)
-    points   intervals of the grid    resolution    width of the taper's kernel
-    width    of the line shape        remaining     width still to be convolved with, after taper and window
-    """
-
-    h: np.ndarray
-    lags: int
-    window: np.ndarray
-    points: int
-    resolution: float
-    width: float
-    remaining: float
-    interval: float
-    options: RamanOptions
-
-    @property
-    def wavenumber(self) -> np.ndarray:
-        return np.arange(self.points + 1) * (nyquist(self.interval) / self.points)
-
-    @property
-    def power(self) -> float:
-        return float(np.dot(self.h, self.h))
-
-    def density(self, products: np.ndarray) -> np.ndarray:
-        """One-sided spectral densities of C(k)/W."""
-        density = spectral_density(products * self.window, self.points, self.interval)
-        if self.options.time_step is None:
-            return density
-        moved = verlet_wavenumber(self.wavenumber, self.options.time_step)
-        return move_axis(density, self.wavenumber, moved)
-
-    def smooth(self, spectrum: np.ndarray) -> np.ndarray:
-        return smooth(spectrum, self.interval, self.remaining, self.options.smoothing_kind)
-
-    @property
-    def duration(self) -> float:
-        """Length of the series, fs"""
-        return self.interval * len(self.h)
-
-    @property
-    def lost_with_mean(self) -> float:
-        """Share of the smoothed density at zero wavenumber that went with the series' own mean.
-
-        For a density S that is flat there, <C(k)> = W S delta_k - S [2 sum h^3/sum h - (sum h^2)^2/(sum h)^2] at lags
-        short against the series.
-        """
-        h1, h2, h3 = (float(np.sum(self.h**n)) for n in (1, 2, 3))
-        lags = np.arange(self.lags + 1) * self.interval
-        kernel = self.window * line_shape_lags(lags, self.remaining, self.options.smoothing_kind)
-        return (2 * h3 / h1 - (h2 / h1) ** 2) / h2 * float(2 * kernel.sum() - kernel[0])
-
-
-def plan(frames: int, interval: float, options: RamanOptions) -> _Plan:
-    """Taper, lags and grid. Smoothing in all has the width asked for: variances of Gaussians add up."""
-    width = width_of(options.smoothing, options.smoothing_kind, options.smoothing_measure)
-    smoothing_time = 1 / (RAD_PER_FS_PER_WAVENUMBER * width) if width else np.inf
-    h = taper(frames, int(min(frames / 8, 8 * smoothing_time / interval)))
-    resolution = taper_width(h, interval)
-    lags, window, window_width = _window(frames, interval, smoothing_time, options)
-    spent = resolution**2 + window_width**2 if options.smoothing_kind == "gaussian" else 0.0
-    remaining = float(np.sqrt(max(width**2 - spent, 0.0)))
-    fine = min(width / 8 if width else np.inf, options.step / 4 if options.step else np.inf)
-    points = fft.next_fast_len(max(lags + 1, int(np.ceil(nyquist(interval) / fine))), real=True)
-    return _Plan(h, lags, window, points, resolution, width, remaining, interval, options)
-
-
-def _window(frames: int, interval: float, smoothing_time: float, options: RamanOptions):
-    """Longest lag, lambda(k), and the width (cm^-1) of a Gaussian lambda's transform."""
-    if options.max_correlation_time is not None:
-        lags = min(frames - 1, max(1, int(options.max_correlation_time / interval)))
-        return lags, lag_window(options.window, lags), 0.0
-    enough = MOST_LAGS
-    if np.isfinite(smoothing_time):
-        enough = max(enough, int(8 * _VANISHED * smoothing_time / interval))
-    if frames - 1 <= enough:
-        return frames - 1, lag_window(options.window, frames - 1), 0.0
-    width = _VANISHED / (RAD_PER_FS_PER_WAVENUMBER * enough * interval)
-    window = line_shape_lags(np.arange(enough + 1) * interval, width, "gaussian")
-    return enough, window * lag_window(options.window, enough), width
 
 
 def raman_spectrum(
@@ -231,7 +94,7 @@ def _reader(alpha: np.ndarray, h: np.ndarray, convert):
     return lambda start, stop: convert(alpha[start:stop]) - mean[..., None]
 
 
-def _tensor_products(alpha: np.ndarray, setup: _Plan) -> tuple[np.ndarray, np.ndarray | None]:
+def _tensor_products(alpha: np.ndarray, setup: Plan) -> tuple[np.ndarray, np.ndarray | None]:
     """C(k)/W of PAIRS (21, lags + 1), and each block's part for S_a and S_g (blocks, 2, lags + 1)."""
     read = _reader(alpha, setup.h, channels)
     if not setup.options.blocks:
@@ -258,12 +121,12 @@ def _named(intensity: np.ndarray, reduced: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _smoothed(powder: np.ndarray, factor: np.ndarray, setup: _Plan) -> dict[str, np.ndarray]:
+def _smoothed(powder: np.ndarray, factor: np.ndarray, setup: Plan) -> dict[str, np.ndarray]:
     """Smoothed intensities by name from densities S_a, S_g (..., 2, wavenumbers)."""
     return _named(setup.smooth(powder * factor), setup.smooth(powder * setup.wavenumber))
 
 
-def _fluctuation(powder: np.ndarray, setup: _Plan) -> dict[str, np.ndarray]:
+def _fluctuation(powder: np.ndarray, setup: Plan) -> dict[str, np.ndarray]:
     a, g = setup.smooth(powder)
     return {"isotropic": a, "anisotropic": g, "total": averages(a, g)["total"]}
 
@@ -280,7 +143,7 @@ def _angle_map(component: np.ndarray, options: RamanOptions) -> AngleMap | None:
     return AngleMap(*single_crystal.angle_resolved(component, *options.angle_map))
 
 
-def _species_spectra(shares, species, setup: _Plan, factor) -> dict[str, np.ndarray]:
+def _species_spectra(shares, species, setup: Plan, factor) -> dict[str, np.ndarray]:
     """Auto and cross spectra of the shares, cross terms counted twice, so that all of them add up to the total."""
     names = list(species)
     if shares.ndim != 4 or shares.shape[1] != len(names) or len(shares) != len(setup.h):
@@ -300,7 +163,7 @@ def _species_spectra(shares, species, setup: _Plan, factor) -> dict[str, np.ndar
     }
 
 
-def _whole_products(series, convert, pairs, setup: _Plan) -> np.ndarray:
+def _whole_products(series, convert, pairs, setup: Plan) -> np.ndarray:
     whole = Block(0, np.ones(len(series)))
     return lagged_products(_reader(series, setup.h, convert), setup.h, pairs, setup.lags, whole) / setup.power
 
@@ -310,7 +173,7 @@ def _invariants(products: np.ndarray) -> np.ndarray:
     return np.stack([products[..., 0, :], products[..., 1:, :].sum(axis=-2)], axis=-2)
 
 
-def _model_error(members, setup: _Plan, factor) -> dict[str, np.ndarray]:
+def _model_error(members, setup: Plan, factor) -> dict[str, np.ndarray]:
     pairs = [(c, c) for c in range(6)]
     spectra = []
     for member in members:
@@ -319,7 +182,7 @@ def _model_error(members, setup: _Plan, factor) -> dict[str, np.ndarray]:
     return {name: errorbars.spread(np.array([one[name] for one in spectra])) for name in spectra[0]}
 
 
-def _with_blocks(result: RamanSpectrum, by_block, alpha, setup: _Plan, factor) -> RamanSpectrum:
+def _with_blocks(result: RamanSpectrum, by_block, alpha, setup: Plan, factor) -> RamanSpectrum:
     """Everything that needs blocks: error bars, central peak, and whether the spectrum has converged."""
     blocks = len(by_block)
     parts = setup.density(by_block)
@@ -331,16 +194,6 @@ def _with_blocks(result: RamanSpectrum, by_block, alpha, setup: _Plan, factor) -
     found = (*quality.block_warnings(setup), *quality.drift_warnings(alpha, blocks),
              *quality.halves_warnings(setup, averages(parts[:, 0] * factor, parts[:, 1] * factor)["total"]))
     return replace(result, error_statistical=errors, blocks=blocks, central_peak=peak, warnings=found)
-
-
-def calibration_of(setup: _Plan) -> errorbars.Calibration:
-    """How much of what the smoothing needs this plan's blocks share."""
-    blocks = setup.options.blocks
-    times = np.unique(np.linspace(0, len(setup.h) - 1, 32 * blocks).astype(int))
-    weights = np.array([block.at(times) for block in smooth_blocks(setup.h, blocks)])
-    lags = np.abs(times[:, None] - times[None, :]) * setup.interval
-    kernel = line_shape_lags(lags, setup.remaining, setup.options.smoothing_kind)
-    return errorbars.calibrate(setup.h[times], weights, kernel)
 
 
 def visible_end(wavenumber: np.ndarray, total: np.ndarray) -> float:
@@ -376,8 +229,3 @@ def _on_output_grid(result: RamanSpectrum, options: RamanOptions) -> RamanSpectr
         angle_map = replace(angle_map, parallel=put(angle_map.parallel), crossed=put(angle_map.crossed))
     ratio = depolarization_ratio(changed["intensity"]["polarized"], changed["intensity"]["depolarized"])
     return replace(result, wavenumber=new, depolarization_ratio=ratio, angle_map=angle_map, **changed)
-
-
-def area(result: RamanSpectrum, name: str = "total") -> float:
-    """Integral of a smoothed intensity (Angstrom^6 cm^-1)."""
-    return float(integrate(result.intensity[name], result.wavenumber[1]))

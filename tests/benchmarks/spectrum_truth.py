@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
 
 from synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
-from mlraman_hpc.numerics.raman import RamanOptions, calibration_of, plan, raman_spectrum
+from mlraman_hpc.numerics.plan import calibration_of, plan
+from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.smoothing import smooth
 
 
