@@ -15,7 +15,8 @@ h1 { font-size: 1.5rem; margin: .5rem 0 0; } h2 { font-size: 1.15rem; margin: 2r
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .5rem 0; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid #e5e5e5; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; } figcaption { font-size: .9rem; color: #444; }
+figure { margin: 1rem 0; } figure img { max-width: min(100%, 34rem); height: auto; }
+figcaption { font-size: .9rem; color: #444; }
 .warning { border-left: 4px solid #d55e00; background: #fdf3ec; padding: .4rem .8rem; margin: .5rem 0; }
 .verdict { border-left: 4px solid #0072b2; background: #eef5fa; padding: .6rem .8rem; margin: .8rem 0; }
 pre { overflow-x: auto; background: #f6f6f6; padding: .6rem; font-size: .8rem; line-height: 1.35; }
@@ -57,7 +58,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    number = text[:1].isdigit() or text[:1] in "-−±" and text[1:2].isdigit()
+    number = text[:1].isdigit() or (text[:1] in "-−±" and text[1:2].isdigit())
     return f'<td class="number">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
 
 

@@ -87,8 +87,8 @@ def _model(folder: Path, found: dict) -> list[str]:
         parts.append(html.table(["component", "R²", "RMSE (Å³)"], rows))
     return parts + _figures(folder, {
         "parity.png": "Predicted against reference polarizabilities of the test labels.",
-        "learning_curve.png": "Error on the test labels against the number of labels trained on; bands are one standard "
-                              "deviation over random draws.",
+        "learning_curve.png": "Error on the test labels against the number of labels trained on; bands are one "
+                              "standard deviation over random draws.",
     })
 
 
@@ -113,8 +113,8 @@ def _warnings(found: dict) -> list[str]:
     texts = [text for name in ("raman.h5", "dynamics.h5") if name in found for text in found[name].warnings]
     series = found.get("alpha.h5")
     if series is not None and series.outliers is not None and series.outliers.any():
-        texts.append(f"In {int((series.outliers > 0).sum())} of {len(series.outliers)} frames some atoms are far outside "
-                     "the model's training range; the model extrapolates there.")
+        texts.append(f"In {int((series.outliers > 0).sum())} of {len(series.outliers)} frames some atoms are far "
+                     "outside the model's training range; the model extrapolates there.")
     return [html.heading("Warnings"), *(html.warning(text) for text in texts)] if texts else []
 
 

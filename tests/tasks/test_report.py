@@ -1,0 +1,42 @@
+"""The report is one file that fetches nothing, holds the figures and the numbers, and escapes what users write."""
+
+import re
+
+import pytest
+import small
+
+from mlraman_hpc.io import html
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from conftest import run_command
+    folder = tmp_path_factory.mktemp("report")
+    small.write(folder)
+    done = run_command(0, ["run", "deck.yaml", "--set", "title=a < b & c"], folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_report_holds_figures_numbers_and_origin(folder):
+    text = (folder / "out" / "report.html").read_text()
+    assert "<title>a &lt; b &amp; c</title>" in text
+    assert text.count("data:image/png;base64,") >= 4
+    for part in ("Raman spectrum", "share of the Raman intensity below 50", "off-diagonal", "Where it comes from",
+                 "smoothing: 20", "numpy"):
+        assert part in text
+    assert not re.search(r'(src|href)="(?!data:)', text)
+
+
+def test_warnings_of_the_results_are_in_the_report(folder):
+    assert 'class="warning"' in (folder / "out" / "report.html").read_text()
+
+
+def test_nothing_to_report_is_said(mlraman, tmp_path):
+    small.write(tmp_path)
+    assert "no results to report on" in mlraman(0, "report", "deck.yaml", code=3).stderr
+
+
+def test_numbers_are_flush_right_and_words_are_not():
+    made = html.table(["a", "b"], [["1.5", "word"], ["-2", "not determined"]])
+    assert made.count('class="number"') == 2
