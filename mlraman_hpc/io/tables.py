@@ -27,7 +27,8 @@ def raman_table(path: Path, spectrum: RamanSpectrum, lines: Iterable[str] = (), 
     """raman.dat: wavenumber, smoothed intensities, their errors, shares of species; up to where nothing is left."""
     columns, units = {"wavenumber": spectrum.wavenumber}, {"wavenumber": "cm^-1"}
     groups = [("", spectrum.intensity), ("error_statistical_", spectrum.error_statistical),
-              ("error_model_", spectrum.error_model), ("species_", spectrum.species), ("geometry_", spectrum.geometry)]
+              ("error_model_", spectrum.error_model), ("species_", spectrum.species), ("geometry_", spectrum.geometry),
+              ("error_geometry_", spectrum.error_geometry)]
     for prefix, group in groups:
         for name, values in (group or {}).items():
             label = prefix + name.replace(" ", "_")

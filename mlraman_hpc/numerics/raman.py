@@ -25,6 +25,7 @@ from mlraman_hpc.numerics.smoothing import resample
 from mlraman_hpc.schema.records import AngleMap, RamanSpectrum
 
 LEAST_FRAMES = 16
+_POWDER = np.stack([pair_weights(ISOTROPIC), pair_weights(ANISOTROPIC)])  # S_a and S_g from PAIRS
 
 
 def raman_spectrum(
@@ -46,7 +47,7 @@ def raman_spectrum(
     setup = plan(len(alpha), frame_interval, options)
     products, by_block = _tensor_products(alpha, setup)
     density = setup.density(products)
-    powder = _powder(density)
+    powder = _POWDER @ density
     factor = intensity_factor(setup.wavenumber, options.laser_wavelength, options.temperature)
     raw = _named(powder * factor, powder * setup.wavenumber)
     intensity = _smoothed(powder, factor, setup)
@@ -74,6 +75,8 @@ def raman_spectrum(
 def _check(alpha: np.ndarray, interval: float, options: RamanOptions) -> None:
     if alpha.ndim != 3 or alpha.shape[1:] != (3, 3):
         raise DataError(f"a polarizability series has the shape (frames, 3, 3), this one has {alpha.shape}")
+    if options.blocks == 1:
+        raise DataError("one block gives no error bar; take 0 (none) or at least 2 blocks")
     least = max(LEAST_FRAMES, 4 * options.blocks)
     if len(alpha) < least:
         raise DataError(
@@ -95,22 +98,18 @@ def _reader(alpha: np.ndarray, h: np.ndarray, convert):
 
 
 def _tensor_products(alpha: np.ndarray, setup: Plan) -> tuple[np.ndarray, np.ndarray | None]:
-    """C(k)/W of PAIRS (21, lags + 1), and each block's part for S_a and S_g (blocks, 2, lags + 1)."""
+    """C(k)/W of PAIRS (21, lags + 1), and each block's part for S_a, S_g and geometries (blocks, 2 + ..., lags + 1)."""
     read = _reader(alpha, setup.h, channels)
     if not setup.options.blocks:
         whole = Block(0, np.ones(len(alpha)))
         return lagged_products(read, setup.h, PAIRS, setup.lags, whole) / setup.power, None
+    forms = np.vstack([_POWDER, *(single_crystal.geometry_weights(one) for one in setup.options.geometries)])
     total, parts = 0.0, []
     for block in smooth_blocks(setup.h, setup.options.blocks):
         products = lagged_products(read, setup.h, PAIRS, setup.lags, block) / setup.power
-        parts.append(_powder(products))
+        parts.append(forms @ products)
         total = total + products
     return total, np.array(parts)
-
-
-def _powder(pairs: np.ndarray) -> np.ndarray:
-    """S_a and S_g (2, ...) from PAIRS (21, ...)."""
-    return np.stack([pair_weights(ISOTROPIC), pair_weights(ANISOTROPIC)]) @ pairs
 
 
 def _named(intensity: np.ndarray, reduced: np.ndarray) -> dict[str, np.ndarray]:
@@ -134,7 +133,7 @@ def _fluctuation(powder: np.ndarray, setup: Plan) -> dict[str, np.ndarray]:
 def _geometries(component: np.ndarray, options: RamanOptions) -> dict[str, np.ndarray] | None:
     if not options.geometries:
         return None
-    return {geometry.name: single_crystal.geometry_spectrum(component, geometry) for geometry in options.geometries}
+    return {one.name: single_crystal.geometry_weights(one) @ component for one in options.geometries}
 
 
 def _angle_map(component: np.ndarray, options: RamanOptions) -> AngleMap | None:
@@ -185,15 +184,20 @@ def _model_error(members, setup: Plan, factor) -> dict[str, np.ndarray]:
 def _with_blocks(result: RamanSpectrum, by_block, alpha, setup: Plan, factor) -> RamanSpectrum:
     """Everything that needs blocks: error bars, central peak, and whether the spectrum has converged."""
     blocks = len(by_block)
-    parts = setup.density(by_block)
-    without = (parts.sum(axis=0) - parts) * (blocks / (blocks - 1))
+    density = setup.density(by_block)
+    all_without = (density.sum(axis=0) - density) * (blocks / (blocks - 1))
+    parts, without = density[:, :2], all_without[:, :2]
     calibration = calibration_of(setup)
+    geometry_errors = {
+        one.name: errorbars.jackknife(setup.smooth(all_without[:, 2 + number] * factor), calibration.factor)
+        for number, one in enumerate(setup.options.geometries)}
     errors = {name: errorbars.jackknife(values, calibration.factor)
               for name, values in _smoothed(without, factor, setup).items()}
     peak = central_peak.analyse(setup, parts.sum(axis=0), without, factor, calibration.factor)
     found = (*quality.block_warnings(setup), *quality.drift_warnings(alpha, blocks),
              *quality.halves_warnings(setup, averages(parts[:, 0] * factor, parts[:, 1] * factor)["total"]))
-    return replace(result, error_statistical=errors, blocks=blocks, central_peak=peak, warnings=found)
+    return replace(result, error_statistical=errors, error_geometry=geometry_errors or None, blocks=blocks,
+                   central_peak=peak, warnings=found)
 
 
 def visible_end(wavenumber: np.ndarray, total: np.ndarray) -> float:
@@ -222,7 +226,8 @@ def _on_output_grid(result: RamanSpectrum, options: RamanOptions) -> RamanSpectr
             return None if values is None else values[..., :len(new)]
         return resample(values, old, new)
 
-    names = ("intensity", "raw", "fluctuation", "component", "error_statistical", "error_model", "species", "geometry")
+    names = ("intensity", "raw", "fluctuation", "component", "error_statistical", "error_model", "error_geometry",
+             "species", "geometry")
     changed = {name: put(getattr(result, name)) for name in names}
     angle_map = result.angle_map
     if angle_map is not None:

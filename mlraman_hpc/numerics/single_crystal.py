@@ -66,16 +66,20 @@ def polarized_intensity(
     """
     if rotation is not None:
         incident, scattered = incident @ rotation, scattered @ rotation
+    return projection_weights(incident, scattered) @ component
+
+
+def projection_weights(incident: np.ndarray, scattered: np.ndarray) -> np.ndarray:
+    """Weights (..., 21) on PAIRS that make the spectrum of e_s . alpha . e_i."""
     q = projection(incident, scattered)
-    weights = np.stack([(1 if i == j else 2) * q[..., i] * q[..., j] for i, j in PAIRS], axis=-1)
-    return weights @ component
+    return np.stack([(1 if i == j else 2) * q[..., i] * q[..., j] for i, j in PAIRS], axis=-1)
 
 
-def geometry_spectrum(component: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Spectrum (wavenumbers,) of one geometry."""
+def geometry_weights(geometry: Geometry) -> np.ndarray:
+    """Weights (21,) on PAIRS of one geometry, checked."""
     check(geometry)
-    return polarized_intensity(
-        component, unit(geometry.incident, "incident polarization"), unit(geometry.scattered, "scattered polarization"))
+    return projection_weights(unit(geometry.incident, "incident polarization"),
+                              unit(geometry.scattered, "scattered polarization"))
 
 
 def angle_resolved(

@@ -256,6 +256,7 @@ class RamanSpectrum:
     fluctuation            smoothed one-sided spectral densities of alpha itself: isotropic S_a, anisotropic S_g, total
     error_statistical      one standard error of `intensity`, from trajectory blocks
     error_model            one standard deviation over the committee's members
+    error_geometry         one standard error of `geometry`, from trajectory blocks
     species                smoothed auto spectra ('Ag') and cross spectra ('Ag-I'); they add up to the total
     component              smoothed cross spectra 'xx-yy' of tensor components, in the axes of the trajectory
     geometry               oriented single crystal, one spectrum for each scattering geometry
@@ -278,6 +279,7 @@ class RamanSpectrum:
     visible_end: float = stored("visible_end", "cm^-1")
     error_statistical: dict[str, np.ndarray] | None = stored("error/statistical", "Angstrom^6", default=None)
     error_model: dict[str, np.ndarray] | None = stored("error/model", "Angstrom^6", default=None)
+    error_geometry: dict[str, np.ndarray] | None = stored("error/geometry", "Angstrom^6", default=None)
     blocks: int | None = stored("error/blocks", "1", default=None)
     species: dict[str, np.ndarray] | None = stored("species", "Angstrom^6", default=None)
     geometry: dict[str, np.ndarray] | None = stored("geometry", "Angstrom^6", default=None)

@@ -215,6 +215,8 @@ def test_what_cannot_be_computed_is_refused():
         raman_spectrum(alpha.reshape(100, 9), 2.0)
     with pytest.raises(DataError, match="interval is 0 fs"):
         raman_spectrum(alpha, 0)
+    with pytest.raises(DataError, match="one block"):
+        raman_spectrum(alpha, 2.0, replace(BARE, blocks=1))
     broken = alpha.copy()
     broken[37, 0, 1] = np.nan
     with pytest.raises(DataError, match="frame 37 is not a finite number"):

@@ -5,7 +5,7 @@ from synthetic import random_rotation
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.numerics.intensity import averages
 from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.numerics.single_crystal import Geometry, angle_resolved, geometry_spectrum, polarized_intensity
+from mlraman_hpc.numerics.single_crystal import Geometry, angle_resolved, geometry_weights, polarized_intensity
 
 INTERVAL = 10.0
 OPTIONS = RamanOptions(blocks=0, laser_wavelength=None)
@@ -62,7 +62,7 @@ def test_rotating_the_sample(alpha, spectrum):
 
 def test_a_geometry_is_the_spectrum_of_the_projected_series(alpha, spectrum):
     geometry = Geometry("a", (1, 0, 0), (0, 3, 0), (0, 0, 1), (0, 0, -1))
-    found = geometry_spectrum(component(spectrum), geometry)
+    found = geometry_weights(geometry) @ component(spectrum)
     np.testing.assert_allclose(found, spectrum.component["xy-xy"], rtol=1e-12)
     incident, scattered = np.array([0.6, 0.8, 0]), np.array([0, 0.6, 0.8])
     projected = np.einsum("a,tab,b->t", scattered, alpha, incident)
@@ -71,11 +71,11 @@ def test_a_geometry_is_the_spectrum_of_the_projected_series(alpha, spectrum):
                                atol=1e-12 * direct.max())
 
 
-def test_polarization_must_be_transverse(spectrum):
+def test_polarization_must_be_transverse():
     with pytest.raises(DataError, match=r"'b'.*scattered.*45\.0 degrees.*orthogonal"):
-        geometry_spectrum(component(spectrum), Geometry("b", (1, 0, 0), (1, 1, 0), None, (1, 0, 0)))
+        geometry_weights(Geometry("b", (1, 0, 0), (1, 1, 0), None, (1, 0, 0)))
     with pytest.raises(DataError, match="not a direction"):
-        geometry_spectrum(component(spectrum), Geometry("c", (0, 0, 0), (1, 1, 0)))
+        geometry_weights(Geometry("c", (0, 0, 0), (1, 1, 0)))
 
 
 def test_angle_map(spectrum):
@@ -93,3 +93,11 @@ def test_averages_hold_for_a_single_symmetric_tensor():
     named = averages(np.array([0.0]), np.array([1.0]))
     assert named["depolarized"] / named["polarized"] == pytest.approx(0.75)
     assert named["total"] == pytest.approx(named["polarized"] + named["depolarized"])
+
+
+def test_geometries_have_error_bars(alpha):
+    """A geometry that sees what the mean polarizability sees has its error bars."""
+    x = alpha[:, :1, :1] * np.eye(3)
+    result = raman_spectrum(x, INTERVAL, RamanOptions(geometries=(Geometry("z(xx)z", (1, 0, 0), (1, 0, 0)),)))
+    np.testing.assert_allclose(result.geometry["z(xx)z"], result.intensity["isotropic"], rtol=1e-7)
+    np.testing.assert_allclose(result.error_geometry["z(xx)z"], result.error_statistical["isotropic"], rtol=1e-6)
