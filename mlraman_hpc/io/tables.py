@@ -14,13 +14,14 @@ from mlraman_hpc.schema.records import RamanSpectrum
 def write_table(path: Path, columns: dict[str, np.ndarray], units: dict[str, str], lines: Iterable[str] = ()) -> None:
     """Columns of equal length, after `lines` of provenance and the names with units, all commented with '#'."""
     names = [f"{name}[{units[name]}]" if units.get(name, "1") != "1" else name for name in columns]
-    width = max(15, *(len(name) + 2 for name in names))
+    widths = [max(15, len(name) + 2) for name in names]
     with replacing(Path(path)) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for line in lines:
             for part in str(line).splitlines() or [""]:
                 file.write(f"# {part}\n")
-        file.write("#" + "".join(name.rjust(width) for name in names)[1:] + "\n")
-        np.savetxt(file, np.column_stack(list(columns.values())), fmt=f"%{width - 1}.7e", delimiter=" ")
+        file.write("#" + "".join(name.rjust(width) for name, width in zip(names, widths))[1:] + "\n")
+        rows = np.column_stack(list(columns.values()))
+        np.savetxt(file, rows, fmt=[f"%{width}.7e" for width in widths], delimiter="")
 
 
 def raman_table(path: Path, spectrum: RamanSpectrum, lines: Iterable[str] = (), end: float | None = None) -> None:
