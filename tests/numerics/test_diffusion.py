@@ -60,7 +60,7 @@ def test_moments_of_gaussian_displacements():
 
 
 def test_non_gaussian_parameter_of_rare_jumps():
-    """Independent Gaussian jumps with probability p a frame: alpha_2 = (1/p - 1)/k, from the binomial number of them."""
+    """Independent Gaussian jumps with probability p a frame: alpha_2 = (1/p - 1)/k, as their number is binomial."""
     rng = np.random.default_rng(2)
     p, atoms, frames = 0.05, 100, 3000
     steps = rng.normal(size=(atoms, 3, frames)) * (rng.random((atoms, 1, frames)) < p)
