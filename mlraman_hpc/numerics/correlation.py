@@ -56,6 +56,12 @@ def taper_width(h: np.ndarray, interval: float) -> float:
     return float(np.sqrt(np.dot(slope, slope) / np.dot(h, h)) / (2 * np.pi * LIGHT_CM_PER_FS * interval))
 
 
+def taper_resolution(h: np.ndarray, interval: float) -> float:
+    """sigma (cm^-1) of the Gaussian as wide as the taper's kernel |H|^2: sum h^2 / (sum h)^2 / (c dt sqrt(2 pi))."""
+    width = np.dot(h, h) / h.sum() ** 2 / (LIGHT_CM_PER_FS * interval)
+    return float(width / np.sqrt(2 * np.pi))
+
+
 def smooth_blocks(h: np.ndarray, blocks: int, overlap: float = 0.5) -> Iterator[Block]:
     """Partition of unity into blocks of equal sum_t g_b h^2, neighbours sharing sin^2 flanks.
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft
 
 from mlraman_hpc.numerics import errorbars
-from mlraman_hpc.numerics.correlation import nyquist, smooth_blocks, spectral_density, taper, taper_width
+from mlraman_hpc.numerics.correlation import nyquist, smooth_blocks, spectral_density, taper, taper_resolution
 from mlraman_hpc.numerics.single_crystal import Geometry
 from mlraman_hpc.numerics.smoothing import (
     lag_window,
@@ -21,6 +21,7 @@ from mlraman_hpc.numerics.smoothing import (
 from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
 
 MOST_LAGS = 2**15  # longer series are broadened by a Gaussian that is negligible beside the smoothing
+RAMP = 0.05  # of the series, at each end: the customary ten per cent taper
 _VANISHED = 6.5  # exp(-x^2/2) is 7e-10
 
 
@@ -60,8 +61,8 @@ class Plan:
     """Everything that follows from the number of frames and the options.
 
     h        taper (frames,)          lags, window  longest lag and lambda(k)
-    points   intervals of the grid    resolution    width of the taper's kernel
-    width    of the line shape        remaining     width still to be convolved with, after taper and window
+    points   intervals of the grid    resolution    of the taper's kernel
+    width    of the line shape        remaining     width still to be convolved with, after the window
     """
 
     h: np.ndarray
@@ -112,13 +113,14 @@ class Plan:
 
 
 def plan(frames: int, interval: float, options: RamanOptions) -> Plan:
-    """Taper, lags and grid. Smoothing in all has the width asked for: variances of Gaussians add up."""
+    """Taper, lags and grid. The line shape is convolved in full with the tapered periodogram; of a window on the lags
+    of a very long series the variance is deducted, so that both together have the width asked for."""
     width = width_of(options.smoothing, options.smoothing_kind, options.smoothing_measure)
     smoothing_time = 1 / (RAD_PER_FS_PER_WAVENUMBER * width) if width else np.inf
-    h = taper(frames, int(min(frames / 8, 8 * smoothing_time / interval)))
-    resolution = taper_width(h, interval)
+    h = taper(frames, int(min(RAMP * frames, 8 * smoothing_time / interval)))
+    resolution = taper_resolution(h, interval)
     lags, window, window_width = _window(frames, interval, smoothing_time, options)
-    spent = resolution**2 + window_width**2 if options.smoothing_kind == "gaussian" else 0.0
+    spent = window_width**2 if options.smoothing_kind == "gaussian" else 0.0
     remaining = float(np.sqrt(max(width**2 - spent, 0.0)))
     fine = min(width / 8 if width else np.inf, options.step / 4 if options.step else np.inf)
     points = fft.next_fast_len(max(lags + 1, int(np.ceil(nyquist(interval) / fine))), real=True)

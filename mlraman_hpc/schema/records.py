@@ -260,7 +260,7 @@ class RamanSpectrum:
     species                smoothed auto spectra ('Ag') and cross spectra ('Ag-I'); they add up to the total
     component              smoothed cross spectra 'xx-yy' of tensor components, in the axes of the trajectory
     geometry               oriented single crystal, one spectrum for each scattering geometry
-    resolution             root mean square width of the taper's spectral kernel
+    resolution             sigma of the Gaussian as wide as the taper's spectral kernel
     visible_end            where the total has vanished
     """
 
