@@ -1,4 +1,4 @@
-"""Extended XYZ: atoms line by line, cell and columns in the comment line of each frame."""
+"""Extended and plain XYZ: atoms line by line, cell and columns in the comment line of each frame."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from . import plain_xyz
 from .pieces import (
     Piece,
     Place,
@@ -49,10 +50,10 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
             raise Place(name, 1, 0).fault("no complete frame; the last line must be whole, with its line end.")
         first, last, line, atoms = rows.T
         numbers = read(text[first[0]:last[0]], Place(name, 1, 0), table)[1]
-    return Piece(
-        first, last, line, atoms, numbers,
-        steps=series(comments, "step", np.int64), times=_times(comments, name, warn),
-    )
+    steps, times = plain_xyz.steps_and_times(comments)
+    if steps is None:
+        steps, times = series(comments, "step", np.int64), _times(comments, name, warn)
+    return Piece(first, last, line, atoms, numbers, steps=steps, times=times)
 
 
 def frame_bounds(text: mmap.mmap | bytes, name: str, warn: Warn) -> tuple[np.ndarray, list[bytes]]:
@@ -133,8 +134,9 @@ def read(text: bytes, place: Place, table: dict[str, int]):
     if begin is None:
         raise place.fault("Properties names no 'pos:R:3'.", 1)
     positions = _numeric(words, begin, width, place)
-    box, periodic = cell(comment, place)
-    return positions, _numbers(words, layout, width, table, place), box, periodic
+    box, factor = plain_xyz.cell_and_unit(comment, place)
+    box, periodic = cell(comment, place) if box is None else (box, np.ones(3, bool))
+    return positions * factor, _numbers(words, layout, width, table, place), box, periodic
 
 
 def velocities(text: bytes, place: Place) -> np.ndarray | None:

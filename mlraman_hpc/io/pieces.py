@@ -7,6 +7,7 @@ import hashlib
 import mmap
 import os
 import re
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ Warn = Callable[[str], None]
 class Piece:
     """The frames of one file.
 
-    first_byte, last_byte, line, atoms  (frames,)
+    first_byte, last_byte, line, atoms  (frames,); of a file that is not text: number of the frame, the next, 0
     numbers    (atoms,) atomic numbers in the order in which frames give the atoms
     steps      (frames,) or None
     times      (frames,) fs or None
@@ -51,14 +52,37 @@ class Piece:
 
 @dataclass(frozen=True)
 class Place:
-    """A frame in a file, for messages: `line` is the frame's first line, counted from 1."""
+    """A frame in a file, for messages: `line` is the frame's first line, counted from 1; 0 in a file without lines."""
 
     name: str
     line: int
     frame: int
 
     def fault(self, what: str, row: int = 0) -> DataError:
-        return DataError(f"{self.name}, line {self.line + row} (frame {self.frame}): {what}")
+        line = f", line {self.line + row}" if self.line else ""
+        return DataError(f"{self.name}{line} (frame {self.frame}): {what}")
+
+
+# what libraries raise on a file that is cut short, damaged or of another kind
+_DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AssertionError,
+           MemoryError, AttributeError, NotImplementedError, struct.error, zlib.error)
+
+
+@contextmanager
+def readable(name: str, kind: str) -> Iterator[None]:
+    """What a library raises inside becomes a DataError: the file is damaged or no `kind`."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{name}: cannot be read as {kind} ({reason}). It is damaged, still being written, or "
+                        "something else.") from None
+
+
+def runs_of(rows: np.ndarray) -> list[slice]:
+    """Slices that give these rows in this order, one for every run of consecutive rows."""
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
 def shown(text: bytes, width: int = 60) -> str:

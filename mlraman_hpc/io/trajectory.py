@@ -1,12 +1,13 @@
 """Trajectories: where each frame lies, and reading any frames by seeking to them.
 
-A format is a module with `scan(path, name, table, warn) -> Piece` and `read(text, place, ...)`; the table is FORMATS.
+A format is a module with `scan(path, name, table, warn) -> Piece`. A text format reads a frame from its bytes, with
+`read(text, place, ...)`; the others, in BINARY, read rows of a file, with `read(path, rows, place, numbers)`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,15 +17,23 @@ from ase.data import chemical_symbols
 
 from ..errors import DataError, DeckError
 from ..schema.records import Frames
-from . import extxyz, lammps, xdatcar
+from . import asetraj, extxyz, h5md, index_cache, lammps, vaspout, vasprun, xdatcar
 from .pieces import Piece, Place, Warn, described, frames_of, good_cells, species_table, unpack
+from .seeking import texts
 
-FORMATS = {"xdatcar": xdatcar.scan, "extxyz": extxyz.scan, "lammps-dump": lammps.scan}
+TEXT = {"xdatcar": xdatcar, "extxyz": extxyz, "lammps-dump": lammps, "vasprun": vasprun}
+BINARY = {"vaspout": vaspout, "h5md": h5md, "ase-traj": asetraj}
+FORMATS = {**TEXT, **BINARY}
 _NAMES = {
     "xdatcar": re.compile(r"xdatcar", re.IGNORECASE),
+    "vasprun": re.compile(r"vasprun.*xml", re.IGNORECASE),
+    "vaspout": re.compile(r"vaspout.*\.h5", re.IGNORECASE),
     "extxyz": re.compile(r"\.(ext)?xyz(\.gz)?$", re.IGNORECASE),
     "lammps-dump": re.compile(r"\.(lammpstrj|lammpsdump|dump)(\.gz)?$|^dump\.", re.IGNORECASE),
+    "ase-traj": re.compile(r"\.traj$", re.IGNORECASE),
+    "h5md": re.compile(r"\.(h5|h5md|hdf5)$", re.IGNORECASE),
 }
+_STARTS = {b"ITEM:": "lammps-dump", b"- of Ulm": "ase-traj", b"\x89HDF": "h5md", b"<?xml": "vasprun"}
 
 
 @dataclass(frozen=True)
@@ -33,13 +42,15 @@ class TrajectoryIndex:
 
     paths, names     (files,) files to read from (unpacked copies of .gz), and what the user calls them
     frame            (frames,) number of each frame in the whole trajectory, from 0
-    file_of_frame, first_byte, last_byte, line, atoms   (frames,); line is the frame's first one, counted from 1
+    file_of_frame, first_byte, last_byte, line, atoms   (frames,); line is the frame's first one, counted from 1;
+                     in files that are not text first_byte is the number of the frame in its file and line 0
     numbers          (atoms,) atomic numbers of the first frame
     species          elements, by atomic number
     frame_interval   fs between frames where the files say it, else None
     steps            (frames,) time steps as the files give them, or None
     cells, header    (headers, 3, 3) Angstrom and (frames,), for formats that keep the cell outside the frame
     labels           what the files call an atom -> atomic number, from trajectory.species
+    given_cell       (3, 3) Angstrom from trajectory.cell, for frames that have none; None otherwise
     """
 
     paths: tuple[str, ...]
@@ -58,6 +69,7 @@ class TrajectoryIndex:
     cells: np.ndarray
     header: np.ndarray
     labels: tuple[tuple[str, int], ...]
+    given_cell: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.first_byte)
@@ -79,26 +91,31 @@ class TrajectoryIndex:
 
 
 def build_index(
-    files: list[Path], format: str, scratch: Path, species: list[str] | dict | None, warn: Warn
+    files: list[Path], format: str, scratch: Path, species: list[str] | dict | None, warn: Warn,
+    cell: np.ndarray | None = None,
 ) -> TrajectoryIndex:
     """Look through the files, pieces of one run in order, once.
 
-    `species` maps LAMMPS types (a list: types 1, 2, ...) or labels to elements; `scratch` takes unpacked copies of .gz.
-    A frame that repeats the one before at a joint of two pieces is left out, with a warning.
+    `species` maps LAMMPS types (a list: types 1, 2, ...) or labels to elements; `scratch` takes unpacked copies of .gz
+    and the places of the frames of long files, used again while the file stays as it is; `cell` (3, 3) Angstrom is for
+    frames without one. A frame that repeats the one before at a joint of two
+    pieces is left out, with a warning.
     Errors: DataError for damaged or unlike pieces, naming file, line and frame.
     """
     if not files:
         raise DataError("trajectory.files: no file matches; check the path.")
-    table = species_table(species)
+    table = species_table(h5md.species_per_atom(species) if isinstance(species, list) else species)
     names = tuple(str(file) for file in files)
     paths = tuple(str(unpack(Path(file), scratch, warn)) for file in files)
     format = _one_format(paths, names, format)
-    pieces = [FORMATS[format](path, name, table, warn) for path, name in zip(paths, names)]
+    pieces = [_piece(path, name, format, table, scratch, warn) for path, name in zip(paths, names)]
     _check_same_atoms(pieces, names)
     _check_even_steps(pieces, names, warn)
     index = _joined(pieces, paths, names, format, table, _interval(pieces, names, warn))
     if table and not set(table.values()) >= set(index.numbers.tolist()):
         warn(f"trajectory.species is not used: {names[0]} names its elements ({', '.join(index.species)}).")
+    if cell is not None:
+        index = _with_cell(index, np.asarray(cell, dtype=float), warn)
     return _without_repeats(index, _joints(pieces), warn)
 
 
@@ -108,20 +125,45 @@ def read_frames(index: TrajectoryIndex, which) -> Frames:
     Positions are Cartesian, Angstrom, as in the file (unwrapped stays unwrapped).
     Errors: DataError for anything that is not a frame of this system, naming file, line and frame.
     """
-    which = np.asarray(which, dtype=np.int64).reshape(-1)
-    parse = _reader(index)
-    parts = [parse(text, frame) for frame, text in _texts(index, which)]
-    frames = frames_of(parts, index.frame[which])
+    which = _rows(index, which)
+    if index.format in BINARY:
+        module = BINARY[index.format]
+        parts = [part for path, rows, place in _by_file(index, which)
+                 for part in module.read(path, rows, place, index.numbers)]
+    else:
+        parse = _reader(index)
+        parts = [parse(text, frame) for frame, text in texts(index, which)]
+    frames = _in_given_cell(index, frames_of(parts, index.frame[which]))
     _check_frames(index, which, frames)
     return frames
 
 
+def _rows(index: TrajectoryIndex, which) -> np.ndarray:
+    which = np.asarray(which, dtype=np.int64).reshape(-1)
+    outside = which[(which < 0) | (which >= len(index))]
+    if len(outside):
+        raise DataError(f"{index.names[0]}: frame {outside[0]} was asked for; there are frames 0 to {len(index) - 1}.")
+    return which
+
+
+def _by_file(index: TrajectoryIndex, which: np.ndarray):
+    """(path, rows in the file, place of the k-th of them), one for each run of frames of one file."""
+    for part in np.split(which, np.flatnonzero(np.diff(index.file_of_frame[which])) + 1) if len(which) else []:
+        path = index.paths[index.file_of_frame[part[0]]]
+        yield path, index.first_byte[part], lambda k, part=part: index.place(int(part[k]))
+
+
 def read_velocities(index: TrajectoryIndex, which) -> np.ndarray | None:
     """(frames, atoms, 3) velocities in the file's own unit, or None where the trajectory has none."""
-    module = {"extxyz": extxyz, "lammps-dump": lammps}.get(index.format)
+    module = {"extxyz": extxyz, "lammps-dump": lammps, "h5md": h5md, "ase-traj": asetraj}.get(index.format)
+    which = _rows(index, which)
     if module is None:
         return None
-    parts = [module.velocities(text, index.place(frame)) for frame, text in _texts(index, np.asarray(which))]
+    if index.format in BINARY:
+        found = [module.velocities(path, rows, place) for path, rows, place in _by_file(index, which)]
+        parts = [one for part in found for one in ([None] if part is None else part)]
+    else:
+        parts = [module.velocities(text, index.place(frame)) for frame, text in texts(index, which)]
     return None if any(part is None for part in parts) else np.array(parts).reshape(len(parts), -1, 3)
 
 
@@ -131,14 +173,40 @@ def detect(path: str, name: str) -> str:
         if pattern.search(Path(name).name):
             return format
     with open(path, "rb") as file:
-        lines = file.read(2000).split(b"\n")
-    if lines[0].startswith(b"ITEM:"):
-        return "lammps-dump"
+        start = file.read(2000)
+    for mark, format in _STARTS.items():
+        if start.startswith(mark):
+            return format
+    lines = start.split(b"\n")
     if lines[0].strip().isdigit():
         return "extxyz"
     if any(line.startswith(xdatcar.MARK) for line in lines):
         return "xdatcar"
     raise DataError(f"{name}: unknown format. Give trajectory.format, one of {', '.join(FORMATS)}.")
+
+
+def _piece(path: str, name: str, format: str, table: dict[str, int], scratch: Path, warn: Warn) -> Piece:
+    module = FORMATS[format]
+    if format in BINARY:
+        return module.scan(path, name, table, warn)
+    return index_cache.piece(path, name, [format, sorted(table.items())], scratch, warn,
+                             lambda tell: module.scan(path, name, table, tell))
+
+
+def _with_cell(index: TrajectoryIndex, cell: np.ndarray, warn: Warn) -> TrajectoryIndex:
+    """With trajectory.cell, unless the first frame has its own."""
+    if read_frames(index, [0]).periodic.any():
+        warn(f"trajectory.cell is not used: {index.names[0]} has the cell in the file.")
+        return index
+    return replace(index, given_cell=cell)
+
+
+def _in_given_cell(index: TrajectoryIndex, frames: Frames) -> Frames:
+    if index.given_cell is None:
+        return frames
+    without = ~frames.periodic.any(axis=1)
+    return replace(frames, cells=np.where(without[:, None, None], index.given_cell, frames.cells),
+                   periodic=frames.periodic | without[:, None])
 
 
 def _one_format(paths: tuple[str, ...], names: tuple[str, ...], format: str) -> str:
@@ -254,59 +322,13 @@ def _same_frame(index: TrajectoryIndex, one: int, other: int) -> bool:
 
 def _reader(index: TrajectoryIndex) -> Callable:
     """The function that turns the bytes of a frame into positions, numbers, cell and periodic."""
-    table = dict(index.labels)
+    table, module = dict(index.labels), TEXT[index.format]
     if index.format == "xdatcar":
         return lambda text, frame: xdatcar.read(
             text, index.place(frame), index.numbers, index.cells[index.header[frame]])
-    module = {"extxyz": extxyz, "lammps-dump": lammps}[index.format]
+    if index.format == "vasprun":
+        return lambda text, frame: vasprun.read(text, index.place(frame), index.numbers)
     return lambda text, frame: module.read(text, index.place(frame), table)
-
-
-def _texts(index: TrajectoryIndex, which: np.ndarray) -> Iterator[tuple[int, bytes]]:
-    """Frame number and bytes of each frame: one seek and one read for every run of consecutive frames."""
-    outside = which[(which < 0) | (which >= len(index))]
-    if len(outside):
-        raise DataError(f"{index.names[0]}: frame {outside[0]} was asked for; there are frames 0 to {len(index) - 1}.")
-    after = (np.diff(which) != 1) | (np.diff(index.file_of_frame[which]) != 0)
-    runs = np.split(which, np.flatnonzero(after) + 1) if len(which) else []
-    opened, file = None, None
-    try:
-        for run in runs:
-            if opened != index.file_of_frame[run[0]]:
-                if file is not None:
-                    file.close()
-                opened, file = index.file_of_frame[run[0]], _open(index, int(run[0]))
-            yield from _cut(index, run, _bytes(index, run, file))
-    finally:
-        if file is not None:
-            file.close()
-
-
-def _open(index: TrajectoryIndex, frame: int):
-    path = index.paths[index.file_of_frame[frame]]
-    try:
-        return open(path, "rb", buffering=0)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}. Every node must see the trajectory, and the scratch "
-                        "folder where it is packed.") from None
-
-
-def _bytes(index: TrajectoryIndex, run: np.ndarray, file) -> bytes:
-    first, last = int(index.first_byte[run[0]]), int(index.last_byte[run[-1]])
-    file.seek(first)
-    parts, missing = [], last - first
-    while missing and (part := file.read(missing)):  # one read gives at most 2 GB
-        parts.append(part)
-        missing -= len(part)
-    if missing:
-        raise index.place(int(run[0])).fault("the file has become shorter since it was looked through; start again.")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _cut(index: TrajectoryIndex, run: np.ndarray, text: bytes) -> Iterator[tuple[int, bytes]]:
-    origin = index.first_byte[run[0]]
-    for frame, first, last in zip(run, index.first_byte[run] - origin, index.last_byte[run] - origin):
-        yield int(frame), text[first:last]
 
 
 def _check_frames(index: TrajectoryIndex, which: np.ndarray, frames: Frames) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
@@ -45,16 +46,43 @@ def _unit_vector(value):
     return [x / length for x in value]
 
 
+def _cell(value):
+    def numbers(row):
+        return isinstance(row, list) and len(row) == 3 and all(
+            isinstance(x, (int, float)) and not isinstance(x, bool) for x in row)
+
+    vectors = [[x if i == k else 0 for i in range(3)] for k, x in enumerate(value)] if numbers(value) else value
+    if not (isinstance(vectors, list) and len(vectors) == 3 and all(map(numbers, vectors))):
+        raise ValueError("should be three lengths or three lattice vectors")
+    (a, b, c), (d, e, f), (g, h, i) = vectors
+    if abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)) < 1e-6:
+        raise ValueError("should be a cell with a volume")
+    return [[float(x) for x in row] for row in vectors]
+
+
 def _committee(value: int) -> int:
     if value in (1, 2, 3):
         raise ValueError("should be 0 or at least 4, so that the members' spread means something")
     return value
 
 
+def _walltime(value):
+    """Minutes."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value) if isinstance(value, str) else None
+    if found:
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        value = (days * 24 + hours) * 60 + minutes + seconds / 60
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
+        return value if value is None else float(value)
+    raise ValueError("should be minutes, 'HH:MM:SS' or 'D-HH:MM:SS', and more than 0")
+
+
+Walltime = Annotated[Any, PlainValidator(_walltime, json_schema_input_type=float | str | None)]
 Files = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 Elements = Annotated[list[str], BeforeValidator(_as_list)]
 Components = list[Annotated[str, PlainValidator(_component, json_schema_input_type=str)]]
 Vector = Annotated[list[float], PlainValidator(_unit_vector, json_schema_input_type=list[float])]
+Cell = Annotated[list[list[float]], PlainValidator(_cell, json_schema_input_type=list[float] | list[list[float]])]
 Regularization = Annotated[
     Any, PlainValidator(_positive_or_auto, json_schema_input_type=float | Literal["auto"])]
 
@@ -114,13 +142,17 @@ class TrajectorySection(Section):
     """The molecular dynamics run along which alpha is predicted."""
 
     files: Files = key(..., "pieces of one run, in order; a glob is sorted by name")
-    format: Literal["auto", "xdatcar", "extxyz", "lammps-dump"] = key("auto", "format of the files")
+    format: Literal["auto", "xdatcar", "vasprun", "vaspout", "extxyz", "lammps-dump", "ase-traj", "h5md"] = key(
+        "auto", "format of the files")
     frame_interval: float | None = key(
         None, "time between stored frames; needed where the file does not say", "fs", gt=0)
     first: int | None = key(None, "first frame to use, from 0; negative counts from the end")
     last: int | None = key(None, "frame before which to stop, as in a Python slice")
     every: int = key(1, "use every n-th frame", ge=1)
-    species: list[str] | None = key(None, "elements of types 1, 2, ..., where the file has only types")
+    species: list[str] | None = key(
+        None, "elements of types 1, 2, ..., where the file has only types; of every atom, or as [Ag16, I16], where it "
+        "has not even those")
+    cell: Cell | None = key(None, "three lengths or three vectors of a fixed cell, where the file has none", "Angstrom")
 
 
 class Geometry(Section):
@@ -200,6 +232,9 @@ class Deck(Section):
 
     title: str = key("", "shown in figures and reports")
     output: str = key(..., "folder of the results, relative to the current folder")
+    walltime: Walltime = key(
+        None, "time limit, 'HH:MM:SS', 'D-HH:MM:SS' or a number: some time before it the run stops with exit code 75; "
+        "under Slurm the job's own limit is known", "minutes")
     reference: Reference | None = key(None, "labelled structures to train on")
     descriptor: DescriptorSection = Field(default_factory=DescriptorSection, description="lambda-SOAP")
     model: ModelSection = Field(default_factory=ModelSection, description="the linear model")

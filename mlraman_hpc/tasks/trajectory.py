@@ -18,7 +18,7 @@ def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
     section = job.section("trajectory")
     with job.deck_lines():
         return trajectory.build_index(job.files("trajectory.files"), section.format, job.scratch, section.species,
-                                      job.console.warn)
+                                      job.console.warn, section.cell)
 
 
 def selected_frames(job: Job, index) -> np.ndarray:

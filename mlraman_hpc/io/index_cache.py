@@ -1,0 +1,69 @@
+"""Places of the frames of a long file, kept beside the results and used again while the file stays as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from .pieces import Piece, Warn
+
+VERSION = 1
+LEAST_BYTES = 1 << 22  # a shorter file is looked through faster than anyone can notice
+_ARRAYS = [field.name for field in dataclasses.fields(Piece)]
+
+
+def piece(path: str, name: str, settings: list, scratch: Path, warn: Warn, scan: Callable[[Warn], Piece]) -> Piece:
+    """scan(warn), or what it gave before with the same settings for the same size and time stamp of the file.
+
+    Warnings are kept with it. Errors: DataError where the file is not there.
+    """
+    try:
+        state = os.stat(path)
+    except OSError as error:
+        raise DataError(f"{name}: {error.strerror or error}. Check the path and its permissions.") from None
+    if state.st_size < LEAST_BYTES:
+        return scan(warn)
+    key = json.dumps([VERSION, os.path.realpath(path), state.st_size, state.st_mtime_ns, settings])
+    origin = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:8]
+    kept = Path(scratch) / f"{Path(path).name}.{origin}.index.npz"
+    found = _load(kept, key)
+    if found is None:
+        said: list[str] = []
+        found = scan(said.append), said
+        _save(kept, key, *found)
+    for text in found[1]:
+        warn(text)
+    return found[0]
+
+
+def _load(kept: Path, key: str) -> tuple[Piece, list[str]] | None:
+    """None where there is none, or one of another state of the file."""
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(kept) as file:
+        if str(file["key"]) != key:
+            return None
+        arrays = {name: file[name] for name in _ARRAYS if name in file}
+        arrays["joints"] = tuple(arrays["joints"].tolist())
+        return Piece(**arrays), file["warnings"].tolist()
+    return None
+
+
+def _save(kept: Path, key: str, found: Piece, warnings: list[str]) -> None:
+    """Where nothing can be written the file is looked through again the next time."""
+    arrays = {name: np.asarray(getattr(found, name)) for name in _ARRAYS if getattr(found, name) is not None}
+    part = kept.with_name(f"{kept.name}.part{os.getpid()}.npz")
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            np.savez(part, key=np.array(key), warnings=np.array(warnings, dtype=str), **arrays)
+            os.replace(part, kept)
+        finally:
+            part.unlink(missing_ok=True)
