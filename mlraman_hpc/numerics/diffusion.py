@@ -85,19 +85,22 @@ class Line:
         return max(self.slope, 0.0) + 2 * self.slope_error
 
 
-def window_covariance(gamma: np.ndarray, lags: np.ndarray) -> np.ndarray:
-    """(lags, lags) covariance of one particle's mean squared displacement along one axis; gamma (frames,)."""
-    frames = len(gamma)
+def window_covariance(gamma: np.ndarray, lags: np.ndarray, linear_from: int | None = None) -> np.ndarray:
+    """(lags, lags) covariance of one particle's mean squared displacement along one axis; gamma (frames,).
+
+    Where gamma is a line from lag `linear_from` on, windows farther apart than that are independent and are left out.
+    """
+    reach = len(gamma) if linear_from is None else linear_from
     covariance = np.empty((len(lags), len(lags)))
     for p, i in enumerate(lags):
         for q in range(p, len(lags)):
-            covariance[p, q] = covariance[q, p] = _window_covariance(gamma, frames, int(i), int(lags[q]))
+            covariance[p, q] = covariance[q, p] = _window_covariance(gamma, int(i), int(lags[q]), reach)
     return covariance
 
 
-def _window_covariance(gamma: np.ndarray, frames: int, i: int, j: int) -> float:
-    n_i, n_j = frames - i, frames - j
-    m = np.arange(1 - n_i, n_j)
+def _window_covariance(gamma: np.ndarray, i: int, j: int, reach: int) -> float:
+    n_i, n_j = len(gamma) - i, len(gamma) - j
+    m = np.arange(max(1 - n_i, -j - reach), min(n_j, i + reach + 1))
     pairs = np.minimum(n_i, n_j - m) - np.maximum(0, -m)
     c = 0.5 * (gamma[np.abs(m + j)] + gamma[np.abs(m - i)] - gamma[np.abs(m)] - gamma[np.abs(m + j - i)])
     return 2.0 * float(np.dot(pairs, c * c)) / (n_i * n_j)
@@ -162,7 +165,7 @@ class _Curve:
         parts = []
         for measured, slope in zip(self.axes, slopes):
             gamma = measured[np.minimum(np.arange(frames), start)] + max(slope, 0.0) * beyond
-            parts.append(window_covariance(gamma, self.lags))
+            parts.append(window_covariance(gamma, self.lags, start))
         return np.array(parts) / self.atoms
 
 

@@ -189,3 +189,9 @@ def test_silver_in_agi(data, tmp_path):
     iodine = displacement_sums(positions[~silver], lags)
     assert iodine.rms == pytest.approx(0.47, abs=0.01)
     assert diffusion(iodine, lags, 50.0).verdict.startswith("no diffusion")
+
+
+def test_covariance_of_a_line_needs_near_windows_only():
+    gamma = np.minimum(np.arange(300.0), 20) * 0.3 + np.arange(300) * 0.01
+    lags = np.array([1, 10, 50, 150])
+    np.testing.assert_allclose(window_covariance(gamma, lags, 20), window_covariance(gamma, lags), rtol=1e-9)
