@@ -1,4 +1,4 @@
-"""Figures about the model: learning curves."""
+"""Figures about how much is enough: learning curves, and spectra on the way to the final one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.ticker import LogFormatter
 
-from mlraman_hpc.io.canvas import BLUE, VERMILION, drawing
-from mlraman_hpc.schema.records import LearningCurve
+from mlraman_hpc.io.canvas import BLACK, BLUE, VERMILION, drawing
+from mlraman_hpc.io.figures import INTENSITY, SHIFT
+from mlraman_hpc.schema.records import Convergence, LearningCurve
 
 PAGE_WIDTH = 5.2
 
@@ -32,3 +33,26 @@ def learning_curve_figure(path: Path, curve: LearningCurve, title: str = "") -> 
         left.legend(loc="lower right")
         if title:
             figure.suptitle(title, fontsize=8)
+
+
+def convergence_figure(path: Path, found: Convergence, title: str = "") -> None:
+    """Spectra of fewer labels and of shorter trajectories, one above another, the final one at the top of each."""
+    rows = []
+    if found.train_size is not None:
+        rows.append([(f"$N_T$ = {size}", values) for size, values in zip(found.train_size, found.train_spectra)])
+    rows.append([(f"{length:.3g} ps", values) for length, values in zip(found.length, found.length_spectra)])
+    tallest = max(len(row) for row in rows)
+    with drawing(path, width=PAGE_WIDTH, height=1.2 + 0.45 * tallest) as figure:
+        for axes, row in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows):
+            _stack(axes, found.wavenumber, row)
+        if title:
+            figure.suptitle(title, fontsize=8)
+
+
+def _stack(axes, wavenumber: np.ndarray, row: list) -> None:
+    scale = 1 / max((values.max() for _, values in row), default=1.0)
+    for place, (name, values) in enumerate(row):
+        shade = BLACK if place == len(row) - 1 else BLUE
+        axes.plot(wavenumber, values * scale + 0.6 * place, color=shade, linewidth=0.9)
+        axes.annotate(name, (wavenumber[-1], 0.6 * place + 0.08), ha="right", fontsize=6.5, color=shade)
+    axes.set(xlabel=SHIFT, ylabel=INTENSITY, xlim=(0, wavenumber[-1]), yticks=[])

@@ -117,6 +117,14 @@ class LearningCurveSection(Section):
     draws: int = key(8, "random training sets of each size", ge=1)
 
 
+class ConvergenceSection(Section):
+    """Spectra against the number of labels and against the length of the trajectory."""
+
+    train: list[Annotated[int, Field(ge=2)]] = key([20, 40, 80, 140], "values of N_T below the one trained with")
+    fraction: list[Annotated[float, Field(gt=0, le=1)]] = key(
+        [0.125, 0.25, 0.5], "first parts of the trajectory to compare with the whole")
+
+
 class DescriptorSection(Section):
     """Lambda-SOAP with featomic's names."""
 
@@ -239,6 +247,7 @@ class Deck(Section):
     descriptor: DescriptorSection = Field(default_factory=DescriptorSection, description="lambda-SOAP")
     model: ModelSection = Field(default_factory=ModelSection, description="the linear model")
     learning_curve: LearningCurveSection | None = key(None, "error against the number of labels")
+    convergence: ConvergenceSection | None = key(None, "spectra against labels and length")
     trajectory: TrajectorySection | None = key(None, "molecular dynamics")
     spectrum: SpectrumSection = Field(default_factory=SpectrumSection, description="the Raman spectrum")
     series: SeriesSection | None = key(None, "polarizabilities made elsewhere")

@@ -182,6 +182,29 @@ class LearningCurve:
 
 
 @dataclass(frozen=True)
+class Convergence:
+    """Spectra on the way to the final one (convergence.h5).
+
+    A distance is the relative L2 norm ||I - I_final|| / ||I_final|| of the smoothed total, where it has intensity.
+
+    train_size, train_distance    (sizes,); train_spectra (sizes, wavenumbers); None without labels
+    length, length_distance       (parts,) ps; length_spectra (parts, wavenumbers)
+    length_expected               (parts,) the distance that statistics alone let expect
+    statistical_error             of the final spectrum, as such a norm
+    """
+
+    wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
+    length: np.ndarray = stored("length/time", "ps")
+    length_spectra: np.ndarray = stored("length/intensity", "Angstrom^6")
+    length_distance: np.ndarray = stored("length/distance", "1")
+    length_expected: np.ndarray = stored("length/expected_distance", "1")
+    statistical_error: float = stored("statistical_error", "1")
+    train_size: np.ndarray | None = stored("train/size", "1", default=None)
+    train_spectra: np.ndarray | None = stored("train/intensity", "Angstrom^6", default=None)
+    train_distance: np.ndarray | None = stored("train/distance", "1", default=None)
+
+
+@dataclass(frozen=True)
 class PolarizabilitySeries:
     """alpha along a trajectory (alpha.h5, H5MD 1.1).
 

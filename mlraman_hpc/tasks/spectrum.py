@@ -31,7 +31,7 @@ def _spectrum(job: Job) -> None:
     if job.up_to_date(path, origin):
         job.console.say(f"{path} is up to date")
         return
-    series = read_series(job) if job.deck.series else _our_series(job)
+    series = our_series(job)
     result = _compute(job, series)
     for text in result.warnings:
         job.console.warn(text)
@@ -74,19 +74,26 @@ def _alpha_path(job: Job) -> Path:
 
 
 def _origin(job: Job):
-    settings = job.deck.spectrum.model_dump()
+    parents, history = series_origin(job)
+    made_elsewhere = job.deck.series.model_dump(exclude={"file"}) if job.deck.series else {}
+    return job.origin("spectrum", parents, job.deck.spectrum.model_dump(), made_elsewhere, history=history)
+
+
+def our_series(job: Job) -> PolarizabilitySeries:
+    """The series that the spectrum is of: the deck's own, or alpha.h5."""
     if job.deck.series:
-        parents = hashes(job.files("series.file"))
-        return job.origin("spectrum", parents, settings, job.deck.series.model_dump(exclude={"file"}))
+        return read_series(job)
+    return store.load(_alpha_path(job), PolarizabilitySeries, ALPHA)
+
+
+def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
+    """Parents and history of whatever is made from that series."""
+    if job.deck.series:
+        return hashes(job.files("series.file")), ()
     path = _alpha_path(job)
     if not path.exists():
         raise DataError(f"{path}: no polarizabilities yet; 'mlraman predict' computes them")
-    history = store.read_origin(path).history
-    return job.origin("spectrum", {str(path): store.content_of(path)}, settings, history=history)
-
-
-def _our_series(job: Job) -> PolarizabilitySeries:
-    return store.load(_alpha_path(job), PolarizabilitySeries, ALPHA)
+    return {str(path): store.content_of(path)}, store.read_origin(path).history
 
 
 def read_series(job: Job) -> PolarizabilitySeries:
