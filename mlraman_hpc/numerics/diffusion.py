@@ -40,6 +40,7 @@ TOLERATED = 0.01     # unless it deviates by less than this fraction, which enou
 CAUTION = 5          # the fit starts at this multiple of the first lag that looks straight: curvature may hide in noise
 LEAST_CAUTION = 1.5  # or, where the lags end before, at this multiple at least
 SMALLEST = 1e-9      # eigenvalue of a correlation matrix: one of a noisy MSD may be negative
+AT_REST = 1e-12      # Angstrom^2, what rounding alone may give
 SIGNIFICANT = 3.0    # D in standard errors
 DIFFUSIVE = "diffusive"
 
@@ -182,7 +183,7 @@ def diffusion(
     curve = _curve(sums, lags, interval, fit_to)
     if len(curve.lags) < LEAST_LAGS:
         return _undecided(f"the trajectory is too short: {len(curve.lags)} lags for a fit, {LEAST_LAGS} are needed")
-    if not curve.total[0] > 0:
+    if not curve.total.min() > AT_REST:
         return _undecided("the atoms do not move")
     jumps = jump_covariance(curve.axes.shape[1], curve.lags) / curve.atoms
     covariance = curve.gaussian(int(curve.lags[len(curve.lags) * 2 // 3]), _end_slopes(curve))

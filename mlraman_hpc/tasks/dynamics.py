@@ -16,7 +16,7 @@ from mlraman_hpc.io.elements import is_element
 from mlraman_hpc.numerics import velocity_unit
 from mlraman_hpc.numerics.cells import cartesian
 from mlraman_hpc.numerics.correlation import nyquist, taper_width
-from mlraman_hpc.numerics.diffusion import DIFFUSIVE, Diffusion, diffusion
+from mlraman_hpc.numerics.diffusion import AT_REST, DIFFUSIVE, Diffusion, diffusion
 from mlraman_hpc.numerics.displacements import DisplacementSums, displacement_sums, log_lags, unwrap
 from mlraman_hpc.numerics.vdos import Vdos, VdosPlan, vdos, vdos_plan, velocities_from_positions, velocity_products
 from mlraman_hpc.numerics.zero_frequency import diffusion_from_spectrum, low_frequency_power
@@ -95,6 +95,8 @@ def _plan(job: Job):
     interval = stored_interval(job, index)
     if len(rows) < LEAST_FRAMES:
         raise DataError(f"{index.names[0]}: {len(rows)} frames are too few for dynamics; at least {LEAST_FRAMES}")
+    if len(index.numbers) < 2:
+        raise DataError(f"{index.names[0]}: one atom moves with the centre of mass alone; dynamics needs two at least")
     layout = layout_of(index, rows, interval, job.deck.dynamics.velocities != "positions")
     job.console.say(f"{layout.frames} frames of {len(layout.numbers)} atoms, {interval:g} fs apart")
     if job.deck.dynamics.velocities not in ("auto", "positions") and not layout.velocities:
@@ -243,6 +245,8 @@ def _finish(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[s
 
 def _result(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[str, SpeciesSums]) -> Dynamics:
     section, names = job.deck.dynamics, list(sums)
+    if not max(sums[name].displacement.msd.max() for name in names) > AT_REST:
+        raise DataError(f"{job.deck.place('trajectory.files')}: no atom moves from frame to frame")
     plan, lags = _vdos_plan(job, layout), log_lags(layout.frames)
     mass = {block.species: block.mass for block in layout.blocks}
     states = vdos([sums[name].products for name in names], [mass[name] for name in names], len(layout.numbers), plan,

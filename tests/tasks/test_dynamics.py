@@ -151,6 +151,11 @@ def test_host_drift_needs_a_host(mlraman, tmp_path):
     assert "no host lattice" in error
 
 
+def test_atoms_at_rest(mlraman, tmp_path):
+    prepare(tmp_path, extxyz(np.repeat(motion(40)[0][:1], 40, axis=0)))
+    assert "no atom moves" in mlraman(0, "dynamics", "deck.yaml", code=3).stderr
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize(("damage", "words"), [
     ("order", "another order"), ("velocities", "velocities are missing"), ("jump", "cannot be followed")])
