@@ -1,38 +1,47 @@
 """The command line: a table of sub-commands. A task is imported only when it is called.
 
-Exit codes: 0 done, 1 a bug of ours, 2 the deck, the command line or the launcher, 3 the data, 75 stopped early on request.
+Exit codes: 0 done, 1 a bug of ours, 2 the deck, the command line or the launcher, 3 the data, 75 stopped early on
+request or before the time limit.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import sys
 from dataclasses import dataclass
 
-from mlraman_hpc import __version__, parallel
-from mlraman_hpc.errors import DeckError
+from mlraman_hpc import __version__, machine, parallel
+from mlraman_hpc.errors import DeckError, StoppedEarly
 
 
 @dataclass(frozen=True)
 class Command:
-    """`function` of `module`, called with a Job (commands that take a deck) or with the parsed arguments."""
+    """`function` of `module`, called with a Job (commands that take a deck) or with the parsed arguments.
+
+    Those that write have the output folder for themselves, a header and a summary.
+    """
 
     module: str
     function: str
     sentence: str
     takes_deck: bool = True
+    writes: bool = True
 
 
 COMMANDS = {
     "run": Command("run", "run", "every task that the deck has a section for, skipping what is up to date"),
-    "check": Command("check", "check", "deck and data, without computing: frames, species, memory, expected time"),
+    "check": Command("check", "check", "deck and data, without computing: frames, species, memory, expected time",
+                     writes=False),
     "train": Command("train", "train", "fit the model: model.h5, parity.png"),
     "learning-curve": Command("learning_curve", "learning_curve", "R2 and RMSE against N_T: learning_curve.h5, .png"),
     "predict": Command("predict", "predict", "alpha along the trajectory: alpha.h5; continues where it stopped"),
     "spectrum": Command("spectrum", "spectrum", "Raman spectrum: raman.h5, raman.dat, raman.png"),
     "dynamics": Command("dynamics", "dynamics", "VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"),
     "report": Command("report", "report", "one document with every figure and number: report.html"),
+    "converge": Command("converge", "converge", "spectra against N_T and trajectory length: convergence.h5, .png"),
+    "benchmark": Command("benchmark", "benchmark", "frames per second by stage and ranks, memory, time for a job"),
     "info": Command("about", "info", "versions, MPI, ranks and threads found", takes_deck=False),
     "schema": Command("about", "schema", "every deck key with type, default and unit", takes_deck=False),
     "init": Command("about", "init", "a commented deck to start from", takes_deck=False),
@@ -66,7 +75,8 @@ def _deck_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--set", dest="changes", metavar="KEY=VALUE", action="append", default=[],
                      help="override one deck key, such as spectrum.smoothing=8; may be repeated")
     sub.add_argument("--force", action="store_true", help="compute anew what is up to date or was interrupted")
-    sub.add_argument("--threads", type=int, metavar="N", help="threads of each rank; default: a fair share of the cores")
+    sub.add_argument("--threads", type=int, metavar="N",
+                     help="threads of each rank; default: a fair share of the cores")
     level = sub.add_mutually_exclusive_group()
     level.add_argument("--quiet", action="store_const", dest="level", const=0, default=1, help="warnings only")
     level.add_argument("--verbose", action="store_const", dest="level", const=2, help="more detail")
@@ -99,11 +109,28 @@ def _execute(session, options) -> None:
     from mlraman_hpc.console import Console
     from mlraman_hpc.schema.deck_reader import read_deck
     from mlraman_hpc.tasks.job import Job
+    session.enter("deck")
     deck = session.on_root(read_deck, options.deck, options.changes)
     console = Console(session, options.level)
     job = Job(deck, session, console, options.force)
-    function(job)
-    console.summary()
+    if command.writes:
+        _run(job, options.command, function)
+    else:
+        function(job)
+        console.summary()
+
+
+def _run(job, name: str, function) -> None:
+    """The command with all that belongs to a run around it."""
+    job.header(name)
+    job.session.only_on_root(job.limit_time)
+    try:
+        with job.folder(), contextlib.nullcontext() if name == "run" else job.stage(name):
+            function(job)
+    except StoppedEarly:
+        job.console.summary("stopped after")
+        raise
+    job.console.summary(memory=job.session.gather(machine.peak_memory()))
 
 
 if __name__ == "__main__":

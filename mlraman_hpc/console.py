@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mlraman_hpc.parallel import Session
 
@@ -19,13 +19,21 @@ class Console:
         self.stream = stream or sys.stdout
         self.level = level if session.is_root else -1
         self.warnings: dict[str, int] = {}
+        self.stages: dict[str, float] = {}
         self.began = time.monotonic()
         if hasattr(self.stream, "reconfigure"):  # a killed batch job must not lose its lines
             self.stream.reconfigure(line_buffering=True, errors="replace")
 
     def say(self, text: str = "", level: int = NORMAL) -> None:
         if self.level >= level:
-            print(text, file=self.stream, flush=True)
+            self.write(f"{text}\n")
+
+    def write(self, text: str) -> None:
+        """A full disk or a reader that has left ends the log, not the run."""
+        try:
+            print(text, end="", file=self.stream, flush=True)
+        except OSError:
+            self.level = -1
 
     def detail(self, text: str) -> None:
         self.say(text, VERBOSE)
@@ -33,16 +41,32 @@ class Console:
     def warn(self, text: str) -> None:
         """Said at once, the first time; counted and repeated in the summary."""
         if text not in self.warnings and self.level >= QUIET:
-            print(f"warning: {text}", file=sys.stderr, flush=True)
+            with suppress(OSError):
+                print(f"warning: {text}", file=sys.stderr, flush=True)
         self.warnings[text] = self.warnings.get(text, 0) + 1
 
-    def summary(self) -> None:
+    def summary(self, end: str = "done in", memory: list[float] | None = None) -> None:
+        """Warnings again, time by stage, memory (MB of each rank)."""
         if self.warnings and self.level >= NORMAL:
             count = len(self.warnings)
             self.say(f"\n{count} warning{'s' if count > 1 else ''}:")
             for text, times in self.warnings.items():
                 self.say(f"  - {text}" + (f" ({times} times)" if times > 1 else ""))
-        self.say(f"done in {duration(time.monotonic() - self.began)}")
+        if self.stages:
+            self.say("time: " + ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.stages.items()))
+        if memory:
+            self.say(f"memory: {memory[0]:.0f} MB on the first rank" + (
+                f", at most {max(memory[1:]):.0f} MB on the others" if memory[1:] else ""))
+        self.say(f"{end} {duration(time.monotonic() - self.began)}")
+
+    @contextmanager
+    def stage(self, name: str):
+        """Time spent inside goes to the summary."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - began
 
     @contextmanager
     def progress(self, what: str, total: int, unit: str, done: int = 0):
@@ -58,7 +82,7 @@ class _Meter:
         self.done = self.before = done
         self.began = self.shown = time.monotonic()
         self.terminal = console.stream.isatty()
-        self.interval = 0.2 if self.terminal else 10.0
+        self.interval = 0.2 if self.terminal else 5.0  # the first line of a log says how long it will take
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -67,7 +91,7 @@ class _Meter:
             self.shown = now
             self._show(now)
             if not self.terminal:  # long jobs: fewer lines as they go on
-                self.interval = min(600.0, self.interval * 1.3)
+                self.interval = min(600.0, self.interval * 1.5)
 
     def _rate(self, now: float) -> float:
         return (self.done - self.before) / max(now - self.began, 1e-9)
@@ -82,13 +106,12 @@ class _Meter:
         elif self.console.level >= NORMAL:
             width = 20
             filled = width * self.done // max(self.total, 1)
-            print(f"\r\033[K[{'#' * filled}{'.' * (width - filled)}] {text}", end="", file=self.console.stream,
-                  flush=True)
+            self.console.write(f"\r\033[K[{'#' * filled}{'.' * (width - filled)}] {text}")
 
     def finish(self) -> None:
         now = time.monotonic()
         if self.terminal and self.console.level >= NORMAL:
-            print("\r\033[K", end="", file=self.console.stream)
+            self.console.write("\r\033[K")
         fresh = self.done - self.before
         self.console.say(f"{self.what}: {fresh} {self.unit} in {duration(now - self.began)}"
                          + (f" ({self._rate(now):.3g} {self.unit}/s)" if fresh else ""))

@@ -7,6 +7,7 @@ started is compared with what the MPI library sees: a mismatch would run silent 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -15,7 +16,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mlraman_hpc.errors import DeckError, StoppedEarly, UserError
+from mlraman_hpc import machine
+from mlraman_hpc.errors import DataError, DeckError, StoppedEarly, UserError
+from mlraman_hpc.stopping import Stop, stopped
 
 # Order matters: mpirun inside an srun step has the variables of both.
 _LAUNCHERS = (
@@ -25,8 +28,9 @@ _LAUNCHERS = (
     ("mpirun (MVAPICH2)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
-_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 BUG = 1
+SPIN, PAUSE = 0.002, 0.0005  # s; ranks that wait leave the core to those that work
+LOOK_AFTER, LOOK_AGAIN = 2.0, 2.0  # s
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,6 @@ class _SerialComm:
     def alltoall(self, values):
         return values
 
-    def Barrier(self):
-        pass
-
     def Abort(self, code):
         os._exit(code)
 
@@ -78,7 +79,10 @@ class Session:
     def __init__(self, comm=None, library: str = "none (serial)", launcher: str = "none"):
         self._comm = comm or _SerialComm()
         self.library, self.launcher = library, launcher
-        self.threads = 1
+        self.threads, self.cores = 1, {os.uname().nodename: len(os.sched_getaffinity(0))}
+        self.stop = Stop()
+        self._neighbour: _Neighbour | None = None
+        self._fault = _Fault(os.environ.get("MLRAMAN_TEST_FAIL", ""))
 
     @property
     def rank(self) -> int:
@@ -94,16 +98,19 @@ class Session:
 
     def on_root(self, work: Callable, *args, **kwargs):
         """Root's result of `work`, on every rank; a user's mistake found there is raised on every rank."""
-        return self._comm.bcast(self.only_on_root(work, *args, **kwargs))
+        result = self.only_on_root(work, *args, **kwargs)
+        return self._comm.bcast(result)
 
     def only_on_root(self, work: Callable, *args, **kwargs):
         """As on_root, but the result stays on root; None elsewhere."""
         result = problem = None
         if self.is_root:
             try:
-                result = work(*args, **kwargs)
+                with self.stop.leaving():
+                    result = work(*args, **kwargs)
             except UserError as error:
                 problem = error
+        self._meet()
         self._raise_everywhere(self._comm.bcast(problem))
         return result
 
@@ -112,13 +119,15 @@ class Session:
         """A user's mistake on any rank inside this block is raised on every rank at its end."""
         problem = None
         try:
-            yield
+            with self.stop.leaving():
+                yield
         except UserError as error:
             problem = error
         self.agree(problem)
 
     def agree(self, problem: UserError | None) -> None:
         """Raise, on every rank, the first rank's problem if any has one."""
+        self._meet()
         self._raise_everywhere(next((p for p in self._comm.allgather(problem) if p is not None), None))
 
     @staticmethod
@@ -135,54 +144,130 @@ class Session:
 
     def deal(self, hands: list | None):
         """Root's `hands[r]` to rank r."""
+        self._meet()
         return self._comm.scatter(hands)
 
     def exchange(self, parts: list) -> list:
         """`parts[r]` goes to rank r; returns what each rank had for this one, in rank order. Send chunks below 2 GB."""
+        self._meet()
         return self._comm.alltoall(parts)
 
     def gather(self, value) -> list | None:
         """Values of all ranks, in rank order, on root; None elsewhere."""
+        self._meet()
         return self._comm.gather(value)
 
     def everyone(self, value) -> list:
         """Values of all ranks, in rank order, on every rank."""
+        self._meet()
         return self._comm.allgather(value)
 
     def wait(self) -> None:
-        self._comm.Barrier()
+        self._meet()
 
     def hosts(self) -> list[str]:
         return sorted(set(self.everyone(os.uname().nodename)))
 
+    def stop_asked(self) -> StoppedEarly | None:
+        """Whether any rank was asked to stop, the same on every rank; for loops inside `stop.deferred()`."""
+        asked = self._any(self.stop.asked)
+        return self._shared(stopped(asked)) if asked else None
 
-class StopRequest:
-    """Inside the block SIGTERM and SIGUSR1 ask for a stop; ranks see them at different moments and must agree."""
+    @staticmethod
+    def _shared(problem: UserError) -> UserError:
+        problem.shared = True
+        return problem
 
-    def __init__(self, signals=(signal.SIGTERM, signal.SIGUSR1)):
-        self.reason: str | None = None
-        self._signals = signals
+    def enter(self, stage: str) -> None:
+        """Tells where the run is; tests make ranks fail there."""
+        self._fault.enter(stage)
 
-    def __enter__(self) -> StopRequest:
-        self._before = [signal.signal(number, self._note) for number in self._signals]
-        return self
+    def _meet(self) -> None:
+        """Before each exchange: wait for all ranks, open to signals. A stop asked of any ends all of them here."""
+        self._fault.happen(self.rank)
+        asked = self._any(self.stop.now)
+        if asked:
+            raise self._shared(stopped(asked))
 
-    def __exit__(self, *_):
-        for number, before in zip(self._signals, self._before):
-            signal.signal(number, before)
+    def _any(self, bits: int) -> int:
+        """Bits that are set on any rank; a rank that has died while the others wait ends the job."""
+        if self.size == 1:
+            return bits
+        from mpi4py import MPI
+        found = bytearray(1)
+        request = self._comm.Iallreduce([bytearray([bits]), MPI.BYTE], [found, MPI.BYTE], MPI.BOR)
+        began = look = time.monotonic()
+        while not request.Test():
+            now = time.monotonic()
+            if now - began < SPIN:
+                os.sched_yield()
+                continue
+            time.sleep(PAUSE)
+            if self._neighbour and now - began > LOOK_AFTER and now - look > LOOK_AGAIN:
+                look = now
+                self._neighbour.look(self)
+        return found[0]
 
-    def _note(self, number, frame):
-        if self.reason:  # a second signal: the user means it
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        self.reason = signal.Signals(number).name
+
+class _Neighbour:
+    """The next rank on this host. Not every launcher ends a job when a rank is killed; others would wait for ever."""
+
+    def __init__(self, rank: int, pid: int):
+        self.rank, self.pid = rank, pid
+        self._began = machine.started(pid)
+        self._missed = False
+
+    def look(self, session: Session) -> None:
+        gone = self._began is not None and machine.started(self.pid) != self._began
+        if gone and self._missed:
+            _abort(session, f"mlraman: error: rank {self.rank} on {os.uname().nodename} (process {self.pid}) has died: "
+                            "crashed, killed, or out of memory; all ranks are stopped\n", BUG)
+        self._missed = gone  # the launcher has until the next look to end the job itself
+
+
+class _Fault:
+    """MLRAMAN_TEST_FAIL=stage:rank:kind[:meeting] makes a rank fail, for tests."""
+
+    def __init__(self, text: str):
+        self.stage, rank, self.kind, meeting = (*text.split(":"), "1")[:4] if text else ("", "-1", "", "1")
+        self.rank, self.meetings, self._here = int(rank), int(meeting), False
+
+    def enter(self, stage: str) -> None:
+        self._here = stage == self.stage
+
+    def happen(self, rank: int) -> None:
+        if not self._here or rank != self.rank:
+            return
+        self.meetings -= 1
+        if self.meetings == 0:
+            self._fail()
+
+    def _fail(self) -> None:
+        if self.kind == "exception":
+            raise RuntimeError("asked for by MLRAMAN_TEST_FAIL")
+        if self.kind == "memory":
+            raise MemoryError
+        if self.kind == "exit":
+            os._exit(3)
+        os.kill(os.getpid(), signal.SIGSEGV if self.kind == "segfault" else signal.SIGKILL)
 
 
 def start(threads: int | None = None) -> Session:
     """The session of this process; sets the number of threads, so it must run before numpy is loaded."""
+    faulthandler.enable()
+    machine.set_folders()
     launch = launched()
     session = Session() if launch is None or launch.size == 1 else _mpi_session(launch)
-    session.threads = _set_threads(session, threads)
+    mine = frozenset(os.sched_getaffinity(0))
+    placed = session.everyone((os.uname().nodename, os.getpid(), mine))
+    here = [rank for rank, (host, _, _) in enumerate(placed) if host == os.uname().nodename]
+    session.threads = machine.threads_of(threads, mine, [placed[rank][2] for rank in here])
+    session.cores = {host: len(frozenset().union(*(cores for name, _, cores in placed if name == host)))
+                     for host in {host for host, _, _ in placed}}
+    machine.set_threads(session.threads)
+    if len(here) > 1:
+        following = here[(here.index(session.rank) + 1) % len(here)]
+        session._neighbour = _Neighbour(following, placed[following][1])
     return session
 
 
@@ -211,30 +296,6 @@ def _refuse(launch: Launch, text: str):
     os._exit(DeckError.exit_code)
 
 
-def _set_threads(session: Session, asked: int | None) -> int:
-    """Threads of this rank. BLAS gets one: its results depend on their number, ours must not."""
-    mine = frozenset(os.sched_getaffinity(0))
-    here = [cpus for node, cpus in session.everyone((os.uname().nodename, mine)) if node == os.uname().nodename]
-    for name in _BLAS_THREADS:
-        os.environ[name] = "1"
-    threads = asked or _asked_by_environment() or _fair_share(mine, here)
-    os.environ["RAYON_NUM_THREADS"] = str(threads)
-    return threads
-
-
-def _asked_by_environment() -> int | None:
-    for name in ("MLRAMAN_THREADS", "SLURM_CPUS_PER_TASK"):
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) > 0:
-            return min(int(value), len(os.sched_getaffinity(0)))
-    return None
-
-
-def _fair_share(mine: frozenset, here: list[frozenset]) -> int:
-    bound = not any(a & b for i, a in enumerate(here) for b in here[:i])
-    return len(mine) if bound else max(1, len(mine) // len(here))
-
-
 def run(main: Callable[[Session], None], threads: int | None = None) -> None:
     """Run `main` on every rank and leave with the right exit code.
 
@@ -242,35 +303,52 @@ def run(main: Callable[[Session], None], threads: int | None = None) -> None:
     whole job is aborted, so that no rank waits for a dead one.
     """
     session = start(threads)
+    session.stop.listen()
     code = 0
     try:
         main(session)
-    except StoppedEarly as error:
-        code = error.exit_code
-        if session.is_root:
-            _say(f"mlraman: {error}\n")
     except UserError as error:
         code = error.exit_code
+        text = f"mlraman: {error}\n" if isinstance(error, StoppedEarly) else _error_lines(str(error))
         if session.size > 1 and not error.shared:
-            _abort(session, _error_lines(str(error)), code)
+            _abort(session, text, code)
         if session.is_root:
-            _say_error(str(error))
+            _say(text)
     except KeyboardInterrupt:
         _abort(session, f"mlraman: interrupted on rank {session.rank}\n", 130)
     except BrokenPipeError:  # the reader of our output has left, as in `mlraman schema | head`
         os._exit(0)
-    except BaseException as error:
-        if isinstance(error, SystemExit):
-            raise
+    except MemoryError:
+        _abort(session, _error_lines(f"{_place(session)}: out of memory; all ranks are stopped. Use fewer ranks on "
+                                     "each host, or hosts with more memory"), DataError.exit_code)
+    except SystemExit:
+        raise
+    except BaseException:
         _abort(session, _traceback(session), BUG)
-    sys.stdout.flush()
-    session.wait()
-    sys.exit(code)
+    _leave(session, code)
+
+
+def _leave(session: Session, code: int) -> None:
+    """All ranks together, with the same code, leaving nothing to the interpreter that could fail or take its time."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    size = session.size
+    if size > 1:
+        session._any(0)
+        sys.modules["mpi4py.MPI"].Finalize()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    if size > 1 or code:
+        os._exit(code)
+    sys.exit(0)
+
+
+def _place(session: Session) -> str:
+    return f"rank {session.rank} of {session.size} on {os.uname().nodename}"
 
 
 def _traceback(session: Session) -> str:
-    return (f"mlraman: internal error on rank {session.rank} of {session.size} on {os.uname().nodename}; "
-            f"all ranks are stopped. This is a bug of mlraman, please report it:\n{traceback.format_exc()}")
+    return (f"mlraman: internal error on {_place(session)}; all ranks are stopped. This is a bug of mlraman, "
+            f"please report it:\n{traceback.format_exc()}")
 
 
 def _abort(session: Session, text: str, code: int) -> None:

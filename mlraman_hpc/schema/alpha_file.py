@@ -1,110 +1,185 @@
 """alpha.h5 while it is being computed: preallocated, with a mark for each finished batch.
 
-A kill at any moment leaves a readable file (rows first, then the mark, each flushed), and any number of ranks can go on
-from it. It carries the name alpha.partial.h5 until every batch is there.
+HDF5 lays the file out once; from then on rows and marks are written as plain bytes to where they belong, rows first. So
+a kill at any moment leaves a readable file, a full disk is an ordinary error, and any number of ranks can go on from
+it. It carries the name alpha.partial.h5 until every batch is there.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+import yaml
 
 from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError
-from mlraman_hpc.schema.store import Origin, seal
+from mlraman_hpc.schema.store import Origin, replacing, seal
 
 KIND = "polarizability"
 _VALUE = "observables/polarizability/value"
 _SPECIES = "observables/polarizability_by_species/value"
 _MEMBERS = "observables/polarizability_committee/value"
 _OUTLIERS = "observables/outliers/value"
+_STEP, _TIME = "observables/polarizability/step", "observables/polarizability/time"
+_DONE = "done"
+_PIECE = 1 << 24
+_ATTRIBUTES = 1 << 20  # bytes kept free for the attributes of the finished file
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a dataset's bytes lie in the file."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        return self.row_bytes * self.shape[0]
 
 
 class AlphaFile:
     """The partial file; rows are written by frame number within the selection."""
 
-    def __init__(self, file: h5py.File):
-        self._file = file
+    def __init__(self, path: Path):
+        self._path = Path(path)
+        self._places = _places_in(self._path)
+        with _writing(self._path):
+            self._handle = os.open(self._path, os.O_RDWR)
         self._pending: list[int] = []
 
     @classmethod
     def create(cls, path: Path, *, steps, times, species: tuple[str, ...], members: int, batches: int,
-               key: str) -> AlphaFile:
+               origin: Origin) -> AlphaFile:
         frames = len(steps)
-        with _writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = h5py.File(path, "w")
-            _lay_out(file, steps, times, species)
-            _allocate(file, _VALUE, (frames, 3, 3), "Angstrom^3")
-            _allocate(file, _SPECIES, (frames, len(species), 3, 3), "Angstrom^3")
-            _allocate(file, _OUTLIERS, (frames,), "1", np.int32)
-            if members:
-                _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
-            file.attrs["key"] = key
-            _allocate(file, "done", (batches,), "1", np.int8)
-            file.flush()
-        return cls(file)
+        steps, times = np.asarray(steps), np.asarray(times, dtype=np.float64)
+        with replacing(path) as temporary:
+            temporary.write_bytes(bytes(_ATTRIBUTES))  # is there any space at all? HDF5 would crash
+            with h5py.File(temporary, "w", locking=False) as file:
+                _lay_out(file, species)
+                _allocate(file, _STEP, (frames,), "1", steps.dtype)
+                _allocate(file, _TIME, (frames,), "fs")
+                _allocate(file, _VALUE, (frames, 3, 3), "Angstrom^3")
+                _allocate(file, _SPECIES, (frames, len(species), 3, 3), "Angstrom^3")
+                _allocate(file, _OUTLIERS, (frames,), "1", np.int32)
+                if members:
+                    _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
+                _allocate(file, _DONE, (batches,), "1", np.int8)
+                _link_time(file)
+                file.attrs.update(key=origin.key, deck=origin.deck, parents=json.dumps(origin.parents))
+            _fill(temporary, {_STEP: steps, _TIME: times})
+        return cls(path)
 
     @classmethod
-    def resume(cls, path: Path, key: str) -> AlphaFile | None:
-        """The partial file of the same calculation; None if there is none, DataError if it is of another one."""
+    def resume(cls, path: Path, origin: Origin, sections: tuple[str, ...]) -> AlphaFile | None:
+        """The partial file of the same calculation; None if there is none, DataError if it is of another one.
+
+        `sections` of the deck are compared to say what is different.
+        """
         if not path.exists():
             return None
         try:
-            file = h5py.File(path, "r+")
-            found = str(file.attrs["key"])
-            file["done"][:]
-        except (OSError, KeyError):
+            with h5py.File(path, "r", locking=False) as file:
+                key, deck, parents = (str(file.attrs[name]) for name in ("key", "deck", "parents"))
+                file[_DONE][:]
+            if key == origin.key:
+                return cls(path)
+        except (OSError, KeyError, ValueError):
             raise DataError(f"{path}: the interrupted prediction cannot be read; remove the file or use --force to "
                             "start anew") from None
-        if found != key:
-            file.close()
-            raise DataError(f"{path}: an interrupted prediction with another deck, model or trajectory; go on with "
-                            "those, or use --force to drop it and start anew")
-        return cls(file)
+        found = "; ".join(_differences(deck, json.loads(parents), origin, sections)) or "made by another version"
+        raise DataError(f"{path}: an interrupted prediction of another deck, model or trajectory: {found}. Go on with "
+                        "what it was begun with, or use --force to drop it and start anew")
 
     @property
     def done(self) -> np.ndarray:
         """(batches,) bool"""
-        return self._file["done"][:].astype(bool)
+        return self._read(_DONE).astype(bool)
 
     def write(self, batch: int, rows: slice, shares: np.ndarray, members: np.ndarray | None,
               outliers: np.ndarray) -> None:
         """Rows of one batch; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3)."""
-        with _writing(self._file.filename):
-            self._file[_VALUE][rows] = shares.sum(axis=1)
-            self._file[_SPECIES][rows] = shares
-            self._file[_OUTLIERS][rows] = outliers
-            if members is not None:
-                self._file[_MEMBERS][rows] = members
+        self._put(_VALUE, rows.start, shares.sum(axis=1))
+        self._put(_SPECIES, rows.start, shares)
+        self._put(_OUTLIERS, rows.start, outliers)
+        if members is not None:
+            self._put(_MEMBERS, rows.start, members)
         self._pending.append(batch)
 
     def commit(self) -> None:
         """Make what was written since the last commit count: data to disk before the marks."""
-        with _writing(self._file.filename):
-            self._file.flush()
-            for batch in self._pending:
-                self._file["done"][batch] = 1
-            self._file.flush()
+        with _writing(self._path):
+            os.fdatasync(self._handle)
+        for batch in self._pending:
+            self._put(_DONE, batch, np.ones(1, np.int8))
         self._pending = []
 
     def outliers(self) -> np.ndarray:
-        return self._file[_OUTLIERS][:]
+        return self._read(_OUTLIERS)
 
     def finish(self, path: Path, origin: Origin) -> None:
-        """Seal the complete file and give it its final name."""
-        partial = Path(self._file.filename)
-        with _writing(partial):
-            seal(self._file, KIND, origin)
-            self._file.close()
-            os.replace(partial, path)
+        """A sealed copy gets the final name; until then the partial file stays as it is."""
+        with replacing(path) as temporary:
+            shutil.copyfile(self._path, temporary)
+            with open(temporary, "ab") as file:
+                file.write(bytes(_ATTRIBUTES))
+            with h5py.File(temporary, "r+", locking=False) as file:
+                seal(file, KIND, origin)
+        self.close()
+        self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        self._file.close()
+        os.close(self._handle)
+
+    def _put(self, name: str, row: int, values: np.ndarray) -> None:
+        place = self._places[name]
+        with _writing(self._path):
+            _write_at(self._handle, np.ascontiguousarray(values, place.dtype), place.offset + row * place.row_bytes)
+
+    def _read(self, name: str) -> np.ndarray:
+        place = self._places[name]
+        data = os.pread(self._handle, place.bytes, place.offset)
+        return np.frombuffer(data, place.dtype).reshape(place.shape)
+
+
+def drop(path: Path, key: str) -> None:
+    """Remove the partial file of a calculation that is complete elsewhere."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            same = file.attrs.get("key") == key
+    except OSError:
+        return
+    if same:
+        path.unlink(missing_ok=True)
+
+
+def _differences(deck: str, parents: dict, origin: Origin, sections: tuple[str, ...]) -> list[str]:
+    """'trajectory.every was 10, is 5', 'model.h5 has changed'."""
+    before, now = (_flat({name: yaml.safe_load(text).get(name) for name in sections}) for text in (deck, origin.deck))
+    found = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in {**before, **now}
+             if before.get(key) != now.get(key)]
+    old, new = ({Path(name).name: digest for name, digest in group.items()} for group in (parents, origin.parents))
+    found += [f"{name} has changed" for name in new if name in old and old[name] != new[name]]
+    return found + [f"{name} is new" for name in new if name not in old]
+
+
+def _flat(values, prefix: str = "") -> dict:
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {key: value for name, inner in values.items()
+            for key, value in _flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()}
 
 
 @contextmanager
@@ -112,30 +187,62 @@ def _writing(path):
     try:
         yield
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}; check the deck's 'output', free space "
-                        "and quota") from None
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}; what was computed so far is kept. "
+                        "Check free space and quota, then start the same command again") from None
 
 
-def _lay_out(file: h5py.File, steps, times, species) -> None:
+def _write_at(handle: int, values: np.ndarray, offset: int) -> None:
+    data = memoryview(values).cast("B")
+    while data:
+        written = os.pwrite(handle, data[:_PIECE], offset)
+        data, offset = data[written:], offset + written
+
+
+def _places_in(path: Path) -> dict[str, _Place]:
+    with h5py.File(path, "r", locking=False) as file:
+        names = [name for name in (_VALUE, _SPECIES, _MEMBERS, _OUTLIERS, _STEP, _TIME, _DONE) if name in file]
+        found = {name: _Place(file[name].id.get_offset(), file[name].shape, file[name].dtype) for name in names}
+    size = os.path.getsize(path)
+    if any(place.offset is None or place.offset + place.bytes > size for place in found.values()):
+        raise ValueError("cut short")
+    return found
+
+
+def _fill(path: Path, given: dict[str, np.ndarray]) -> None:
+    """Every byte is written now, so that a full disk shows before the work. What is not computed is not a number."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        for name, place in _places_in(path).items():
+            value = np.nan if place.dtype.kind == "f" else 0
+            rows = max(1, _PIECE // max(1, place.row_bytes))
+            for start in range(0, place.shape[0], rows):
+                shape = (min(rows, place.shape[0] - start), *place.shape[1:])
+                part = given[name][start:start + rows] if name in given else np.full(shape, value, place.dtype)
+                _write_at(handle, np.ascontiguousarray(part, place.dtype), place.offset + start * place.row_bytes)
+    finally:
+        os.close(handle)
+
+
+def _lay_out(file: h5py.File, species) -> None:
     """H5MD 1.1: root group, and one step and time shared by all observables."""
     root = file.create_group("h5md")
     root.attrs["version"] = np.array([1, 1], dtype=np.int32)
     root.create_group("author").attrs["name"] = "unknown"
     root.create_group("creator").attrs.update(name="mlraman_hpc", version=__version__)
-    main = file.create_group("observables/polarizability")
-    main.create_dataset("step", data=steps).attrs["unit"] = "1"
-    main.create_dataset("time", data=times).attrs["unit"] = "fs"
-    for name in ("polarizability_by_species", "polarizability_committee", "outliers"):
-        group = file.create_group(f"observables/{name}")
-        group["step"], group["time"] = main["step"], main["time"]
-    names = file["observables/polarizability_by_species"].create_dataset(
+    names = file.create_group("observables/polarizability_by_species").create_dataset(
         "species", data=np.array(species, dtype=h5py.string_dtype()))
     names.attrs["unit"] = "1"
 
 
+def _link_time(file: h5py.File) -> None:
+    for name in ("polarizability_by_species", "polarizability_committee", "outliers"):
+        group = file.require_group(f"observables/{name}")
+        group["step"], group["time"] = file[_STEP], file[_TIME]
+
+
 def _allocate(file: h5py.File, path: str, shape, unit: str, dtype=np.float64) -> None:
-    """Space taken at once, so that a full disk shows before the work and later writes move no metadata."""
+    """A place in the file, still without content."""
     early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    fill = np.nan if dtype == np.float64 else 0
-    file.create_dataset(path, shape=shape, dtype=dtype, fillvalue=fill, dcpl=early).attrs["unit"] = unit
+    early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    file.create_dataset(path, shape=shape, dtype=dtype, dcpl=early).attrs["unit"] = unit

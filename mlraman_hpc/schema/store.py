@@ -13,7 +13,7 @@ import os
 import tempfile
 import types
 import typing
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -26,7 +26,7 @@ from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError
 
 FORMAT_VERSION = 1
-_PACKAGES = ("numpy", "scipy", "h5py", "ase", "featomic", "metatensor-core", "vesin", "numba", "mpi4py")
+_PACKAGES = ("numpy", "scipy", "h5py", "ase", "featomic", "metatensor-core", "numba", "mpi4py")
 
 
 @dataclass(frozen=True)
@@ -91,15 +91,26 @@ def replacing(path: Path):
         os.close(handle)
         os.chmod(name, 0o666 & ~_umask())
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}; check the deck's 'output' and the disk") from None
+        raise DataError(f"{path}: cannot be written: {error.strerror}; check the deck's 'output', free space "
+                        "and quota") from None
     try:
         yield Path(name)
+        _to_disk(name)
         os.replace(name, path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}; check free space and quota") from error
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}; check free space and quota") from None
     finally:
-        if os.path.exists(name):
+        with suppress(OSError):
             os.unlink(name)
+
+
+def _to_disk(name: str) -> None:
+    """A crash of the machine must not leave an empty file under the final name."""
+    handle = os.open(name, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:
@@ -109,10 +120,18 @@ def _umask() -> int:
 
 
 def save(path: Path, record, kind: str, origin: Origin) -> str:
-    """Write `record` and return the hash of its content."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    """Write `record` and return the hash of its content.
+
+    The file is built in memory: HDF5 that meets a full disk may end in a segmentation fault.
+    """
+    with h5py.File(Path(path).name, "w", driver="core", backing_store=False) as file:
         _write_fields(file, record)
-        return seal(file, kind, origin)
+        content = seal(file, kind, origin)
+        file.flush()
+        image = file.id.get_file_image()
+    with replacing(path) as temporary:
+        temporary.write_bytes(image)
+    return content
 
 
 def seal(file: h5py.File, kind: str, origin: Origin) -> str:
@@ -243,7 +262,8 @@ def read_origin(path: Path) -> Origin | None:
     try:
         with h5py.File(path, "r") as file:
             at = file.attrs
-            return Origin(at["task"], at["deck"], at["key"], json.loads(at["parents"]), tuple(json.loads(at["history"])))
+            history = tuple(json.loads(at["history"]))
+            return Origin(at["task"], at["deck"], at["key"], json.loads(at["parents"]), history)
     except (OSError, KeyError):
         return None
 

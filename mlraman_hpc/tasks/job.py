@@ -1,19 +1,25 @@
-"""What every task gets: the deck, the ranks, the console and the output folder."""
+"""What every task gets: the deck, the ranks, the console and the output folder, which it has for itself."""
 
 from __future__ import annotations
 
+import os
 import re
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlraman_hpc import __version__
 from mlraman_hpc.console import Console
 from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.machine import seconds_left
 from mlraman_hpc.parallel import Session
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.deck import Deck
 from mlraman_hpc.schema.deck_reader import input_files, resolved_yaml
 from mlraman_hpc.schema.store import Origin
+from mlraman_hpc.tasks import folder
+
+SHOWN = ("numpy", "h5py", "featomic", "numba", "mpi4py")  # packages in the header; the rest is in `mlraman info`
 
 
 @dataclass(frozen=True)
@@ -57,22 +63,70 @@ class Job:
         return section
 
     def origin(self, task: str, parents: dict[str, str], *settings, history: tuple[dict, ...] = ()) -> Origin:
-        """Where a result of `task` comes from; its key covers the parents and the deck's `settings`."""
-        return Origin(task, resolved_yaml(self.deck), store.hash_of(task, parents, *settings), parents, history)
+        """Where a result of `task` comes from; its key covers the parents' content and the deck's `settings`."""
+        key = store.hash_of(task, list(parents.values()), *settings)
+        return Origin(task, resolved_yaml(self.deck), key, parents, history)
 
     def up_to_date(self, path: Path, origin: Origin) -> bool:
         """True where `path` was made by the same task from the same parents and settings."""
         found = store.read_origin(path)
         return found is not None and found.key == origin.key and not self.force
 
-    def prepare_output(self) -> None:
-        """The output folder exists, can be written to, and holds the resolved deck."""
+    @contextmanager
+    def stage(self, name: str):
+        """A step of the run, for the summary's times."""
+        self.session.enter(name)
+        with self.console.stage(name):
+            yield
+
+    @contextmanager
+    def folder(self):
+        """The output folder exists, is this job's alone, and holds the resolved deck. For all ranks; root does it."""
+        with ExitStack() as stack:
+            self.session.only_on_root(lambda: stack.enter_context(self._hold()))
+            yield
+
+    @contextmanager
+    def _hold(self):
+        fresh = not self.output.exists()
         try:
             self.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(f"{self.deck.place('output')}: {self.output}: cannot be made: {error.strerror}") from None
-        with store.replacing(self.output / "resolved_deck.yaml") as temporary:
-            temporary.write_text(resolved_yaml(self.deck), encoding="utf-8")
+        with folder.held(self.output, self.console.say):
+            with store.replacing(self.output / "resolved_deck.yaml") as temporary:
+                temporary.write_text(resolved_yaml(self.deck), encoding="utf-8")
+            yield
+        if fresh:
+            with suppress(OSError):  # nothing was written into it
+                os.rmdir(self.output)
+
+    def header(self, command: str) -> None:
+        """What runs, where, on how many cores."""
+        session, say = self.session, self.console.say
+        packages = store.package_versions()
+        say(f"mlraman {__version__} (" + ", ".join(f"{name} {packages[name]}" for name in SHOWN if name in packages)
+            + f"): {command} {self.deck._name}")
+        if self.deck.title:
+            say(self.deck.title)
+        hosts = sorted(session.cores)
+        where = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({hosts[0]}, ...)"
+        cores = sum(session.cores.values())
+        say(f"{_plural(session.size, 'rank')} of {_plural(session.threads, 'thread')} on {where}, "
+            f"{_plural(cores, 'core')}; MPI: {session.library}")
+        if session.size * session.threads > cores:
+            self.console.warn(f"{session.size} ranks of {_plural(session.threads, 'thread')} share "
+                              f"{_plural(cores, 'core')}; one rank for each core is fastest")
+
+    def limit_time(self) -> None:
+        """The run stops by itself before the deck's or Slurm's limit."""
+        seconds = seconds_left(self.deck.walltime, self.console.detail)
+        if seconds is not None:
+            self.session.stop.limit(seconds)
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("s" if count != 1 else "")
 
 
 def hashes(files: list[Path]) -> dict[str, str]:

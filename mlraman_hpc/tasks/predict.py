@@ -13,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.errors import DataError, StoppedEarly
+from mlraman_hpc.errors import DataError
 from mlraman_hpc.io.trajectory import read_frames
-from mlraman_hpc.model.polarizability import Predictor, check_against_featomic, check_applicable
-from mlraman_hpc.parallel import StopRequest
+from mlraman_hpc.model.polarizability import Predictor, check_against_featomic, check_applicable, compile_loops
 from mlraman_hpc.schema import store
-from mlraman_hpc.schema.alpha_file import AlphaFile
+from mlraman_hpc.schema.alpha_file import AlphaFile, drop
 from mlraman_hpc.schema.records import Model
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
@@ -63,14 +62,19 @@ def model_path(job: Job) -> Path:
 
 def predict(job: Job) -> None:
     """Predict every selected frame; goes on where an earlier run stopped."""
-    session = job.session
     job.section("trajectory")
-    path = job.output / "alpha.h5"
-    model = session.on_root(_load, job)
-    plan = session.only_on_root(_plan, job, model, path)
+    model = job.session.on_root(_load, job)
+    predict_with(job, model, job.session.on_root(_origin, job), job.output / "alpha.h5")
+
+
+def predict_with(job: Job, model: Model, origin: Origin, path: Path) -> None:
+    """alpha of `model` along the deck's trajectory, written to `path` unless it is there with the same origin."""
+    session = job.session
+    plan = session.only_on_root(_plan, job, model, origin, path)
     if session.on_root(lambda: plan is None):
         job.console.say(f"{path} is up to date")
         return
+    session.on_root(compile_loops)  # the others find the result on disk
     predictor = Predictor(model)
     session.on_root(_check_first_frame, job, plan, model, predictor)
     _predict_all(job, plan, predictor)
@@ -84,19 +88,25 @@ def _load(job: Job) -> Model:
     return load_model(path)
 
 
-def _plan(job: Job, model: Model, path: Path) -> Plan | None:
-    """None where alpha.h5 is up to date."""
-    parents = hashes(job.files("trajectory.files")) | {str(model_path(job)): store.content_of(model_path(job))}
-    history = store.read_origin(model_path(job)).history
-    origin = job.origin("predict", parents, job.deck.trajectory.model_dump(exclude={"files"}), history=history)
+def _origin(job: Job) -> Origin:
+    model = model_path(job)
+    parents = hashes(job.files("trajectory.files")) | {str(model): store.content_of(model)}
+    return job.origin("predict", parents, job.deck.trajectory.model_dump(exclude={"files"}),
+                      history=store.read_origin(model).history)
+
+
+def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
+    """None where `path` is up to date."""
+    partial = path.with_name(f"{path.stem}.partial.h5")
     if job.up_to_date(path, origin):
+        drop(partial, origin.key)
         return None
     index = trajectory_index(job)
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
     check_applicable(model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance)
     starts = batches(index.atoms[chosen])
-    file = _open_partial(job, model, index, chosen, interval, len(starts) - 1, origin)
+    file = _open_partial(job, partial, model, index, chosen, interval, len(starts) - 1, origin)
     todo = np.flatnonzero(~file.done).tolist()
     there = len(starts) - 1 - len(todo)
     job.console.say(f"{len(chosen)} frames of {int(index.atoms[chosen].max())} atoms, {interval:g} fs apart, in "
@@ -105,17 +115,16 @@ def _plan(job: Job, model: Model, path: Path) -> Plan | None:
     return Plan(index, chosen, starts, atoms, file, path, origin, todo)
 
 
-def _open_partial(job: Job, model, index, chosen, interval, count, origin) -> AlphaFile:
-    partial = job.output / "alpha.partial.h5"
+def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count, origin) -> AlphaFile:
     if job.force:
         partial.unlink(missing_ok=True)
-    found = AlphaFile.resume(partial, origin.key)
+    found = AlphaFile.resume(partial, origin, ("trajectory",))
     if found is not None:
         return found
     steps = index.steps[chosen] if index.steps is not None else chosen
     times = np.arange(len(chosen)) * interval
     return AlphaFile.create(partial, steps=steps, times=times, species=model.species, members=len(model.members),
-                            batches=count, key=origin.key)
+                            batches=count, origin=origin)
 
 
 def _check_first_frame(job: Job, plan: Plan, model: Model, predictor: Predictor) -> None:
@@ -130,18 +139,19 @@ def _check_first_frame(job: Job, plan: Plan, model: Model, predictor: Predictor)
 def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
     session = job.session
     total, done = (int(plan.starts[-1]), plan.frames_done) if session.is_root else (0, 0)
-    with StopRequest() as stop, job.console.progress("predicting", total, "frames", done) as advance:
+    with session.stop.deferred(), job.console.progress("predicting", total, "frames", done) as advance:
         length, more = 1, True
         while more:
             began = time.monotonic()
             more, hand = session.deal(_hands(plan, length, session.size) if session.is_root else None)
             with session.together():
                 rows = _predict_hand(hand, predictor)
-            reasons = session.everyone(stop.reason)
             gathered = session.gather(rows)
             advance(session.on_root(_write, plan, gathered))
             length = _next_length(length, time.monotonic() - began)
-            _stop_if_asked(job, plan, reasons, more)
+            stop = session.stop_asked()
+            if stop and more:
+                raise stop
 
 
 def _size(rows: slice) -> int:
@@ -190,14 +200,6 @@ def _write(plan: Plan, gathered: list[list]) -> int:
 
 def _next_length(length: int, seconds: float) -> int:
     return max(1, round(length * min(2.0, ROUND_SECONDS / max(seconds, 1e-3))))
-
-
-def _stop_if_asked(job: Job, plan: Plan | None, reasons: list, more: bool) -> None:
-    reason = next(filter(None, reasons), None)
-    if reason and more:
-        if job.session.is_root:
-            plan.file.close()
-        raise StoppedEarly(f"stopped by {reason}; what was computed is kept, start the same command again to go on")
 
 
 def _finish(job: Job, plan: Plan) -> None:

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+
 from mlraman_hpc.tasks.job import Job
+
+# name of module and function -> whether the deck asks for it
+CHAIN = {
+    "train": lambda deck: deck.reference,
+    "learning_curve": lambda deck: deck.reference and deck.learning_curve,
+    "predict": lambda deck: deck.trajectory,
+    "spectrum": lambda deck: True,
+    "dynamics": lambda deck: deck.dynamics,
+    "converge": lambda deck: deck.convergence,
+    "report": lambda deck: True,
+}
 
 
 def run(job: Job) -> None:
-    header(job)
-    job.session.on_root(job.prepare_output)
-    deck = job.deck
-    if deck.reference:
-        from mlraman_hpc.tasks.train import train
-        train(job)
-    if deck.reference and deck.learning_curve:
-        from mlraman_hpc.tasks.learning_curve import learning_curve
-        learning_curve(job)
-    if deck.trajectory:
-        from mlraman_hpc.tasks.predict import predict
-        predict(job)
-    from mlraman_hpc.tasks.spectrum import spectrum
-    spectrum(job)
-    if deck.dynamics:
-        from mlraman_hpc.tasks.dynamics import dynamics
-        dynamics(job)
-    from mlraman_hpc.tasks.report import report
-    report(job)
-
-
-def header(job: Job) -> None:
-    from mlraman_hpc import __version__
-    session = job.session
-    hosts = session.hosts()
-    where = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({hosts[0]}, ...)"
-    ranks = f"{session.size} rank{'s' if session.size > 1 else ''} of {session.threads} thread" + (
-        "s" if session.threads > 1 else "")
-    job.console.say(f"mlraman {__version__} on {where}: {ranks}; MPI: {session.library}")
-    if job.deck.title:
-        job.console.say(job.deck.title)
+    for name, wanted in CHAIN.items():
+        if wanted(job.deck):
+            with job.stage(name.replace("_", "-")):
+                getattr(importlib.import_module(f"mlraman_hpc.tasks.{name}"), name)(job)

@@ -1,5 +1,6 @@
 """Records come back as they were written, with their origin; strangers and damaged files are refused."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import h5py
@@ -112,9 +113,13 @@ def test_large_files_are_hashed_by_their_ends(tmp_path):
     assert store.hash_of_file(path) != first
 
 
-def _partial(path, key="key"):
+def _partial(path):
     return AlphaFile.create(path, steps=np.arange(4), times=np.arange(4) * 10.0, species=("Ag", "I"), members=3,
-                            batches=2, key=key)
+                            batches=2, origin=ORIGIN)
+
+
+def _resume(path, origin=ORIGIN):
+    return AlphaFile.resume(path, origin, ("trajectory",))
 
 
 def _rows(seed):
@@ -129,7 +134,7 @@ def test_alpha_file_goes_on_where_it_stopped(tmp_path):
     file.commit()
     file.write(0, slice(0, 2), *_rows(0))  # not committed: as if killed here
     file.close()
-    file = AlphaFile.resume(partial, "key")
+    file = _resume(partial)
     assert file.done.tolist() == [False, True]
     file.write(0, slice(0, 2), *_rows(0))
     file.commit()
@@ -149,10 +154,12 @@ def test_alpha_file_goes_on_where_it_stopped(tmp_path):
 
 def test_alpha_file_of_another_calculation_is_refused(tmp_path):
     partial = tmp_path / "alpha.partial.h5"
-    assert AlphaFile.resume(partial, "key") is None
+    assert _resume(partial) is None
     _partial(partial).close()
-    with pytest.raises(DataError, match="another deck, model or trajectory"):
-        AlphaFile.resume(partial, "other")
-    partial.write_bytes(partial.read_bytes()[:100])
-    with pytest.raises(DataError, match="cannot be read"):
-        AlphaFile.resume(partial, "key")
+    changed = dataclasses.replace(ORIGIN, key="other", deck="trajectory: {every: 5}", parents={"b/a.xyz": "0", "b/c.xyz": "1"})
+    with pytest.raises(DataError, match=r"trajectory\.every was None, is 5; a\.xyz has changed; c\.xyz is new"):
+        _resume(partial, changed)
+    for size in (100, partial.stat().st_size - 8):
+        partial.write_bytes(partial.read_bytes()[:size])
+        with pytest.raises(DataError, match="cannot be read"):
+            _resume(partial)

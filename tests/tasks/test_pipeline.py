@@ -132,14 +132,25 @@ def wait_until(condition, process, seconds=60):
         time.sleep(0.05)
 
 
-def test_interrupted_prediction_of_another_deck_is_refused(mlraman, tmp_path):
+def test_interrupted_prediction_of_another_deck_is_refused_with_the_difference_named(mlraman, tmp_path):
     small.write(tmp_path)
     mlraman(0, "train", "deck.yaml")
-    from mlraman_hpc.schema.alpha_file import AlphaFile
-    AlphaFile.create(tmp_path / "out" / "alpha.partial.h5", steps=np.arange(3), times=np.arange(3.0), species=("Ag",),
-                     members=0, batches=1, key="another").close()
-    assert "another deck, model or trajectory" in mlraman(0, "predict", "deck.yaml", code=3).stderr
+    mlraman(0, "predict", "deck.yaml", "--set", "trajectory.every=2", code=-9, env=killed_in_the_first_round())
+    partial = tmp_path / "out" / "alpha.partial.h5"
+    assert partial.exists() and (tmp_path / "out" / "mlraman.lock").exists()
+    refused = mlraman(0, "predict", "deck.yaml", code=3).stderr
+    assert "trajectory.every was 2, is 1" in refused and "has changed" not in refused
+    (tmp_path / "XDATCAR").write_text(small.xdatcar(small.frames(150, seed=3)))
+    mlraman(0, "train", "deck.yaml", "--set", "reference.seed=1")
+    refused = mlraman(0, "predict", "deck.yaml", "--set", "trajectory.every=2", code=3).stderr
+    assert "XDATCAR has changed; model.h5 has changed" in refused and "every" not in refused
     mlraman(0, "predict", "deck.yaml", "--force")
+    assert not partial.exists()
+
+
+def killed_in_the_first_round() -> dict:
+    """After the first round was written: the eighth meeting of the ranks."""
+    return {"MLRAMAN_TEST_FAIL": "predict:0:kill:8"}
 
 
 def rotation():
