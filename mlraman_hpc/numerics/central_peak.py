@@ -134,7 +134,8 @@ def _report(bins: Bins, fit: Fit, repeats: list[Fit], calibration: float, gain: 
 def _verdict(bins: Bins, fit: Fit, found: dict, gain: float) -> str:
     modes = f"{len(fit.modes)} damped oscillator{'s' if len(fit.modes) != 1 else ''} and a constant"
     if not fit.debye:
-        return f"no Debye term: {modes} describe the spectrum better without one (BIC lower by {-gain:.1f})"
+        finding = "no Debye term" if -gain > DECISIVE else "undecided whether there is a Debye term"
+        return f"{finding}: {modes} describe the spectrum better without one (BIC lower by {-gain:.1f})"
     strength = "clear" if gain > DECISIVE else "weak"
     width, error = found["debye_width"], found["debye_width_error"]
     text = f"{strength} evidence of a Debye term besides {modes} (BIC lower by {gain:.1f}): "

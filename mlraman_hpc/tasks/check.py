@@ -65,6 +65,16 @@ def _trajectory(job: Job, labels: Labels | None, model: Model | None) -> None:
     _estimate(job, index, chosen, polarizability.Predictor(trial), labels)
 
 
+def working_model(job: Job) -> Model:
+    """The model that is there, or a trial model of the deck's labels."""
+    path = model_path(job)
+    if path.exists():
+        return load_model(path)
+    if not job.deck.reference:
+        raise DataError(f"{path}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
+    return _trial_model(job, read_labels(job))
+
+
 def _trial_model(job: Job, labels: Labels) -> Model:
     """A model of a few labels: as fast as the real one, and with all its elements and densities."""
     few = labels.take(slice(0, TRIAL_LABELS))

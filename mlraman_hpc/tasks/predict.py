@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,7 +146,7 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
             began = time.monotonic()
             more, hand = session.deal(_hands(plan, length, session.size) if session.is_root else None)
             with session.together():
-                rows = _predict_hand(hand, predictor)
+                rows = _predict_hand(hand, predictor, session.threads)
             gathered = session.gather(rows)
             advance(session.on_root(_write, plan, gathered))
             length = _next_length(length, time.monotonic() - began)
@@ -171,20 +172,23 @@ def _hands(plan: Plan, length: int, ranks: int) -> list:
     return [(bool(plan.todo), hand) for hand in hands]
 
 
-def _predict_hand(hand, predictor: Predictor) -> list:
-    """[(batch, rows, shares, members, outliers)], one batch at a time, so that no result depends on the hand."""
+def _predict_hand(hand, predictor: Predictor, threads: int) -> list:
+    """[(batch, rows, shares, members, outliers)], one batch at a time, so that no result depends on hand or threads."""
     batches_, index, numbers = hand
     if not batches_:
         return []
     frames = read_frames(index, numbers)
-    results, start = [], 0
-    for batch, rows in batches_:
-        stop = start + _size(rows)
-        time.sleep(float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt a run that takes a while
-        found = predictor(frames.take(slice(start, stop)))
-        results.append((batch, rows, found.shares, found.members, found.outliers))
-        start = stop
-    return results
+    stops = np.cumsum([_size(rows) for _, rows in batches_])
+    parts = [(batch, rows, frames.take(slice(stop - _size(rows), stop))) for (batch, rows), stop in zip(batches_, stops)]
+    with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
+        return list(pool.map(lambda part: _predict_batch(part, predictor), parts))
+
+
+def _predict_batch(part, predictor: Predictor):
+    batch, rows, frames = part
+    time.sleep(float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt a run that takes a while
+    found = predictor(frames)
+    return batch, rows, found.shares, found.members, found.outliers
 
 
 def _write(plan: Plan, gathered: list[list]) -> int:

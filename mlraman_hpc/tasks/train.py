@@ -8,6 +8,7 @@ import numpy as np
 
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.io import figures, reference
+from mlraman_hpc.io.frame_match import on_trajectory
 from mlraman_hpc.model import polarizability
 from mlraman_hpc.model.descriptors import Features, features
 from mlraman_hpc.schema import store
@@ -62,8 +63,12 @@ def _read_labels(job: Job) -> Labels:
         return reference.read_table_labels(
             files[0], section.order, section.quantity, section.unit, index, section.first, section.every,
             job.console.warn)
-    return reference.read_labels(files, section.format, section.quantity, section.unit, job.console.warn,
-                                 tensor_key=section.tensor)
+    labels = reference.read_labels(files, section.format, section.quantity, section.unit, job.console.warn,
+                                   tensor_key=section.tensor)
+    if section.frame_from_name is not None:
+        labels, text = on_trajectory(labels, trajectory_index(job), section.frame_from_name, section.frame_offset)
+        job.console.say(text)
+    return labels
 
 
 def draw(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,6 +89,7 @@ def label_features(job: Job, labels: Labels) -> Features:
     """Summed lambda-SOAP of every label, each rank its share; complete on root."""
     numbers = sorted(set(labels.frames.numbers.tolist()))
     descriptor = descriptor_of(job)
+    job.session.on_root(polarizability.compile_loops)
     mine = job.session.share(range(len(labels)))
     with job.session.together():
         part = features(labels.frames.take(np.array(mine, dtype=int)), descriptor, numbers)

@@ -1,0 +1,144 @@
+"""`mlraman benchmark`: frames per second by stage and by number of ranks, memory, and what that means for a job.
+
+Uses the deck's own trajectory and model; where there is no model yet, one of a few labels, which is as fast. Nothing is
+kept. Figures are of this machine at this moment: quote their ratios.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc.console import duration
+from mlraman_hpc.io.trajectory import read_frames
+from mlraman_hpc.model.polarizability import Predictor, compile_loops
+from mlraman_hpc.schema.alpha_file import AlphaFile
+from mlraman_hpc.schema.records import Frames, Model
+from mlraman_hpc.tasks.check import working_model
+from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.trajectory import batches, selected_frames, trajectory_index
+
+STAGE_SECONDS = 2.0
+SAMPLE_ATOMS = 1 << 16
+ESTIMATES = (10**4, 10**5, 10**6, 10**7)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first frames of the selection, dealt to every rank."""
+
+    index: object
+    starts: np.ndarray
+    atoms: int
+    frames_in_all: int
+    index_seconds: float
+
+    @property
+    def batches(self) -> list[np.ndarray]:
+        return [np.arange(start, stop) for start, stop in zip(self.starts[:-1], self.starts[1:])]
+
+
+def benchmark(job: Job) -> None:
+    """Print the table."""
+    session = job.session
+    job.section("trajectory")
+    model = session.on_root(working_model, job)
+    sample = session.on_root(_sample, job)
+    session.on_root(compile_loops)
+    predictor = Predictor(model)
+    predictor(read_frames(sample.index, sample.batches[0]))  # compiled, and files in the page cache, before the clock
+    stages = session.on_root(_stages, job, sample, predictor, model)
+    rates = _by_ranks(job, sample, predictor)
+    memory = session.everyone(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    session.on_root(_report, job, sample, stages, rates, memory)
+
+
+def _sample(job: Job) -> Sample:
+    began = time.perf_counter()
+    index = trajectory_index(job)
+    seconds = time.perf_counter() - began
+    chosen = selected_frames(job, index)
+    few = chosen[:max(2, int(np.searchsorted(np.cumsum(index.atoms[chosen]), SAMPLE_ATOMS)))]
+    part = index.take(few)
+    return Sample(part, batches(part.atoms), int(part.atoms.sum()), len(chosen), seconds)
+
+
+def _stages(job: Job, sample: Sample, predictor: Predictor, model: Model) -> dict[str, float]:
+    """Seconds a frame of each stage on one rank."""
+    loaded = [read_frames(sample.index, rows) for rows in sample.batches]
+    results = [predictor(frames) for frames in loaded]
+    return {
+        "read": _seconds_a_frame(lambda k: read_frames(sample.index, sample.batches[k]), loaded),
+        "predict": _seconds_a_frame(lambda k: predictor(loaded[k]), loaded),
+        "write": _write_seconds(job, sample, model, results),
+    }
+
+
+def _seconds_a_frame(work: Callable[[int], object], loaded: list[Frames]) -> float:
+    began, done, turn = time.perf_counter(), 0, 0
+    while (spent := time.perf_counter() - began) < STAGE_SECONDS or turn == 0:
+        work(turn % len(loaded))
+        done += len(loaded[turn % len(loaded)])
+        turn += 1
+    return spent / done
+
+
+def _write_seconds(job: Job, sample: Sample, model: Model, results: list) -> float:
+    """One commit of the sample to a file in the output folder's file system, which is removed again."""
+    frames = len(sample.index)
+    where = next(folder for folder in (job.output, *job.output.resolve().parents) if folder.exists())
+    with tempfile.TemporaryDirectory(dir=where, prefix=".mlraman-benchmark-") as folder:
+        file = AlphaFile.create(
+            Path(folder) / "alpha.partial.h5", steps=np.arange(frames), times=np.arange(float(frames)),
+            species=model.species, members=len(model.members), batches=len(results),
+            origin=job.origin("benchmark", {}))
+        began = time.perf_counter()
+        for number, (rows, found) in enumerate(zip(sample.batches, results)):
+            file.write(number, slice(int(rows[0]), int(rows[-1]) + 1), found.shares, found.members, found.outliers)
+        file.commit()
+        seconds = time.perf_counter() - began
+        file.close()
+    return seconds / frames
+
+
+def _by_ranks(job: Job, sample: Sample, predictor: Predictor) -> dict[int, float]:
+    """Frames per second of the first 1, 2, 4, ... ranks, reading and predicting at the same time."""
+    session, rates = job.session, {}
+    counts = [2**power for power in range(20) if 2**power < session.size] + [session.size]
+    for count in counts:
+        session.wait()
+        frames, seconds = 0, 1.0
+        if session.rank < count:
+            began, turn = time.perf_counter(), session.rank
+            while (seconds := time.perf_counter() - began) < STAGE_SECONDS:
+                rows = sample.batches[turn % len(sample.batches)]
+                predictor(read_frames(sample.index, rows))
+                frames, turn = frames + len(rows), turn + count
+        rates[count] = sum(session.everyone(frames / seconds))
+    return rates
+
+
+def _report(job: Job, sample: Sample, stages: dict, rates: dict, memory: list[float]) -> None:
+    say = job.console.say
+    atoms = sample.atoms / len(sample.index)
+    total = sum(stages.values())
+    say(f"{len(sample.index)} frames of {atoms:.4g} atoms; the index of the trajectory took "
+        f"{duration(sample.index_seconds)}")
+    say("stage     ms a frame   share   frames/s   atom-frames/s")
+    for name, seconds in [*stages.items(), ("together", total)]:
+        share = 100 * seconds / total
+        say(f"{name:<9} {1e3 * seconds:10.4f}  {share:5.1f} % {1 / seconds:10.4g} {atoms / seconds:15.4g}")
+    say("ranks     frames/s   atom-frames/s   speed-up")
+    for count, rate in rates.items():
+        say(f"{count:5d} {rate:12.4g} {rate * atoms:15.4g} {rate / rates[1]:10.2f}")
+    say(f"memory: at most {max(memory):.0f} MB a rank")
+    best = rates[max(rates)]
+    say(f"frames    on {max(rates)} rank{'s' if max(rates) > 1 else ''}")
+    for frames in sorted({*ESTIMATES, sample.frames_in_all}):
+        say(f"{frames:<9d} {duration(frames / best)}")
