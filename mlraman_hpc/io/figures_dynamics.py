@@ -27,9 +27,14 @@ def vdos_figure(path: Path, result: Dynamics, title: str = "") -> None:
         weighting = "mass-weighted" if result.mass_weighted else "not mass-weighted"
         axes.legend(title=f"{weighting}, σ = {max(result.smoothing, result.resolution):.2g} cm⁻¹", title_fontsize=7)
         if last > 0.9 * result.nyquist:
-            axes.axvline(result.nyquist, color=VERMILION, linestyle="--", linewidth=0.8)
-            axes.annotate("Nyquist ", (result.nyquist, 0.5), xycoords=("data", "axes fraction"), rotation=90,
-                          ha="right", va="center", fontsize=7, color=VERMILION)
+            _mark_nyquist(axes, result.nyquist)
+
+
+def _mark_nyquist(axes, nyquist: float) -> None:
+    axes.axvline(nyquist, color=VERMILION, linestyle="--", linewidth=0.8)
+    axes.annotate(" Nyquist", (nyquist, 0.5), xycoords=("data", "axes fraction"), rotation=90, va="center",
+                  fontsize=7, color=VERMILION)
+    axes.set_xlim(0, 1.07 * nyquist)
 
 
 def msd_figure(path: Path, result: Dynamics, title: str = "") -> None:
@@ -69,8 +74,10 @@ def _msd_curve(axes, result: Dynamics, name: str, colour: str) -> None:
 
 
 def _label(result: Dynamics, name: str) -> str:
-    """Element with D and its error in the last digits' place, or the rms displacement."""
+    """Element with D and its error to two digits, or why there is no D, or the rms displacement of the host."""
     value, error = result.diffusion[name], result.diffusion_error[name]
+    if not np.isfinite(value) and name in result.mobile:
+        return f"{name}: {result.verdict[name].split(':')[0]}"
     if not np.isfinite(value):
         return f"{name}: rms displacement {result.rms_displacement[name]:.2f} Å"
     power = int(np.floor(np.log10(value)))
