@@ -32,6 +32,7 @@ KIND = "dynamics"
 LEAST_FRAMES = 16
 LARGE_STEP, IMPOSSIBLE_STEP = 0.25, 0.45  # of a cell height, from one frame to the next
 UNIT_FRAMES = 400  # enough to tell the unit of velocities
+TOO_HOT = 1e4  # K
 FOLDED = 0.02  # of the highest value, at the Nyquist wavenumber
 DISAGREE = 3.0  # standard errors between D of the MSD and D of the velocities' spectrum
 
@@ -308,6 +309,9 @@ def _warnings(section, found: dict[str, Diffusion], zero: dict, plan: VdosPlan, 
     if states.total[-1] > FOLDED * states.total.max():
         texts.append("the density of states has not vanished at the end of the axis "
                      f"({states.wavenumber[-1]:.0f} cm^-1): what lies beyond is folded back; store frames more often")
+    if states.temperature > TOO_HOT:
+        texts.append(f"the atoms' motion means a temperature of {states.temperature:.0f} K; check "
+                     "trajectory.frame_interval and dynamics.velocities")
     return tuple(texts)
 
 
