@@ -22,7 +22,8 @@ def vdos_figure(path: Path, result: Dynamics, title: str = "") -> None:
             axes.fill_between(nu, np.maximum(value - error, 0), value + error, color=colour, alpha=0.3, linewidth=0)
             axes.plot(nu, value, color=colour, label=name)
         axes.set(xlim=(0, last), xlabel="Wavenumber (cm⁻¹)", ylabel="VDOS (states / cm⁻¹)")
-        axes.set_ylim(0, 1.3 * np.max((result.vdos["total"] + result.vdos_error["total"])[shown]))  # room for the legend
+        highest = np.max((result.vdos["total"] + result.vdos_error["total"])[shown])
+        axes.set_ylim(0, 1.3 * highest)  # room for the legend
         axes.set_title(title, loc="left")
         weighting = "mass-weighted" if result.mass_weighted else "not mass-weighted"
         axes.legend(title=f"{weighting}, σ = {max(result.smoothing, result.resolution):.2g} cm⁻¹", title_fontsize=7,
