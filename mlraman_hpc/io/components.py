@@ -11,6 +11,7 @@ from ..units import POLARIZABILITY_UNITS
 from .pieces import Warn
 
 OTHER = ("step", "time", "skip")
+RELATIVE = {"dielectric": "a dielectric tensor", "susceptibility": "a susceptibility"}
 _AXES = "xyz"
 
 
@@ -43,26 +44,30 @@ def from_columns(values: np.ndarray, order: list[str]) -> np.ndarray:
 
 
 def check_unit(quantity: str, unit: str | None, section: str) -> float:
-    """Angstrom^3 per `unit` of a polarizability; 1 for a dielectric tensor, which has no unit."""
+    """Angstrom^3 per `unit` of a polarizability; 1 for a dielectric tensor or a susceptibility, which have no unit."""
     allowed = ", ".join(POLARIZABILITY_UNITS)
-    if quantity == "dielectric":
+    if quantity in RELATIVE:
         if unit is not None:
-            raise DeckError(f"{section}.unit: a dielectric tensor has no unit; remove '{unit}', or set "
+            raise DeckError(f"{section}.unit: {RELATIVE[quantity]} has no unit; remove '{unit}', or set "
                             f"{section}.quantity: polarizability.")
         return 1.0
     if quantity != "polarizability":
-        raise DeckError(f"{section}.quantity: give polarizability or dielectric; found {quantity}.")
+        raise DeckError(f"{section}.quantity: give polarizability, dielectric or susceptibility; found {quantity}.")
     if unit not in POLARIZABILITY_UNITS:
         raise DeckError(f"{section}.unit: a polarizability needs its unit, one of {allowed}; found {unit}.")
     return POLARIZABILITY_UNITS[unit]
 
 
 def polarizability_of(tensors: np.ndarray, quantity: str, factor: float, volumes) -> np.ndarray:
-    """(frames, 3, 3) Angstrom^3. Dielectric: alpha = V (epsilon - 1)/(4 pi), V (frames,) or one number."""
+    """(frames, 3, 3) Angstrom^3; V (frames,) or one number.
+
+    Dielectric: alpha = V (epsilon - 1)/(4 pi); susceptibility chi = epsilon - 1: alpha = V chi/(4 pi).
+    """
     if quantity == "polarizability":
         return tensors * factor
     volumes = np.broadcast_to(volumes, len(tensors))
-    return volumes[:, None, None] * (tensors - np.eye(3)) / (4 * pi)
+    susceptibility = tensors - np.eye(3) if quantity == "dielectric" else tensors
+    return volumes[:, None, None] * susceptibility / (4 * pi)
 
 
 def symmetric(tensors: np.ndarray, sources, warn: Warn) -> np.ndarray:

@@ -6,12 +6,12 @@ Labels in the file: https://www.vasp.at/wiki/index.php/LEPSILON
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 from ase.data import atomic_numbers
 
 from ..errors import DataError
+from .calculation import Calculation, same_tensor
 from .pieces import numbers_in, shown, unglued
 
 _TENSOR = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in DFT)"
@@ -22,17 +22,7 @@ _FORCES = b"TOTAL-FORCE (eV/Angst)"
 _ITERATION = re.compile(rb"-- Iteration +\d+\( *(\d+)\)|aborting loop (because EDIFF is|EDIFF was not|because hard)")
 
 
-@dataclass(frozen=True)
-class Outcar:
-    """positions (atoms, 3) and cell (3, 3) Angstrom; numbers (atoms,); dielectric (3, 3) exactly as printed."""
-
-    positions: np.ndarray
-    numbers: np.ndarray
-    cell: np.ndarray
-    dielectric: np.ndarray
-
-
-def read(text: bytes, name: str) -> Outcar:
+def read_label(text: bytes, name: str) -> Calculation:
     """One OUTCAR. Errors: DataError naming what makes it unusable."""
     if b"General timing and accounting" not in text:
         raise DataError(f"{name}: the calculation did not finish ('General timing and accounting' is missing).")
@@ -40,7 +30,7 @@ def read(text: bytes, name: str) -> Outcar:
     _check_converged(text, name)
     _check_one_structure(text, name)
     cell, fractional = _structure(text, name)
-    return Outcar(fractional @ cell, _numbers(text, len(fractional), name), cell, dielectric)
+    return Calculation(fractional @ cell, _numbers(text, len(fractional), name), cell, dielectric)
 
 
 def _tensor(text: bytes, name: str) -> np.ndarray:
@@ -49,14 +39,7 @@ def _tensor(text: bytes, name: str) -> np.ndarray:
     if not places:
         raise DataError(f"{name}: no tensor 'MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in "
                         f"DFT)'; {_why_no_tensor(text)}.")
-    tensors = [_rows(text, place, name) for place in places]
-    if any(np.abs(tensor - tensors[0]).max() > 2e-6 for tensor in tensors):
-        raise DataError(f"{name}: holds {len(places)} dielectric tensors that differ; which one belongs to the "
-                        "structure is not clear. Compute one configuration at a time (NSW = 0).")
-    if not (np.diag(tensors[-1]) >= 1).all():
-        raise DataError(f"{name}: the dielectric tensor has the diagonal {np.diag(tensors[-1]).tolist()}; below 1 is "
-                        "impossible for electrons at rest (a metal, or not converged).")
-    return tensors[-1]
+    return same_tensor([_rows(text, place, name) for place in places], name)
 
 
 def _why_no_tensor(text: bytes) -> str:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError, DeckError
 from ..schema.records import Frames, Labels
-from . import extxyz, outcar, series
-from .components import check_order, check_unit, from_columns, polarizability_of, symmetric
+from . import aims, anaddb, cp2k, deepmd, extxyz, outcar, qe, series, vaspout, vasprun
+from .calculation import Calculation
+from .components import RELATIVE, check_order, check_unit, from_columns, polarizability_of, symmetric
 from .pieces import Place, Warn, frames_of, good_cells, whole
 from .tensor_keys import choose_key, tensor_in
 from .trajectory import TrajectoryIndex, read_frames
 
-FORMATS = ("extxyz", "outcar")
+TEXT = {"outcar": outcar, "vasprun": vasprun, "qe-ph": qe, "cp2k": cp2k, "aims": aims}
+BINARY = {"vaspout": vaspout, "anaddb": anaddb}
+FORMATS = ("extxyz", *TEXT, *BINARY, "deepmd")
+_NAMES = {
+    "outcar": r"outcar",
+    "vasprun": r"vasprun.*xml",
+    "vaspout": r"vaspout.*\.h5$",
+    "extxyz": r"\.(ext)?xyz(\.gz)?$",
+    "deepmd": r"^polarizability\.npy$",
+    "anaddb": r"\.nc$",
+}
+_MARKS = {  # in the first bytes
+    "outcar": rb"\s*vasp\.", "extxyz": rb"\s*\d+\s*\n", "vasprun": rb"<\?xml", "anaddb": rb"CDF",
+    "vaspout": rb"\x89HDF", "qe-ph": rb".*Program (PHONON|PWSCF)",
+    "aims": rb".*Invoking FHI-aims", "cp2k": rb".*CP2K\|",
+}
 
 
 def read_labels(
@@ -23,18 +41,27 @@ def read_labels(
 ) -> Labels:
     """Structures and tensors of all files, in order.
 
-    A polarizability needs `unit` (one of POLARIZABILITY_UNITS); a dielectric tensor has none and needs a cell that is
-    periodic in all directions: alpha = V (epsilon - 1)/(4 pi). Tensors are symmetrised.
+    A polarizability needs `unit` (one of POLARIZABILITY_UNITS) where the program does not fix it; a dielectric tensor
+    or a susceptibility has none and needs a cell that is periodic in all directions: alpha = V (epsilon - 1)/(4 pi).
+    Tensors are symmetrised. pw.x outputs among those of ph.x only give more digits of their structures.
     Errors: DataError for what the files lack, naming file and frame; DeckError for a missing unit.
     """
     if not files:
         raise DataError("reference.files: no file matches; check the path.")
     paths = [Path(file) for file in files]
-    if (_format_of(paths[0]) if format == "auto" else format) == "outcar":
-        return _from_outcars(paths, quantity, unit, warn)
-    if format not in ("auto", "extxyz"):
+    if format not in ("auto", *FORMATS):
         raise DeckError(f"reference.format: '{format}' is not one of auto, {', '.join(FORMATS)}, table.")
-    return _from_extxyz(paths, quantity, unit, tensor_key, warn)
+    format = _one_format(paths) if format == "auto" else format
+    if format == "extxyz":
+        return _from_extxyz(paths, quantity, unit, tensor_key, warn)
+    if format == "deepmd":
+        return _from_deepmd(paths, quantity, unit, warn)
+    return _from_outputs(paths, format, quantity, unit, warn)
+
+
+def companions(paths: list[Path]) -> list[Path]:
+    """Files that the labels depend on although the deck does not name them."""
+    return sorted({file for path in paths if deepmd.is_label(path) for file in deepmd.companions(path)})
 
 
 def read_table_labels(
@@ -46,7 +73,8 @@ def read_table_labels(
     Frames are counted from 0, comments and empty lines of the table not at all. Errors: as read_labels.
     """
     if quantity is None:
-        raise DeckError("reference.quantity: a table does not say what it holds; give polarizability or dielectric.")
+        raise DeckError("reference.quantity: a table does not say what it holds; give polarizability, dielectric or "
+                        "susceptibility.")
     factor = check_unit(quantity, unit, "reference")
     order = check_order(order, "reference.order")
     values = series.read_table(Path(table), order)
@@ -61,59 +89,112 @@ def read_table_labels(
 
 
 def _labels(frames: Frames, tensors, quantity: str, factor: float, sources: tuple[str, ...], warn: Warn) -> Labels:
-    if quantity == "dielectric" and not frames.periodic.all():
+    if quantity in RELATIVE and not frames.periodic.all():
         k = int(np.flatnonzero(~frames.periodic.all(axis=1))[0])
-        raise DataError(f"{sources[k]}: a dielectric tensor needs a cell that is periodic in all three directions; "
+        raise DataError(f"{sources[k]}: {RELATIVE[quantity]} needs a cell that is periodic in all three directions; "
                         f"found pbc {frames.periodic[k].tolist()}.")
     tensors = symmetric(np.asarray(tensors, dtype=float).reshape(-1, 3, 3), sources, warn)
     return Labels(frames, polarizability_of(tensors, quantity, factor, frames.volumes), sources)
 
 
+def _one_format(paths: list[Path]) -> str:
+    found = [_format_of(path) for path in paths]
+    for path, format in zip(paths, found):
+        if format != found[0]:
+            raise DataError(f"{path} is {format} but {paths[0]} is {found[0]}; give labels of one format, or name "
+                            "it in reference.format.")
+    return found[0]
+
+
 def _format_of(path: Path) -> str:
-    """By name, else by content: an OUTCAR begins with VASP's version, an XYZ file with a number of atoms."""
-    if re.search("outcar", path.name, re.IGNORECASE):
-        return "outcar"
-    if re.search(r"\.(ext)?xyz(\.gz)?$", path.name, re.IGNORECASE):
-        return "extxyz"
-    start = whole(path)[:200].lstrip()
-    if start.startswith(b"vasp."):
-        return "outcar"
-    if start.split(b"\n")[0].strip().isdigit():
-        return "extxyz"
-    raise DataError(f"{path}: neither extended XYZ nor an OUTCAR; give reference.format, one of "
-                    f"{', '.join(FORMATS)}, table.")
+    """By name, else by the first bytes."""
+    for format, pattern in _NAMES.items():
+        if re.search(pattern, path.name, re.IGNORECASE):
+            return format
+    start = _start(path)
+    for format, mark in _MARKS.items():
+        if re.match(mark, start, re.DOTALL):
+            return format
+    raise DataError(f"{path}: the format is not recognised; give reference.format, one of {', '.join(FORMATS)}, table.")
 
 
-# VASP
+def _start(path: Path, length: int = 20000) -> bytes:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            return file.read(length)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}. Check the path.") from None
 
 
-def _from_outcars(paths: list[Path], quantity: str | None, unit: str | None, warn: Warn) -> Labels:
-    if quantity == "polarizability":
-        raise DeckError("reference.quantity: an OUTCAR holds a dielectric tensor; set dielectric, or leave it out.")
-    check_unit("dielectric", unit, "reference")
+# outputs, one configuration each
+
+
+def _from_outputs(paths: list[Path], format: str, quantity: str | None, unit: str | None, warn: Warn) -> Labels:
+    if unit is not None:
+        raise DeckError(f"reference.unit: the unit of {format} files is known; remove '{unit}'.")
+    ground_states, paths = _ground_states(paths) if format == "qe-ph" else ([], paths)
     read, faults = [], []
     for path in paths:
         try:
-            read.append(outcar.read(whole(path), str(path)))
+            read.append(_output(path, format))
         except DataError as error:
             faults.append(str(error))
     if faults:
         raise DataError(_listed(faults, len(paths)))
-    frames = frames_of([(one.positions, one.numbers, one.cell, np.ones(3, bool)) for one in read], np.arange(len(read)))
-    sources = tuple(map(str, paths))
-    _check_cells(frames, [Place(source, 1, k) for k, source in enumerate(sources)])
-    return _labels(frames, [one.dielectric for one in read], "dielectric", 1.0, sources, warn)
+    return _labels_of([qe.refined(one, ground_states) for one in read], tuple(map(str, paths)), quantity, warn)
+
+
+def _output(path: Path, format: str) -> Calculation:
+    if format in BINARY:
+        return BINARY[format].read_label(str(path), str(path))
+    return TEXT[format].read_label(whole(path), str(path))
+
+
+def _ground_states(paths: list[Path]) -> tuple[list[tuple], list[Path]]:
+    """Structures of the pw.x outputs among the files, and the other files."""
+    with_tensor = [path for path in paths if not qe.is_ground_state(_start(path))]
+    if not with_tensor:
+        raise DataError(f"{paths[0]}: outputs of pw.x have no dielectric tensor; give those of ph.x.")
+    return [qe.structure(whole(path), str(path)) for path in paths if path not in with_tensor], with_tensor
+
+
+def _labels_of(read: list[Calculation], sources: tuple[str, ...], quantity: str | None, warn: Warn) -> Labels:
+    for one, source in zip(read, sources):
+        if quantity not in (None, one.quantity):
+            raise DeckError(f"reference.quantity: {source} holds a {one.quantity} tensor; set {one.quantity}, or leave "
+                            "it out.")
+    frames = frames_of([(one.positions, one.numbers, one.cell, one.periodic) for one in read], np.arange(len(read)))
+    _check_cells(frames, [Place(source, 0, k) for k, source in enumerate(sources)])
+    volumes = [own if one.volume is None else one.volume for one, own in zip(read, frames.volumes)]
+    tensors = symmetric(np.array([one.tensor for one in read]), sources, warn)
+    alpha = [polarizability_of(tensor[None], one.quantity, 1.0, volume)[0]
+             for one, tensor, volume in zip(read, tensors, volumes)]
+    return Labels(frames, np.array(alpha), sources)
 
 
 def _listed(faults: list[str], of: int) -> str:
     """All bad files in one message."""
     if of == 1:
         return faults[0]
-    lines = [f"{len(faults)} of {of} OUTCARs cannot be used; compute them again or take them out of reference.files:"]
+    lines = [f"{len(faults)} of {of} files cannot be used; compute them again or take them out of reference.files:"]
     lines += [f"  {fault}" for fault in faults[:10]]
     if len(faults) > 10:
         lines.append(f"  and {len(faults) - 10} more")
     return "\n".join(lines)
+
+
+def _from_deepmd(paths: list[Path], quantity: str | None, unit: str | None, warn: Warn) -> Labels:
+    quantity = quantity or "polarizability"
+    factor = check_unit(quantity, unit, "reference")
+    parts, tensors, places = [], [], []
+    for path in paths:
+        found, values = deepmd.read_labels(path)
+        places += [Place(str(path), 0, k) for k in range(len(found))]
+        parts, tensors = parts + found, [*tensors, values]
+    frames = frames_of(parts, np.arange(len(parts)))
+    _check_cells(frames, places)
+    sources = tuple(f"{place.name}, frame {place.frame}" for place in places)
+    return _labels(frames, np.concatenate(tensors), quantity, factor, sources, warn)
 
 
 # extended XYZ

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DataError, DeckError
 from . import extxyz
-from .components import check_order, check_unit, from_columns, polarizability_of, symmetric
+from .components import RELATIVE, check_order, check_unit, from_columns, polarizability_of, symmetric
 from .pieces import Place, shown, whole
 from .tensor_keys import choose_key, tensor_in
 
@@ -47,7 +47,7 @@ def read_series(
         raise DeckError(f"series.format: '{format}' is not one of auto, table, npy, extxyz, gpumd.")
     sources = _Rows(str(file))
     tensors = symmetric(tensors, sources, messages.append)
-    if quantity == "dielectric":
+    if quantity in RELATIVE:
         volumes = volume if volume is not None else volumes
         if volumes is None:
             volumes = 1.0

@@ -14,6 +14,7 @@ KEYS = {
     "polarizability": ("polarizability", "polarizability_tensor", "alpha", "pol", "polar"),
     "dielectric": ("dielectric", "dielectric_tensor", "dielectric_constant", "epsilon", "epsilon_inf", "eps",
                    "eps_inf"),
+    "susceptibility": ("susceptibility", "susceptibility_tensor", "chi", "chi_inf"),
 }
 
 def choose_key(
@@ -32,7 +33,7 @@ def choose_key(
         return found[0]
     listed = f"the comment line has {', '.join(there) or 'no key'}"
     if not found:
-        raise place.fault(f"no {quantity or 'polarizability or dielectric tensor'}: {listed}. "
+        raise place.fault(f"no {quantity or 'polarizability, dielectric tensor or susceptibility'}: {listed}. "
                           f"Give its name in {section}.tensor.", 1)
     raise place.fault(f"several tensors, {', '.join(key for key, _ in found)}: {listed}. "
                       f"Give the one to use in {section}.tensor.", 1)
@@ -43,7 +44,8 @@ def _chosen(key: str, there: list[str], quantity: str | None, place: Place, sect
         raise place.fault(f"{section}.tensor is '{key}', the comment line has {', '.join(there) or 'no key'}.", 1)
     kind = quantity or next((kind for kind, keys in KEYS.items() if key.lower() in keys), None)
     if kind is None:
-        raise DeckError(f"{section}.quantity: give polarizability or dielectric; '{key}' does not say which it is.")
+        raise DeckError(f"{section}.quantity: give polarizability, dielectric or susceptibility; '{key}' does "
+                        "not say which it is.")
     return key, kind
 
 

@@ -139,20 +139,28 @@ def _others(text: bytes) -> str:
 
 
 def _check_converged(text: bytes, head: bytes, structure: int, tensor: int, name: str) -> None:
-    """Every loop ended with a change of energy below EDIFF; NELM steps without one are a loop that did not."""
-    most, limit = _number(head, b"NELM"), _number(head, b"EDIFF")
-    if most is None or limit is None:
-        raise DataError(f"{name}: NELM or EDIFF are missing from the parameters.")
-    loops = text[head.rfind(b"<calculation>"):structure], text[structure:tensor]
-    for loop, what in zip(loops, ("electronic", "response")):
-        words = re.findall(rb'<scstep>.*?</scstep>', loop, re.DOTALL)
-        energies = [re.findall(rb'name="e_fr_energy">\s*(\S+)', word)[-1:] for word in words]
-        values = numbers_in(b" ".join(word for one in energies for word in one), len(words))
-        if values is None:
-            raise DataError(f"{name}: an energy of the {what} iterations is not a number.")
-        if not len(values):
-            continue
-        small = np.abs(np.diff(values)) < max(1.01 * limit, 2e-8)
-        longest = np.diff(np.concatenate([[-1], np.flatnonzero(small), [len(small)]])).max()
-        if (len(small) and not small[-1]) or longest > most:
-            raise DataError(f"{name}: the {what} iterations did not reach EDIFF = {limit:g} within NELM = {most:g}.")
+    """No loop took NELM iterations, which is how one ends that did not reach EDIFF."""
+    most = _number(head, b"NELM")
+    if most is None:
+        raise DataError(f"{name}: NELM is missing from the parameters.")
+    loops = [_energies(text[head.rfind(b"<calculation>"):structure], name)]
+    loops += _loops(_energies(text[structure:tensor], name))
+    if max(map(len, loops)) >= most:
+        raise DataError(f"{name}: a loop took NELM = {most:g} iterations or more, so EDIFF may not have been reached. "
+                        "The OUTCAR says it for certain: give that one, or compute it again with a larger NELM.")
+
+
+def _energies(text: bytes, name: str) -> np.ndarray:
+    """The energy of every iteration."""
+    words = [re.findall(rb'name="e_fr_energy">([^<]*)<', step)[-1:]
+             for step in re.findall(rb"<scstep>.*?</scstep>", text, re.DOTALL)]
+    values = numbers_in(b" ".join(word for one in words for word in one), len(words))
+    if values is None:
+        raise DataError(f"{name}: the energy of an iteration is not a number.")
+    return values
+
+
+def _loops(energies: np.ndarray) -> list[np.ndarray]:
+    """Response loops stand one after another without a mark: a new one starts where the energy jumps up again."""
+    steps = np.diff(energies)
+    return np.split(energies, np.flatnonzero(steps > 0.5 * steps.max(initial=0.0)) + 1)

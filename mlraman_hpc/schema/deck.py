@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
 
 AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
+Quantity = Literal["polarizability", "dielectric", "susceptibility"]
+LabelFormat = Literal[
+    "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "table"]
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
 
 
@@ -95,15 +98,19 @@ class Reference(Section):
     """Labelled structures: configurations with a reference polarizability or dielectric tensor."""
 
     files: Files = key(..., "one file, a list, or a glob such as outcar/*.OUTCAR.gz")
-    format: Literal["auto", "extxyz", "outcar", "table"] = key(
-        "auto", "format of the files; 'table' takes the structures from the trajectory")
-    quantity: Literal["polarizability", "dielectric"] | None = key(
-        None, "what the tensors are, where the format does not say")
-    unit: PolarizabilityUnit | None = key(None, "unit of a polarizability; a dielectric tensor has none")
+    format: LabelFormat = key("auto", "format of the files; 'table' takes the structures from the trajectory")
+    quantity: Quantity | None = key(
+        None, "what the tensors are, where the format does not say; susceptibility: dielectric tensor less one")
+    unit: PolarizabilityUnit | None = key(
+        None, "unit of a polarizability, where the format does not fix it; the others have none")
     tensor: str | None = key(None, "name of the tensor in extended XYZ, where several are there")
     order: Components | None = key(None, "columns of a table, such as [xx, yy, zz, xy, yz, zx]; never guessed")
     first: int = key(0, "table: trajectory frame (from 0) of its first line", ge=0)
     every: int = key(1, "table: trajectory frames from one line to the next", ge=1)
+    frame_from_name: str | None = key(
+        None, r"regular expression that finds the number n in a file's name, such as (\d+)\.OUTCAR: the label is frame "
+        "n + frame_offset of the trajectory, which is checked and gives the positions")
+    frame_offset: int = key(0, "trajectory frame (from 0) of number 0; -1 where numbers count from 1")
     train: int | None = key(None, "N_T, labels to train on, drawn at random; null: all that are not tested", ge=2)
     test: int | None = key(None, "labels to test on, never trained on; null: one fifth", ge=0)
     seed: int = key(0, "seed of the draw", ge=0)
@@ -120,7 +127,8 @@ class LearningCurveSection(Section):
 class ConvergenceSection(Section):
     """Spectra against the number of labels and against the length of the trajectory."""
 
-    train: list[Annotated[int, Field(ge=2)]] = key([20, 40, 80, 140], "values of N_T below the one trained with")
+    train: list[Annotated[int, Field(ge=2)]] | None = key(
+        None, "values of N_T below the one trained with; null: an eighth, a quarter and a half of it")
     fraction: list[Annotated[float, Field(gt=0, le=1)]] = key(
         [0.125, 0.25, 0.5], "first parts of the trajectory to compare with the whole")
 
@@ -209,7 +217,7 @@ class SeriesSection(Section):
     file: str = key(..., "table, .npy, extended XYZ or GPUMD's polarizability.out")
     format: Literal["auto", "table", "npy", "extxyz", "gpumd"] = key("auto", "format of the file")
     order: Components | None = key(None, "columns, such as [xx, yy, zz, xy, yz, zx]; never guessed")
-    quantity: Literal["polarizability", "dielectric"] = key("polarizability", "what the tensors are")
+    quantity: Quantity = key("polarizability", "what the tensors are")
     unit: PolarizabilityUnit | None = key(None, "unit of a polarizability; a dielectric tensor has none")
     tensor: str | None = key(None, "name of the tensor in extended XYZ, where several are there")
     volume: float | None = key(
@@ -243,6 +251,7 @@ class Deck(Section):
     walltime: Walltime = key(
         None, "time limit, 'HH:MM:SS', 'D-HH:MM:SS' or a number: some time before it the run stops with exit code 75; "
         "under Slurm the job's own limit is known", "minutes")
+    figures: bool = key(True, "draw figures; false: numbers alone, for hundreds of small systems")
     reference: Reference | None = key(None, "labelled structures to train on")
     descriptor: DescriptorSection = Field(default_factory=DescriptorSection, description="lambda-SOAP")
     model: ModelSection = Field(default_factory=ModelSection, description="the linear model")

@@ -43,29 +43,31 @@ def read_deck(path: str | Path, changes: list[str] = ()) -> Deck:
 
     Raises DeckError with every mistake, one on each line.
     """
-    text = _read_text(path)
-    values, places, mistakes = _parse(text, str(path))
+    text = read_text(path)
+    values, places, mistakes = parse(text, str(path))
     for change in changes:
-        mistakes += _apply(change, values, places)
+        mistakes += apply(change, values, places)
+    if "materials" in values:
+        raise DeckError(f"{places[('materials',)]}: this is the deck of a campaign; 'mlraman campaign {path}' computes it")
     try:
         deck = Deck.model_validate(values)
     except ValidationError as error:
-        mistakes += [_describe(problem, places, str(path)) for problem in error.errors()]
+        mistakes += [describe(problem, places, str(path)) for problem in error.errors()]
     if mistakes:
-        raise DeckError("\n".join(_in_order(mistakes)))
+        raise DeckError("\n".join(in_order(mistakes)))
     deck._places, deck._folder, deck._name = places, str(Path(path).parent), str(path)
-    _check_tasks(deck)
+    check_tasks(deck)
     return deck
 
 
-def _in_order(mistakes: list[str]) -> list[str]:
+def in_order(mistakes: list[str]) -> list[str]:
     def line(text):
         number = re.search(r":(\d+): ", text)
         return int(number[1]) if number else 10**9
     return sorted(dict.fromkeys(mistakes), key=line)
 
 
-def _read_text(path) -> str:
+def read_text(path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -76,7 +78,7 @@ def _read_text(path) -> str:
         raise DeckError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _parse(text: str, name: str):
+def parse(text: str, name: str):
     """(values, {path of keys: 'deck.yaml:12'}, mistakes)."""
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -105,6 +107,15 @@ def _construct(text: str, name: str):
         raise DeckError(f"{name}:{error.problem_mark.line + 1}: {error.problem}") from None
 
 
+def scalar(text: str):
+    """The value of one cell of a table: a number, a word or a list; anything else is text as it stands."""
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(value, dict) else value
+
+
 def _collect(node, path, name, places, mistakes) -> None:
     """Fill `places` with the line of every key; note duplicate and non-text keys."""
     if isinstance(node, yaml.MappingNode):
@@ -126,7 +137,7 @@ def _collect(node, path, name, places, mistakes) -> None:
             _collect(item, here, name, places, mistakes)
 
 
-def _apply(change: str, values: dict, places: dict) -> list[str]:
+def apply(change: str, values: dict, places: dict) -> list[str]:
     """Set one key from the command line; its place in messages is the option itself."""
     option = f"--set {change}"
     dotted, equals, text = change.partition("=")
@@ -149,7 +160,7 @@ def _apply(change: str, values: dict, places: dict) -> list[str]:
     return []
 
 
-def _describe(problem: dict, places: dict, name: str) -> str:
+def describe(problem: dict, places: dict, name: str) -> str:
     path = tuple(str(part) for part in problem["loc"])
     known = path
     while known and known not in places:
@@ -212,7 +223,7 @@ def model_of(annotation) -> type[BaseModel] | None:
     return next((found for inner in typing.get_args(annotation) if (found := model_of(inner))), None)
 
 
-def _check_tasks(deck: Deck) -> None:
+def check_tasks(deck: Deck) -> None:
     """What pydantic cannot see: keys that need or exclude one another."""
     mistakes = []
     if deck.series and (deck.reference or deck.trajectory):
@@ -223,6 +234,8 @@ def _check_tasks(deck: Deck) -> None:
         mistakes.append(f"{deck.place('reference.format')}: a table needs a trajectory for its structures")
     if deck.reference and deck.reference.format == "table" and not deck.reference.order:
         mistakes.append(f"{deck.place('reference.order')}: must be given for a table, such as [xx, yy, zz, xy, yz, zx]")
+    if deck.reference and deck.reference.frame_from_name is not None and not deck.trajectory:
+        mistakes.append(f"{deck.place('reference.frame_from_name')}: needs a trajectory")
     if deck.descriptor.cutoff_width >= deck.descriptor.cutoff:
         mistakes.append(f"{deck.place('descriptor.cutoff_width')}: must be smaller than the cutoff "
                         f"({deck.descriptor.cutoff:g} Angstrom), found {deck.descriptor.cutoff_width:g}")

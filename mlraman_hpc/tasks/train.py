@@ -39,8 +39,9 @@ def train(job: Job) -> None:
 def training_origin(job: Job, task: str, settings: dict) -> Origin:
     """Origin of a result that depends on labels, descriptor, regularization and further `settings`."""
     deck = job.deck
-    parents = hashes(job.files("reference.files"))
-    if deck.reference.format == "table":
+    files = job.files("reference.files")
+    parents = hashes(files + reference.companions(files))
+    if deck.reference.format == "table" or deck.reference.frame_from_name is not None:
         parents |= hashes(job.files("trajectory.files"))
     return job.origin(
         task, parents, deck.reference.model_dump(exclude={"files"}), deck.descriptor.model_dump(),

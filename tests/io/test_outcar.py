@@ -75,8 +75,8 @@ def text_of(before=loop(), after=loop(), tensors=TENSOR * 2, end="General timing
 
 
 def test_structure_and_tensor():
-    one = outcar.read(text_of(), "OUTCAR")
-    assert one.dielectric.tolist() == [[3.5, 0.01, -0.02], [0.01, 3.6, 0.03], [-0.02, 0.03, 3.7]]
+    one = outcar.read_label(text_of(), "OUTCAR")
+    assert one.tensor.tolist() == [[3.5, 0.01, -0.02], [0.01, 3.6, 0.03], [-0.02, 0.03, 3.7]]
     assert one.cell.tolist() == [[4, 0, 0], [0, 5, 0], [0, 0, -10]]
     assert one.numbers.tolist() == [11, 17, 17]
     assert np.allclose(one.positions, [[0.40000004, 1, -3], [2, 0, 2.5], [0.49382712, -0.6172839, -15]], atol=1e-12)
@@ -87,9 +87,9 @@ def test_tensors_of_sio2_are_those_of_the_table(frame):
     file, table = DATA / f"sio2/outcar/{frame:06d}.OUTCAR.gz", DATA / "sio2/alpha.dat"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read(whole(file), str(file))
+    one = outcar.read_label(whole(file), str(file))
     xx, yy, zz, xy, yz, zx = np.loadtxt(table)[frame // 10 - 1]
-    e = one.dielectric
+    e = one.tensor
     assert [e[0, 0], e[1, 1], e[2, 2], e[0, 1], e[1, 2], e[2, 0]] == [xx, yy, zz, xy, yz, zx]
     # the cell and the frame of the trajectory that the table is for
     rows = whole(DATA / "sio2/XDATCAR.gz").split(b"\n")
@@ -105,9 +105,9 @@ def test_vasp_6():
     file = DATA / "samples/tio2_ref_eps.OUTCAR.gz"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read(whole(file), str(file))
+    one = outcar.read_label(whole(file), str(file))
     assert np.bincount(one.numbers)[[8, 22]].tolist() == [72, 36]
-    assert one.dielectric[2, 2] == 6.372343
+    assert one.tensor[2, 2] == 6.372343
 
 
 def test_glued_tensor_is_refused():
@@ -115,7 +115,7 @@ def test_glued_tensor_is_refused():
     if not file.exists():
         pytest.skip("the real data are not here")
     with pytest.raises(DataError, match=r"malformed_eps.OUTCAR.gz, line 12434: expected three.*5.704647-0.000011"):
-        outcar.read(whole(file), str(file))
+        outcar.read_label(whole(file), str(file))
 
 
 @pytest.mark.parametrize(
@@ -144,14 +144,14 @@ def test_glued_tensor_is_refused():
 )
 def test_refused_by_name(text, message):
     with pytest.raises(DataError, match=message) as error:
-        outcar.read(text, "some/OUTCAR")
+        outcar.read_label(text, "some/OUTCAR")
     assert str(error.value).startswith("some/OUTCAR")
 
 
 def test_sixty_iterations_that_reach_ediff_are_good():
-    assert outcar.read(text_of(loop(60)), "OUTCAR").dielectric[0, 0] == 3.5
+    assert outcar.read_label(text_of(loop(60)), "OUTCAR").tensor[0, 0] == 3.5
 
 
 def test_phonon_run_whose_tensor_precedes_the_displacements():
-    one = outcar.read(text_of(tensors=TENSOR + loop() + FORCES + loop() + FORCES), "OUTCAR")
-    assert one.dielectric[2, 2] == 3.7
+    one = outcar.read_label(text_of(tensors=TENSOR + loop() + FORCES + loop() + FORCES), "OUTCAR")
+    assert one.tensor[2, 2] == 3.7
