@@ -72,7 +72,8 @@ def _models(job: Job, labels: Labels, known) -> tuple[list[int], Model]:
     """The model of all training labels, with one of each smaller size in place of a committee."""
     train, test = draw(job, len(labels))
     shuffled = np.random.default_rng(job.deck.reference.seed).permutation(train)
-    sizes = sorted({size for size in _section(job).train if size < len(train)})
+    wanted = _section(job).train or [max(2, len(train) // part) for part in (8, 4, 2)]
+    sizes = sorted({size for size in wanted if size < len(train)})
     if not sizes:
         raise DataError(f"{job.deck.place('convergence.train')}: no size is below the {len(train)} labels trained on")
     fits = [polarizability.fit(known, labels, np.sort(shuffled[:size]), test, descriptor_of(job),

@@ -21,6 +21,7 @@ from mlraman_hpc.numerics.displacements import DisplacementSums, displacement_su
 from mlraman_hpc.numerics.vdos import Vdos, VdosPlan, vdos, vdos_plan, velocities_from_positions, velocity_products
 from mlraman_hpc.numerics.zero_frequency import diffusion_from_spectrum, low_frequency_power
 from mlraman_hpc.schema import store
+from mlraman_hpc.schema.deck import DynamicsSection
 from mlraman_hpc.schema.records import Dynamics
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
@@ -35,6 +36,10 @@ UNIT_FRAMES = 400  # enough to tell the unit of velocities
 TOO_HOT = 1e4  # K
 FOLDED = 0.02  # of the highest value, at the Nyquist wavenumber
 DISAGREE = 3.0  # standard errors between D of the MSD and D of the velocities' spectrum
+
+
+def _section(job: Job) -> DynamicsSection:
+    return job.deck.dynamics or DynamicsSection()
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,6 @@ class SpeciesSums:
 def dynamics(job: Job) -> None:
     """Write dynamics.h5 and its figures; skipped where it is up to date."""
     session = job.session
-    job.section("dynamics")
     job.section("trajectory")
     path = job.output / "dynamics.h5"
     origin = session.on_root(_origin, job)
@@ -86,7 +90,7 @@ def dynamics(job: Job) -> None:
 def _origin(job: Job) -> Origin:
     section = job.deck.trajectory
     return job.origin("dynamics", hashes(job.files("trajectory.files")), section.model_dump(exclude={"files", "every"}),
-                      job.deck.dynamics.model_dump())
+                      _section(job).model_dump())
 
 
 def _plan(job: Job):
@@ -98,9 +102,9 @@ def _plan(job: Job):
         raise DataError(f"{index.names[0]}: {len(rows)} frames are too few for dynamics; at least {LEAST_FRAMES}")
     if len(index.numbers) < 2:
         raise DataError(f"{index.names[0]}: one atom moves with the centre of mass alone; dynamics needs two at least")
-    layout = layout_of(index, rows, interval, job.deck.dynamics.velocities != "positions")
+    layout = layout_of(index, rows, interval, _section(job).velocities != "positions")
     job.console.say(f"{layout.frames} frames of {len(layout.numbers)} atoms, {interval:g} fs apart")
-    if job.deck.dynamics.velocities not in ("auto", "positions") and not layout.velocities:
+    if _section(job).velocities not in ("auto", "positions") and not layout.velocities:
         raise DeckError(f"{job.deck.place('dynamics.velocities')}: {index.names[0]} has no velocities; "
                         "leave the key out")
     return layout, index, rows
@@ -108,7 +112,7 @@ def _plan(job: Job):
 
 def _drift(job: Job, layout: Layout) -> str:
     """'host' or 'total'; the elements of the deck are checked."""
-    section = job.deck.dynamics
+    section = _section(job)
     for element in section.mobile:
         if element not in layout.species:
             kind = "not in the trajectory" if is_element(element) else "not an element"
@@ -144,7 +148,7 @@ def _check_step(job: Job, step: float) -> None:
 def _frame(job: Job, motion: Motion, drift: str) -> Frame:
     """Drift of the centre of mass, and the velocities' unit; the same on every rank."""
     session, layout = job.session, motion.layout
-    host = [name for name in layout.species if drift == "total" or name not in job.deck.dynamics.mobile]
+    host = [name for name in layout.species if drift == "total" or name not in _section(job).mobile]
     total, chosen, velocity, overlap = _Mean(), _Mean(), _Mean(), np.zeros(3)
     for block, found in block_sums(session, layout, lambda number: _moments(motion, number)):
         weight = block.mass * len(block.atoms)
@@ -186,7 +190,7 @@ def _moments(motion: Motion, number: int):
 
 def _unit(job: Job, layout: Layout, overlap: np.ndarray) -> str | None:
     """The velocities' unit; None: they are not there or cannot be used."""
-    given = job.deck.dynamics.velocities
+    given = _section(job).velocities
     if not layout.velocities:
         return None
     found = velocity_unit.unit_from(overlap)
@@ -214,7 +218,7 @@ def _analyse(job: Job, motion: Motion, frame: Frame) -> dict[str, SpeciesSums] |
 
 
 def _vdos_plan(job: Job, layout: Layout) -> VdosPlan:
-    section = job.deck.dynamics
+    section = _section(job)
     return vdos_plan(layout.frames, layout.interval, section.smoothing, section.blocks)
 
 
@@ -245,7 +249,7 @@ def _finish(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[s
 
 
 def _result(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[str, SpeciesSums]) -> Dynamics:
-    section, names = job.deck.dynamics, list(sums)
+    section, names = _section(job), list(sums)
     if not max(sums[name].displacement.msd.max() for name in names) > AT_REST:
         raise DataError(f"{job.deck.place('trajectory.files')}: no atom moves from frame to frame")
     plan, lags = _vdos_plan(job, layout), log_lags(layout.frames)
