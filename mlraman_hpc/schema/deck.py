@@ -226,6 +226,22 @@ class SeriesSection(Section):
     frame_interval: float = key(..., "time between two tensors", "fs", gt=0)
 
 
+class Experiment(Section):
+    """A measured spectrum: a file of two columns, Raman shift (cm^-1) and intensity."""
+
+    file: str = key(..., "two columns; '#' starts a comment")
+    label: str = key("measured", "label in the figure")
+    start: float = key(0.0, "lower end of the range over which areas are made equal", "cm^-1", ge=0)
+    end: float | None = key(None, "upper end of that range; null: of the measurement", "cm^-1", gt=0)
+
+
+class ComparisonSection(Section):
+    """The spectrum against that of reference tensors and against a measured one."""
+
+    series: SeriesSection | None = key(None, "reference tensors along the same trajectory; keys as in 'series'")
+    experiment: Experiment | None = key(None, "a measured spectrum")
+
+
 class DynamicsSection(Section):
     """Vibrational density of states, mean squared displacement, diffusion; all stored frames, not every n-th."""
 
@@ -260,6 +276,7 @@ class Deck(Section):
     trajectory: TrajectorySection | None = key(None, "molecular dynamics")
     spectrum: SpectrumSection = Field(default_factory=SpectrumSection, description="the Raman spectrum")
     series: SeriesSection | None = key(None, "polarizabilities made elsewhere")
+    comparison: ComparisonSection | None = key(None, "other spectra to compare with")
     dynamics: DynamicsSection | None = key(None, "motion of the atoms")
 
     _places: dict = PrivateAttr(default_factory=dict)

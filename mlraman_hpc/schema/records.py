@@ -205,6 +205,26 @@ class Convergence:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """The smoothed total against other spectra (comparison.h5).
+
+    ours, error         (wavenumbers,) prediction and its statistical error
+    reference           of reference tensors; distance: relative L2 norm of the difference where there is intensity
+    experiment          measured intensity times `scale`, which makes the areas over `scaled_over` (2,) equal
+    """
+
+    wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
+    ours: np.ndarray = stored("predicted/intensity", "Angstrom^6")
+    error: np.ndarray | None = stored("predicted/error", "Angstrom^6", default=None)
+    reference: np.ndarray | None = stored("reference/intensity", "Angstrom^6", default=None)
+    distance: float | None = stored("reference/distance", "1", default=None)
+    experiment_wavenumber: np.ndarray | None = stored("experiment/wavenumber", "cm^-1", default=None)
+    experiment: np.ndarray | None = stored("experiment/intensity", "Angstrom^6", default=None)
+    scale: float | None = stored("experiment/scale", "Angstrom^6", default=None)
+    scaled_over: np.ndarray | None = stored("experiment/scaled_over", "cm^-1", default=None)
+
+
+@dataclass(frozen=True)
 class PolarizabilitySeries:
     """alpha along a trajectory (alpha.h5, H5MD 1.1).
 

@@ -63,6 +63,8 @@ def _spectrum(folder: Path, found: dict) -> list[str]:
         "raman.png": f"Spherically averaged intensity (equations S1 to S3) of {spectrum.frames} frames "
                      f"{spectrum.frame_interval:g} fs apart, smoothed with {spectrum.smoothing_kind} "
                      f"{spectrum.smoothing:g} cm⁻¹; bands are one standard error.{model}",
+        "comparison.png": "Against reference tensors and measurement, as far as given; the measurement is scaled to "
+                          "equal area.",
         "raman_species.png": "Auto and cross spectra of the species' shares of the polarizability; they add up to the "
                              "total.",
         "raman_polarization.png": "Parallel (VV) and crossed (VH) polarization, and their ratio.",

@@ -6,12 +6,20 @@ import importlib
 
 from mlraman_hpc.tasks.job import Job
 
+
+def _polarizabilities(deck) -> bool:
+    """Whether there are any: a series, or a trajectory and a model. Without a model, dynamics stands alone."""
+    model = deck.reference or deck.model.file or not deck.dynamics
+    return bool(deck.series or (deck.trajectory and model))
+
+
 # name of module and function -> whether the deck asks for it
 CHAIN = {
     "train": lambda deck: deck.reference,
     "learning_curve": lambda deck: deck.reference and deck.learning_curve,
-    "predict": lambda deck: deck.trajectory,
-    "spectrum": lambda deck: True,
+    "predict": lambda deck: deck.trajectory and _polarizabilities(deck),
+    "spectrum": _polarizabilities,
+    "compare": lambda deck: deck.comparison,
     "dynamics": lambda deck: deck.dynamics,
     "converge": lambda deck: deck.convergence,
     "report": lambda deck: True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -35,23 +36,23 @@ def _spectrum(job: Job) -> None:
     result = _compute(job, series)
     for text in result.warnings:
         job.console.warn(text)
-    store.save(path, result, KIND, origin)
     _draw(job, result)
     tables.raman_table(path.with_suffix(".dat"), result, _provenance(job, origin), job.deck.spectrum.max_wavenumber)
+    store.save(path, result, KIND, origin)  # last: whoever finds it finds figures and table too
     _report(job, result)
     job.console.say(f"wrote {path}, {path.with_suffix('.dat').name}, {path.with_suffix('.png').name}")
 
 
 def _draw(job: Job, result: RamanSpectrum) -> None:
-    title, end, folder = job.deck.title, job.deck.spectrum.max_wavenumber, job.output
-    figures.raman_figure(folder / "raman.png", result, title, end)
-    figures.polarization_figure(folder / "raman_polarization.png", result, title, end)
+    title, end = job.deck.title, job.deck.spectrum.max_wavenumber
+    job.draw("raman.png", figures.raman_figure, result, title, end)
+    job.draw("raman_polarization.png", figures.polarization_figure, result, title, end)
     if result.species:
-        figures.species_figure(folder / "raman_species.png", result, title, end)
+        job.draw("raman_species.png", figures.species_figure, result, title, end)
     if result.angle_map is not None:
-        figures.angle_figure(folder / "raman_angle.png", result, title, end)
+        job.draw("raman_angle.png", figures.angle_figure, result, title, end)
     if result.central_peak is not None:
-        figures.central_peak_figure(folder / "central_peak.png", result, title)
+        job.draw("central_peak.png", figures.central_peak_figure, result, title)
 
 
 def _provenance(job: Job, origin) -> list[str]:
@@ -96,10 +97,10 @@ def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
     return {str(path): store.content_of(path)}, store.read_origin(path).history
 
 
-def read_series(job: Job) -> PolarizabilitySeries:
-    """The series of the deck's section `series`."""
-    section = job.deck.series
-    file = job.files("series.file")[0]
+def read_series(job: Job, dotted: str = "series") -> PolarizabilitySeries:
+    """The series that the deck describes in its section `dotted`."""
+    section = attrgetter(dotted)(job.deck)
+    file = job.files(f"{dotted}.file")[0]
     with job.deck_lines():
         value, steps, messages = series_files.read_series(
             file, section.format, section.order, section.quantity, section.unit, section.volume, section.tensor)

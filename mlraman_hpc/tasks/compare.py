@@ -1,0 +1,101 @@
+"""`mlraman compare`: the spectrum against that of reference tensors and against a measured one (Fig. 2D).
+
+-> comparison.h5, comparison.png
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.io import figures_compare
+from mlraman_hpc.io import series as series_files
+from mlraman_hpc.numerics.raman import raman_spectrum
+from mlraman_hpc.schema import store
+from mlraman_hpc.schema.records import Comparison, RamanSpectrum
+from mlraman_hpc.tasks.job import Job, hashes
+from mlraman_hpc.tasks.spectrum import KIND as RAMAN
+from mlraman_hpc.tasks.spectrum import options_of, read_series
+
+KIND = "comparison"
+
+
+def compare(job: Job) -> None:
+    """Root works; the spectra are small."""
+    job.session.on_root(_compare, job)
+
+
+def _compare(job: Job) -> None:
+    section = job.section("comparison")
+    path, ours = job.output / "comparison.h5", job.output / "raman.h5"
+    if not ours.exists():
+        raise DataError(f"{ours}: no spectrum yet; 'mlraman spectrum' computes it")
+    parents = {str(ours): store.content_of(ours)}
+    for dotted in ("comparison.series.file", "comparison.experiment.file"):
+        if getattr(section, dotted.split(".")[1]) is not None:
+            parents |= hashes(job.files(dotted))
+    origin = job.origin("compare", parents, section.model_dump(), job.deck.spectrum.model_dump(),
+                        history=store.read_origin(ours).history)
+    if job.up_to_date(path, origin):
+        job.console.say(f"{path} is up to date")
+        return
+    spectrum = store.load(ours, RamanSpectrum, RAMAN)
+    found = Comparison(
+        wavenumber=spectrum.wavenumber, ours=spectrum.intensity["total"],
+        error=(spectrum.error_statistical or {}).get("total"),
+        **_reference(job, spectrum), **_experiment(job, spectrum))
+    store.save(path, found, KIND, origin)
+    label = section.experiment.label if section.experiment else ""
+    figures_compare.comparison_figure(path.with_suffix(".png"), found, spectrum.visible_end, label, job.deck.title)
+    _report(job, found)
+    job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
+
+
+def _reference(job: Job, ours: RamanSpectrum) -> dict:
+    """Spectrum of the reference tensors with the same settings, and its distance from ours."""
+    if job.deck.comparison.series is None:
+        return {}
+    series = read_series(job, "comparison.series")
+    reference = raman_spectrum(series.value, series.frame_interval, replace(options_of(job), blocks=0))
+    values = np.interp(ours.wavenumber, reference.wavenumber, reference.intensity["total"])
+    shown = (ours.wavenumber <= ours.visible_end) & (ours.wavenumber <= reference.wavenumber[-1])
+    distance = np.linalg.norm((ours.intensity["total"] - values)[shown]) / np.linalg.norm(values[shown])
+    return {"reference": values, "distance": float(distance)}
+
+
+def _experiment(job: Job, ours: RamanSpectrum) -> dict:
+    """The measured spectrum, scaled so that the areas over the common range are equal; nothing else is done to it."""
+    given = job.deck.comparison.experiment
+    if given is None:
+        return {}
+    file = job.files("comparison.experiment.file")[0]
+    shift, intensity = _two_columns(file)
+    low, high = max(shift[0], given.start), min(shift[-1], ours.wavenumber[-1], given.end or np.inf)
+    common = (ours.wavenumber >= low) & (ours.wavenumber <= high)
+    if common.sum() < 10:
+        raise DataError(f"{file}: covers {shift[0]:g} to {shift[-1]:g} cm^-1, the spectrum 0 to "
+                        f"{ours.wavenumber[-1]:g}: too little in common")
+    measured = np.interp(ours.wavenumber[common], shift, intensity)
+    if measured.sum() <= 0:
+        raise DataError(f"{file}: the intensity's area between {low:g} and {high:g} cm^-1 is not positive")
+    scale = float(ours.intensity["total"][common].sum() / measured.sum())
+    return {"experiment_wavenumber": shift, "experiment": scale * intensity, "scale": scale,
+            "scaled_over": np.array([low, high])}
+
+
+def _two_columns(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    values = series_files.read_table(file, ["shift", "intensity"])
+    order = np.argsort(values[:, 0], kind="stable")
+    return values[order, 0], values[order, 1]
+
+
+def _report(job: Job, found: Comparison) -> None:
+    if found.distance is not None:
+        job.console.say(f"distance to the spectrum of the reference tensors: {100 * found.distance:.2g} % (relative "
+                        "L2)")
+    if found.scale is not None:
+        low, high = found.scaled_over
+        job.console.say(f"measured spectrum scaled by {found.scale:.4g}: equal areas from {low:g} to {high:g} cm^-1")
