@@ -81,6 +81,19 @@ def hash_of_file(path: Path) -> str:
     return digest.hexdigest()[:24]
 
 
+def hash_of_ends(path: Path, size: int | None = None) -> tuple[int, str]:
+    """Size and hash of both ends of a file, or of its first `size` bytes: the same while it is only appended to."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size if size is None else size
+            digest = hashlib.sha256(file.read(min(size, 1 << 16)))
+            file.seek(max(0, size - (1 << 16)))
+            digest.update(file.read(min(size, 1 << 16)))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    return size, digest.hexdigest()
+
+
 @contextmanager
 def replacing(path: Path):
     """A temporary name in the same folder, moved to `path` if the block succeeds, removed if not."""
@@ -134,9 +147,9 @@ def save(path: Path, record, kind: str, origin: Origin) -> str:
     return content
 
 
-def seal(file: h5py.File, kind: str, origin: Origin) -> str:
-    """Write a finished file's attributes; returns the hash of its content."""
-    content = content_hash(file)
+def seal(file: h5py.File, kind: str, origin: Origin, content: str | None = None) -> str:
+    """Write a finished file's attributes; returns the hash of its content, or what is given for it."""
+    content = content or content_hash(file)
     file.attrs.update(
         program="mlraman_hpc", kind=kind, format_version=FORMAT_VERSION, task=origin.task, deck=origin.deck,
         key=origin.key, content=content, parents=json.dumps(origin.parents),
