@@ -18,7 +18,7 @@ ALLOWED = {  # room -> (rooms of ours, packages of others)
     "numerics": ({"errors", "units", "numerics", "schema.records"}, {"numpy", "scipy", "numba"}),
     "model": ({"errors", "numerics", "model", "schema.records", "units"},
               {"featomic", "metatensor", "numpy", "scipy", "numba"}),
-    "io": ({"errors", "units", "io", "schema.records"}, {"ase", "h5py", "matplotlib", "numpy", "scipy"}),
+    "io": ({"errors", "units", "io", "schema.records", "schema.ranking"}, {"ase", "h5py", "matplotlib", "numpy", "scipy"}),
     "tasks": ({"errors", "units", "machine", "parallel", "console", "schema", "numerics", "model", "io", "tasks"},
               {"numpy"}),
     "cli": ({"errors", "machine", "parallel", "console", "schema", "tasks"}, set()),

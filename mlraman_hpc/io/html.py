@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 STYLE = """
 :root { color-scheme: light; }
@@ -57,7 +58,17 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return f'<div class="scroll"><table>\n<tr>{top}</tr>\n{body}</table></div>'
 
 
+class Markup(str):
+    """Text that is HTML already."""
+
+
+def link(text: str, target: str) -> Markup:
+    return Markup(f'<a href="{escape(quote(target), quote=True)}">{escape(text)}</a>')
+
+
 def _cell(text: str) -> str:
+    if isinstance(text, Markup):
+        return f"<td>{text}</td>"
     number = text[:1].isdigit() or (text[:1] in "-−±" and text[1:2].isdigit())
     return f'<td class="number">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
 

@@ -10,7 +10,10 @@ DRAWS = 2000
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray | float:
-    """rho = correlation of the ranks of x and y (..., pairs), ties sharing their mean rank; NaN where one is constant."""
+    """rho = correlation of the ranks of x and y (..., pairs), ties sharing their mean rank.
+
+    NaN where one is constant.
+    """
     x, y = (stats.rankdata(values, axis=-1) for values in (x, y))
     x, y = x - x.mean(axis=-1, keepdims=True), y - y.mean(axis=-1, keepdims=True)
     scale = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))

@@ -48,7 +48,8 @@ def read_deck(path: str | Path, changes: list[str] = ()) -> Deck:
     for change in changes:
         mistakes += apply(change, values, places)
     if "materials" in values:
-        raise DeckError(f"{places[('materials',)]}: this is the deck of a campaign; 'mlraman campaign {path}' computes it")
+        raise DeckError(f"{places[('materials',)]}: this is the deck of a campaign; 'mlraman campaign {path}' computes "
+                        "it")
     try:
         deck = Deck.model_validate(values)
     except ValidationError as error:

@@ -240,9 +240,9 @@ def _finish(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[s
     result = _result(job, layout, drift, unit, sums)
     for text in result.warnings:
         job.console.warn(text)
-    store.save(path, result, KIND, origin)
-    figures_dynamics.vdos_figure(path.with_name("vdos.png"), result, job.deck.title)
-    figures_dynamics.msd_figure(path.with_name("msd.png"), result, job.deck.title)
+    job.draw("vdos.png", figures_dynamics.vdos_figure, result, job.deck.title)
+    job.draw("msd.png", figures_dynamics.msd_figure, result, job.deck.title)
+    store.save(path, result, KIND, origin)  # last: whoever finds it finds the figures too
     for line in summary(result):
         job.console.say(line)
     job.console.say(f"wrote {path}, vdos.png, msd.png")

@@ -24,9 +24,13 @@ BEAT, PATIENCE = 15.0, 90.0  # s between touches; silence after which a holder o
 STALE = 120.0  # s; `mlraman check` may be unpacking into the cache just now
 
 
+class Busy(DeckError):
+    """A living job holds the folder."""
+
+
 @contextmanager
 def held(folder: Path, tell: Callable[[str], None]):
-    """The folder is ours inside the block. Raises DeckError where a living job holds it."""
+    """The folder is ours inside the block. Raises Busy where a living job holds it."""
     lock = folder / LOCK
     mine = json.dumps(_holder())
     try:
@@ -67,8 +71,8 @@ def _acquire(folder: Path, lock: Path, mine: str, tell) -> None:
         if found is None:  # its holder has just finished
             continue
         if not _dead(lock, found, json.loads(mine), tell):
-            raise DeckError(f"{folder}: another mlraman job works in this folder ({_described(found)}); wait for it, "
-                            f"choose another 'output', or, if that job is dead, remove {lock}")
+            raise Busy(f"{folder}: another mlraman job works in this folder ({_described(found)}); wait for it, "
+                       f"choose another 'output', or, if that job is dead, remove {lock}")
         with _alone(folder):
             if _read(lock) == found:
                 lock.unlink(missing_ok=True)

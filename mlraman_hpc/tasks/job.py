@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,15 @@ class Job:
         """True where `path` was made by the same task from the same parents and settings."""
         found = store.read_origin(path)
         return found is not None and found.key == origin.key and not self.force
+
+    def draw(self, name: str, figure: Callable, *given) -> None:
+        """A figure of the output folder; where the deck wants none, an older one is removed."""
+        path = self.output / name
+        if self.deck.figures:
+            figure(path, *given)
+        else:
+            for suffix in (".png", ".pdf"):
+                path.with_suffix(suffix).unlink(missing_ok=True)
 
     @contextmanager
     def stage(self, name: str):

@@ -110,8 +110,8 @@ def _fit(job: Job, labels: Labels, all_features: Features, train_rows, test_rows
     for text in warnings:
         job.console.warn(text)
     predicted = polarizability.predict_features(model, all_features)
-    store.save(path, model, KIND, origin)
     _report(job, model, labels, predicted)
+    store.save(path, model, KIND, origin)  # last: whoever finds it finds the figure too
     job.console.say(f"wrote {path}")
 
 
@@ -130,8 +130,8 @@ def _report(job: Job, model: Model, labels: Labels, predicted: np.ndarray) -> No
     if min(r2["diagonal"], r2["off_diagonal"]) < LEAST_R2:
         job.console.warn(f"the model explains little of the test labels (R2 {r2['diagonal']:.2f} diagonal, "
                          f"{r2['off_diagonal']:.2f} off-diagonal); the spectrum may not be trusted, add labels")
-    figures.parity_figure(job.output / "parity.png", labels.polarizability[model.test], predicted[model.test],
-                          job.deck.title)
+    job.draw("parity.png", figures.parity_figure, labels.polarizability[model.test], predicted[model.test],
+             job.deck.title)
 
 
 def load_model(path: Path) -> Model:
