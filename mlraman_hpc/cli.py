@@ -44,6 +44,8 @@ COMMANDS = {
     "converge": Command("converge", "converge", "spectra against N_T and trajectory length: convergence.h5, .png"),
     "convert": Command("convert", "convert", "the trajectory to H5MD, for what reads it many times: trajectory.h5"),
     "benchmark": Command("benchmark", "benchmark", "frames per second by stage and ranks, memory, time for a job"),
+    "campaign": Command("campaign", "campaign", "many materials of one deck and their ranking: campaign.h5, .csv, "
+                        ".html", takes_deck=False),
     "info": Command("about", "info", "versions, MPI, ranks and threads found", takes_deck=False),
     "schema": Command("about", "schema", "every deck key with type, default and unit", takes_deck=False),
     "init": Command("about", "init", "a commented deck to start from", takes_deck=False),
@@ -65,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=command.sentence, description=command.sentence)
         if command.takes_deck:
             _deck_arguments(sub)
+        elif name == "campaign":
+            _deck_arguments(sub)
+            _campaign_arguments(sub)
         elif name == "schema":
             sub.add_argument("--json", action="store_true", help="as a JSON schema, for editors")
         elif name == "docs":
@@ -82,6 +87,14 @@ def _deck_arguments(sub: argparse.ArgumentParser) -> None:
     level = sub.add_mutually_exclusive_group()
     level.add_argument("--quiet", action="store_const", dest="level", const=0, default=1, help="warnings only")
     level.add_argument("--verbose", action="store_const", dest="level", const=2, help="more detail")
+
+
+def _campaign_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--groups", type=int, metavar="N", help="groups of ranks, each computing one material at a time")
+    some = sub.add_mutually_exclusive_group()
+    some.add_argument("--only", metavar="NAME", action="append", default=[],
+                      help="this material alone, and the ranking; may be repeated")
+    some.add_argument("--array", action="store_true", help="this Slurm array task's share of the materials")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -103,6 +116,10 @@ def _raiser(error: DeckError):
 
 def _execute(session, options) -> None:
     command = COMMANDS[options.command]
+    if options.command == "check":
+        from mlraman_hpc.schema.campaign_reader import is_campaign
+        if session.on_root(is_campaign, options.deck):
+            command = Command("campaign_check", "check", "", takes_deck=False)
     module = importlib.import_module(f"mlraman_hpc.tasks.{command.module}")
     function = getattr(module, command.function)
     if not command.takes_deck:

@@ -165,6 +165,27 @@ class Session:
     def wait(self) -> None:
         self._meet()
 
+    def split(self, groups: int) -> tuple[int, Session]:
+        """Ranks in groups of neighbours, as even as possible: the number of this rank's group, and its ranks alone."""
+        groups = max(1, min(groups, self.size))
+        number = next(k for k in range(groups) if self.rank < (k + 1) * self.size // groups)
+        if groups == 1:
+            return 0, self
+        self._meet()
+        comm = self._comm.Split(number, self.rank)
+        group = Session(comm if comm.size > 1 else None, self.library, self.launcher)
+        group.stop, group.threads, group.cores, group._fault = self.stop, self.threads, self.cores, self._fault
+        group._watch_neighbour()
+        return number, group
+
+    def _watch_neighbour(self) -> None:
+        """The next rank on this host; needed where the launcher does not notice that it has died."""
+        placed = self.everyone((os.uname().nodename, os.getpid()))
+        here = [rank for rank, (host, _) in enumerate(placed) if host == os.uname().nodename]
+        if len(here) > 1:
+            following = here[(here.index(self.rank) + 1) % len(here)]
+            self._neighbour = _Neighbour(following, placed[following][1])
+
     def hosts(self) -> list[str]:
         return sorted(set(self.everyone(os.uname().nodename)))
 
@@ -252,12 +273,13 @@ class _Fault:
         os.kill(os.getpid(), signal.SIGSEGV if self.kind == "segfault" else signal.SIGKILL)
 
 
-def start(threads: int | None = None) -> Session:
+def start(threads: int | None = None, stop: Stop | None = None) -> Session:
     """The session of this process; sets the number of threads, so it must run before numpy is loaded."""
     faulthandler.enable()
     machine.set_folders()
     launch = launched()
     session = Session() if launch is None or launch.size == 1 else _mpi_session(launch)
+    session.stop = stop or session.stop
     mine = frozenset(os.sched_getaffinity(0))
     placed = session.everyone((os.uname().nodename, os.getpid(), mine))
     here = [rank for rank, (host, _, _) in enumerate(placed) if host == os.uname().nodename]
@@ -265,9 +287,7 @@ def start(threads: int | None = None) -> Session:
     session.cores = {host: len(frozenset().union(*(cores for name, _, cores in placed if name == host)))
                      for host in {host for host, _, _ in placed}}
     machine.set_threads(session.threads)
-    if len(here) > 1:
-        following = here[(here.index(session.rank) + 1) % len(here)]
-        session._neighbour = _Neighbour(following, placed[following][1])
+    session._watch_neighbour()
     return session
 
 
@@ -302,9 +322,9 @@ def run(main: Callable[[Session], None], threads: int | None = None) -> None:
     A UserError, raised on every rank alike, is printed once. Anything else is a bug of ours: one traceback, and the
     whole job is aborted, so that no rank waits for a dead one.
     """
-    session = start(threads)
-    session.stop.listen()
-    code = 0
+    stop, code = Stop(), 0
+    stop.listen()
+    session = start(threads, stop)
     try:
         main(session)
     except UserError as error:
