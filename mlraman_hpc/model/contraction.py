@@ -29,6 +29,8 @@ from numba import njit
 
 # Atoms whose rho is held at a time; a multiple of the eight that `_accumulate` takes in one sweep.
 CHUNK = 16
+# Atoms that are contracted side by side, one in each lane of the vector registers; a multiple of four.
+LANES = 16
 # Products may be fused with sums (one rounding less), but sums keep their order.
 _FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 inner = njit(**_FLAGS)
@@ -295,35 +297,106 @@ def sum_features(positions, cell, inverse, species, basis, blocks, summed, lowes
     return outliers
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
-def _apply(summed, weights, out):
-    """out[0] = X^0 . w^0, out[mu] = X^{2 mu} . w^2; summed (6, P), weights (2, P).
+@inner
+def _lay_side_by_side(rho, angulars, channels, lanes, k):
+    """rho[l m, q] of one atom into lane k of lanes[(l, q, m), :]; each l has room for lanes' own number of channels."""
+    room = lanes.shape[0] // (angulars * angulars)
+    for l in range(angulars):
+        first, width = l * l * room, 2 * l + 1
+        for m in range(width):
+            for q in range(channels):
+                lanes[first + q * width + m, k] = rho[(l * l + m) * channels + q]
 
-    The sum is reordered to fill the vector registers, always in the same way for the same P.
-    """
-    t0, t1, t2, t3, t4, t5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for k in range(summed.shape[1]):
-        w = weights[1, k]
-        t0 += summed[0, k] * weights[0, k]
-        t1 += summed[1, k] * w
-        t2 += summed[2, k] * w
-        t3 += summed[3, k] * w
-        t4 += summed[4, k] * w
-        t5 += summed[5, k] * w
-    out[0], out[1], out[2], out[3], out[4], out[5] = t0, t1, t2, t3, t4, t5
+
+@inner
+def _weighted(part, weights, out):
+    """out[p] = sum_q weights[p, q] part[q]; the number of q is a multiple of four."""
+    for p in range(weights.shape[0]):
+        target = out[p]
+        target[:] = 0.0
+        for q in range(0, weights.shape[1], 4):
+            w0, w1, w2, w3 = weights[p, q], weights[p, q + 1], weights[p, q + 2], weights[p, q + 3]
+            r0, r1, r2, r3 = part[q], part[q + 1], part[q + 2], part[q + 3]
+            for k in range(part.shape[1]):
+                target[k] += w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k]
+
+
+@inner
+def _dot(one, m1, other, m2, out):
+    """out[k] = sum_q one[q, m1, k] other[q, m2, k], four lanes k in one register."""
+    for k in range(0, LANES, 4):
+        t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
+        for q in range(one.shape[0]):
+            t0 += one[q, m1, k] * other[q, m2, k]
+            t1 += one[q, m1, k + 1] * other[q, m2, k + 1]
+            t2 += one[q, m1, k + 2] * other[q, m2, k + 2]
+            t3 += one[q, m1, k + 3] * other[q, m2, k + 3]
+        out[k], out[k + 1], out[k + 2], out[k + 3] = t0, t1, t2, t3
+
+
+@inner
+def _contract(lanes, weights, terms, work, tensors):
+    """tensors[component, k] of the atoms in the lanes; weights (terms, Q, Q), work ((2 l + 1) Q, LANES)."""
+    channels = weights.shape[1]
+    product = np.empty(LANES)
+    tensors[:] = 0.0
+    for t in range(len(terms.angular)):
+        l1, l2 = terms.angular[t, 0], terms.angular[t, 1]
+        part = lanes[l1 * l1 * channels : (l1 + 1) * (l1 + 1) * channels].reshape(channels, (2 * l1 + 1) * LANES)
+        other = lanes[l2 * l2 * channels : (l2 + 1) * (l2 + 1) * channels].reshape(channels, 2 * l2 + 1, LANES)
+        flat = work[: (2 * l1 + 1) * channels].reshape(channels, (2 * l1 + 1) * LANES)
+        _weighted(part, weights[t], flat)
+        weighted = flat.reshape(channels, 2 * l1 + 1, LANES)
+        last1, last2 = -1, -1
+        for e in range(terms.first[t], terms.first[t + 1]):
+            m1, m2, component = terms.entries[e]
+            if m1 != last1 or m2 != last2:
+                _dot(weighted, m1, other, m2, product)
+                last1, last2 = m1, m2
+            for k in range(LANES):
+                tensors[component, k] += terms.values[e] * product[k]
+
+
+@inner
+def _add_lanes(lanes, owner, held, s, weights, terms, work, tensors, out):
+    """out[frame, member, s] += tensors of the atoms held in the lanes, in the order in which they came."""
+    for member in range(len(weights)):
+        _contract(lanes, weights[member, s], terms, work, tensors)
+        for k in range(held):
+            for component in range(6):
+                out[owner[k], member, s, component] += tensors[component, k]
 
 
 @outer
-def predict(positions, first_atom, cells, inverses, species, basis, blocks, weights, limits, out, outliers):
-    """out[frame, member, species, 6] for every frame by itself; weights (members, species, 2, blocks Q Q)."""
+def predict(positions, first_atom, cells, inverses, species, basis, terms, weights, limits, out, outliers):
+    """out[frame, member, species, 6]; weights (members, species, terms, Q, Q), see `tables.Terms`.
+
+    Atoms of one species share the lanes, whichever frames they are from; each lane computes as if it were alone.
+    """
+    angulars, radials, kinds = basis.sizes[0], basis.sizes[1], basis.sizes[2]
+    channels, room = radials * kinds, weights.shape[3]
+    rho = np.empty(angulars * angulars * channels)
+    neighbours, invariants = _scratch(basis), np.empty(angulars * channels)
     ranges = np.empty((2, *limits.shape[1:]))
-    channels = basis.sizes[1] * basis.sizes[2]
-    summed = np.empty((weights.shape[1], 6, len(blocks.angular), channels, channels))
-    flat = summed.reshape(weights.shape[1], 6, weights.shape[3])
-    for k in range(len(cells)):
-        atoms = slice(first_atom[k], first_atom[k + 1])
-        outliers[k] = sum_features(positions[atoms], cells[k], inverses[k], species[atoms], basis, blocks, summed,
-                                   ranges[0], ranges[1], limits)
-        for member in range(len(weights)):
-            for s in range(weights.shape[1]):
-                _apply(flat[s], weights[member, s], out[k, member, s])
+    lanes = np.zeros((kinds, angulars * angulars * room, LANES))
+    owner, held = np.empty((kinds, LANES), np.int64), np.zeros(kinds, np.int64)
+    work, tensors = np.empty(((2 * angulars - 1) * room, LANES)), np.empty((6, LANES))
+    out[:], outliers[:] = 0.0, 0
+    for frame in range(len(cells)):
+        atoms = slice(first_atom[frame], first_atom[frame + 1])
+        here = species[atoms]
+        bins = _bin_atoms(positions[atoms], cells[frame], inverses[frame], basis.lengths[0])
+        for i in range(len(here)):
+            s = here[i]
+            _expand(i, bins, cells[frame], here, basis, neighbours, rho.reshape(angulars * angulars, kinds, radials))
+            _invariants(rho, angulars, channels, invariants)
+            outliers[frame] += _is_outside(invariants, s, ranges[0], ranges[1], limits)
+            _lay_side_by_side(rho, angulars, channels, lanes[s], held[s])
+            owner[s, held[s]] = frame
+            held[s] += 1
+            if held[s] == LANES:
+                _add_lanes(lanes[s], owner[s], LANES, s, weights, terms, work, tensors, out)
+                held[s] = 0
+    for s in range(kinds):
+        if held[s]:
+            _add_lanes(lanes[s], owner[s], held[s], s, weights, terms, work, tensors, out)

@@ -12,7 +12,7 @@ from mlraman_hpc.model import definition
 from mlraman_hpc.model.contraction import predict
 from mlraman_hpc.model.descriptors import Features, compositions, features, layout, places, reference_features
 from mlraman_hpc.model.geometry import laid_out
-from mlraman_hpc.model.tables import basis, blocks
+from mlraman_hpc.model.tables import basis, term_weights, terms
 from mlraman_hpc.numerics import ridge
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames, Labels, Model
@@ -206,7 +206,7 @@ class Prediction:
 class Predictor:
     """A model made ready: radial functions tabulated, weights laid out for the compiled contraction.
 
-    Frames are computed one by one, whatever the batch, so a frame's result is the same to the last bit in any company.
+    A frame's result is the same to the last bit in any company.
     """
 
     def __init__(self, model: Model):
@@ -215,14 +215,13 @@ class Predictor:
         self._numbers = model.numbers
         self._basis = basis(model.descriptor, len(self._numbers))
         channels = len(self._numbers) * (model.descriptor.max_radial + 1)
-        self._blocks = blocks(coefficients, channels)
+        self._terms = terms(coefficients)
         everyone = [(model.baseline, model.isotropic, model.anisotropic), *model.members]
         self._baseline = np.array([baseline for baseline, _, _ in everyone])
         columns = layout(coefficients, channels)
         shape = (len(everyone), len(self._numbers), -1)
         zero, two = (np.array(parts).reshape(shape) for parts in list(zip(*everyone))[1:])
-        weights = np.stack([columns.unpacked(zero, 0), columns.unpacked(two, 2)], axis=2)
-        self._weights = weights.reshape(*shape[:2], 2, -1)
+        self._weights = term_weights(coefficients, {0: columns.unpacked(zero, 0), 2: columns.unpacked(two, 2)})
         width = model.highest - model.lowest
         self._limits = np.stack([model.lowest - MARGIN * width, model.highest + MARGIN * width])
 
@@ -231,7 +230,7 @@ class Predictor:
         species = places(frames, self._numbers)
         spherical = np.empty((len(frames), len(self._weights), len(self._numbers), 6))
         outliers = np.empty(len(frames), dtype=np.int64)
-        predict(*laid_out(frames, self.model.descriptor.cutoff), species, self._basis, self._blocks, self._weights,
+        predict(*laid_out(frames, self.model.descriptor.cutoff), species, self._basis, self._terms, self._weights,
                 self._limits, spherical, outliers)
         atoms = compositions(frames, self._numbers)
         isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline

@@ -105,3 +105,42 @@ def blocks(coefficients: dict[tuple[int, int, int], np.ndarray], channels: int) 
     sizes = [(2 * l1 + 1) * channels * (2 * l2 + 1) * channels for l1, l2 in pairs]
     first = np.concatenate([[0], np.cumsum(sizes)])
     return Blocks(np.array(pairs), first, np.array(entries, dtype=np.int64), np.array(values))
+
+
+class Terms(NamedTuple):
+    """What the weights of a model are coupled with: one term for each (l1, l2, lambda).
+
+    angular (terms, 2) l1, l2; first (terms + 1,) place of each term's couplings among all; entries (couplings, 3)
+    m1, m2 (from 0), component as in `Blocks`; values (couplings,), doubled for m1 < m2 where l1 = l2
+    """
+
+    angular: np.ndarray
+    first: np.ndarray
+    entries: np.ndarray
+    values: np.ndarray
+
+
+def terms(coefficients: dict[tuple[int, int, int], np.ndarray]) -> Terms:
+    """Terms for these Clebsch-Gordan coefficients {(l1, l2, lambda): array}, in sorted order."""
+    entries, values, first = [], [], [0]
+    for l1, l2, order in sorted(coefficients):
+        coefficient = coefficients[l1, l2, order]
+        for m1, m2, mu in np.argwhere(np.abs(coefficient) > 1e-12):
+            if l1 < l2 or m1 <= m2:
+                entries.append((m1, m2, mu + (order == 2)))
+                values.append(coefficient[m1, m2, mu] * (2 if l1 == l2 and m1 < m2 else 1))
+        first.append(len(entries))
+    angular = [key[:2] for key in sorted(coefficients)]
+    return Terms(np.array(angular), np.array(first), np.array(entries, dtype=np.int64), np.array(values))
+
+
+def term_weights(coefficients: dict, squares: dict[int, np.ndarray]) -> np.ndarray:
+    """Weights (..., terms, Q, Q) for `terms`, [q', q] of l2 and l1; Q filled up with zeros to a multiple of four.
+
+    squares: {lambda: (..., blocks, Q, Q)}, [q, q'], blocks as in `Blocks`
+    """
+    pairs = sorted({key[:2] for key in coefficients})
+    chosen = [squares[order][..., pairs.index((l1, l2)), :, :] for l1, l2, order in sorted(coefficients)]
+    swapped = np.swapaxes(np.stack(chosen, axis=-3), -1, -2)
+    missing = -swapped.shape[-1] % 4
+    return np.ascontiguousarray(np.pad(swapped, [(0, 0)] * (swapped.ndim - 2) + [(0, missing)] * 2))
