@@ -141,9 +141,9 @@ def _execute(session, options) -> None:
 
 def _run(job, name: str, function) -> None:
     """The command with all that belongs to a run around it."""
-    job.header(name)
-    job.session.only_on_root(job.limit_time)
     try:
+        job.header(name)
+        job.session.only_on_root(job.limit_time)
         with job.folder(), contextlib.nullcontext() if name == "run" else job.stage(name):
             function(job)
     except StoppedEarly:

@@ -7,9 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import small
+
+from mlraman_hpc.schema import store
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -56,6 +60,56 @@ def mlraman(tmp_path):
                         f"--- err\n{done.stderr[-6000:]}")
         return done
     return run
+
+
+@pytest.fixture
+def background():
+    """background(ranks, *arguments, folder=..., env=...): a command that is still running."""
+    running = []
+
+    def start(ranks, *arguments, folder, env=None):
+        command = (launcher(ranks) if ranks else []) + [sys.executable, "-m", "mlraman_hpc", *map(str, arguments)]
+        process = subprocess.Popen(command, cwd=folder, env=_environment(env), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_line(process, text: str, seconds: float = 60) -> str:
+    """Read the log of a running command up to the line that has `text`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and (found := process.stdout.readline()):
+        if text in found:
+            return found
+    raise AssertionError(f"'{text}' is not in the log: {process.communicate()}")
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    small.write(folder, count=600)
+    done = run_command(0, ["train", "deck.yaml"], folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def expected(_trained, tmp_path_factory) -> str:
+    """Content of the alpha.h5 of the small system."""
+    folder = shutil.copytree(_trained, tmp_path_factory.mktemp("expected") / "run")
+    done = run_command(0, ["predict", "deck.yaml"], folder)
+    assert done.returncode == 0, done.stderr
+    return store.content_of(folder / "out" / "alpha.h5")
+
+
+@pytest.fixture
+def trained(_trained, tmp_path):
+    """A folder of its own with deck, data and out/model.h5 of the small system; 600 frames in 6 batches."""
+    return shutil.copytree(_trained, tmp_path / "trained")
 
 
 @pytest.fixture(scope="session")

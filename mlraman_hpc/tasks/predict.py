@@ -42,6 +42,7 @@ class Plan:
     path: Path
     origin: Origin
     todo: list[int]
+    read: dict[str, tuple[int, str]]
 
     def rows(self, batch: int) -> slice:
         return slice(int(self.starts[batch]), int(self.starts[batch + 1]))
@@ -103,6 +104,7 @@ def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
         drop(partial, origin.key)
         return None
     index = trajectory_index(job)
+    read = {path: store.hash_of_ends(path) for path in index.paths}
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
     check_applicable(model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance)
@@ -113,7 +115,7 @@ def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
     job.console.say(f"{len(chosen)} frames of {int(index.atoms[chosen].max())} atoms, {interval:g} fs apart, in "
                     f"{len(starts) - 1} batches" + (f"; {there} batches are there already" if there else ""))
     atoms = np.add.reduceat(index.atoms[chosen], starts[:-1])
-    return Plan(index, chosen, starts, atoms, file, path, origin, todo)
+    return Plan(index, chosen, starts, atoms, file, path, origin, todo, read)
 
 
 def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count, origin) -> AlphaFile:
@@ -161,7 +163,7 @@ def _size(rows: slice) -> int:
 
 def _hands(plan: Plan, length: int, ranks: int) -> list:
     """(more to come, hand) for each rank; the batches are taken from the front of the list of what is to do."""
-    hands = []
+    hands, length = [], min(length, -(-len(plan.todo) // ranks))  # the last round is shared evenly too
     for _ in range(ranks):
         count, atoms = 0, 0
         while count < min(length, len(plan.todo)) and (count == 0 or atoms < HAND_ATOMS):
@@ -179,7 +181,8 @@ def _predict_hand(hand, predictor: Predictor, threads: int) -> list:
         return []
     frames = read_frames(index, numbers)
     stops = np.cumsum([_size(rows) for _, rows in batches_])
-    parts = [(batch, rows, frames.take(slice(stop - _size(rows), stop))) for (batch, rows), stop in zip(batches_, stops)]
+    parts = [(batch, rows, frames.take(slice(stop - _size(rows), stop)))
+             for (batch, rows), stop in zip(batches_, stops)]
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
         return list(pool.map(lambda part: _predict_batch(part, predictor), parts))
 
@@ -206,7 +209,22 @@ def _next_length(length: int, seconds: float) -> int:
     return max(1, round(length * min(2.0, ROUND_SECONDS / max(seconds, 1e-3))))
 
 
+def _check_unchanged(job: Job, plan: Plan) -> None:
+    """A trajectory that was written to meanwhile must not give a mixture of two; one that has only grown is fine."""
+    for path, (size, before) in plan.read.items():
+        try:
+            now, grown = store.hash_of_ends(path, size)[1], os.path.getsize(path) > size
+        except (DataError, OSError):  # all frames have been read before it went
+            continue
+        if now != before:
+            raise DataError(f"{path}: has changed while its frames were read, so the prediction may mix two versions "
+                            "of it; start again with --force")
+        if grown:
+            job.console.warn(f"{path} has grown meanwhile; the frames that were there at the start are used")
+
+
 def _finish(job: Job, plan: Plan) -> None:
+    _check_unchanged(job, plan)
     outliers = plan.file.outliers()
     atoms = int(plan.index.atoms[plan.chosen].sum())
     plan.file.finish(plan.path, plan.origin)

@@ -156,7 +156,8 @@ def test_alpha_file_of_another_calculation_is_refused(tmp_path):
     partial = tmp_path / "alpha.partial.h5"
     assert _resume(partial) is None
     _partial(partial).close()
-    changed = dataclasses.replace(ORIGIN, key="other", deck="trajectory: {every: 5}", parents={"b/a.xyz": "0", "b/c.xyz": "1"})
+    parents = {"b/a.xyz": "0", "b/c.xyz": "1"}
+    changed = dataclasses.replace(ORIGIN, key="other", deck="trajectory: {every: 5}", parents=parents)
     with pytest.raises(DataError, match=r"trajectory\.every was None, is 5; a\.xyz has changed; c\.xyz is new"):
         _resume(partial, changed)
     for size in (100, partial.stat().st_size - 8):

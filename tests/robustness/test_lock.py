@@ -1,0 +1,103 @@
+"""Two jobs in one results folder are kept apart; dead ones do not block the next."""
+
+import json
+import os
+import threading
+import time
+
+import pytest
+from conftest import wait_for_line
+
+from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.tasks import folder as results
+
+ELSEWHERE = {"host": "node7", "boot": "b", "space": "s", "pid": 12, "started": 3, "since": "yesterday", "job": "",
+             "restart": 0}
+
+
+def lock(folder, **changes):
+    (folder / results.LOCK).write_text(json.dumps({**ELSEWHERE, **changes}))
+
+
+def hold(folder):
+    said = []
+    with results.held(folder, said.append):
+        assert json.loads((folder / results.LOCK).read_text())["pid"] == os.getpid()
+    assert not list(folder.iterdir())
+    return " ".join(said)
+
+
+def test_nothing_is_left_behind(tmp_path):
+    assert hold(tmp_path) == ""
+
+
+def test_a_living_job_keeps_its_folder(tmp_path):
+    with results.held(tmp_path, print):
+        with pytest.raises(DeckError, match=f"another mlraman job .*process {os.getpid()} on .* remove .*mlraman.lock"):
+            hold(tmp_path)
+        assert (tmp_path / results.LOCK).exists()
+
+
+def test_a_dead_process_of_this_host_does_not_block(tmp_path):
+    mine = results._holder()
+    lock(tmp_path, **{**mine, "started": mine["started"] - 1})  # the same id, but not the same process
+    assert "dead job" in hold(tmp_path)
+
+
+def test_a_job_that_slurm_queued_again_takes_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    lock(tmp_path, job="77")
+    assert "Slurm job 77" in hold(tmp_path)
+
+
+def test_a_silent_holder_on_another_host_is_dead(tmp_path, monkeypatch):
+    lock(tmp_path)
+    os.utime(tmp_path / results.LOCK, (time.time() - 200,) * 2)
+    assert "dead job (process 12 on node7" in hold(tmp_path)
+    monkeypatch.setenv("MLRAMAN_LOCK_PATIENCE", "0.5")
+    lock(tmp_path)
+    assert "waiting up to" in hold(tmp_path)
+
+
+def test_a_lock_without_a_name_is_one_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLRAMAN_LOCK_PATIENCE", "0.3")
+    (tmp_path / results.LOCK).write_text("")
+    assert "unknown process" in hold(tmp_path)
+
+
+def test_a_holder_on_another_host_that_touches_its_lock_lives(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLRAMAN_LOCK_PATIENCE", "5")
+    lock(tmp_path)
+    touch = threading.Timer(0.5, os.utime, [tmp_path / results.LOCK])
+    touch.start()
+    with pytest.raises(DeckError, match="on node7"):
+        hold(tmp_path)
+    touch.join()
+
+
+def test_debris_of_dead_jobs_is_removed(tmp_path):
+    (tmp_path / "cache").mkdir()
+    kept = [tmp_path / "cache" / "XDATCAR.1", tmp_path / "cache" / "XDATCAR.2.part12"]  # the second may be at work
+    old = tmp_path / "cache" / "XDATCAR.1.part12"
+    for file in (tmp_path / ".alpha.x.h5.tmp", old, *kept):
+        file.write_text("")
+    os.utime(old, (0, 0))
+    with results.held(tmp_path, print):
+        assert sorted((tmp_path / "cache").iterdir()) == kept
+        assert not (tmp_path / ".alpha.x.h5.tmp").exists()
+
+
+def test_no_folder_is_one_message(tmp_path):
+    with pytest.raises(DataError, match="cannot be written: No such file"):
+        hold(tmp_path / "nowhere")
+
+
+@pytest.mark.mpi
+def test_the_second_of_two_jobs_is_refused(trained, background, mlraman):
+    first = background(2, "predict", "deck.yaml", folder=trained, env={"MLRAMAN_TEST_SLOW": "1"})
+    wait_for_line(first, "6 batches")
+    refused = mlraman(3, "predict", "deck.yaml", code=2, folder=trained)
+    assert refused.stderr.count("another mlraman job works in this folder") == 1
+    assert first.wait(timeout=60) == 0
+    assert not (trained / "out" / "mlraman.lock").exists()
