@@ -37,8 +37,8 @@ def test_root_stages_stop_at_once(ranks, number, command, moment, trained, backg
 
 
 def test_a_second_signal_stops_even_within_a_batch():
-    script = ("import time; from mlraman_hpc.stopping import Stop; stop = Stop(); stop.listen(); end = stop.deferred()\n"
-              "with end:\n    print('in', flush=True)\n    time.sleep(60)")
+    script = ("import time; from mlraman_hpc.stopping import Stop; stop = Stop(); stop.listen(); end = stop.deferred()"
+              "\nwith end:\n    print('in', flush=True)\n    time.sleep(60)")
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     wait_for_line(process, "in")
     process.send_signal(signal.SIGTERM)
