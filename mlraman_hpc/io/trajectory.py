@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 
 from ..errors import DataError, DeckError
 from ..schema.records import Frames
-from . import asetraj, extxyz, h5md, index_cache, lammps, vaspout, vasprun, xdatcar
+from . import asetraj, extxyz, h5md, index_cache, joints, lammps, vaspout, vasprun, xdatcar
 from .pieces import Piece, Place, Warn, described, frames_of, good_cells, species_table, unpack
 from .seeking import texts
 
@@ -99,7 +99,7 @@ def build_index(
     `species` maps LAMMPS types (a list: types 1, 2, ...) or labels to elements; `scratch` takes unpacked copies of .gz
     and the places of the frames of long files, used again while the file stays as it is; `cell` (3, 3) Angstrom is for
     frames without one. A frame that repeats the one before at a joint of two
-    pieces is left out, with a warning.
+    pieces is left out, and a joint across which atoms jump is told, both as warnings.
     Errors: DataError for damaged or unlike pieces, naming file, line and frame.
     """
     if not files:
@@ -116,7 +116,9 @@ def build_index(
         warn(f"trajectory.species is not used: {names[0]} names its elements ({', '.join(index.species)}).")
     if cell is not None:
         index = _with_cell(index, np.asarray(cell, dtype=float), warn)
-    return _without_repeats(index, _joints(pieces), warn)
+    kept = joints.without_repeats(index, _joints(pieces), read_frames, warn)
+    joints.check_continuity(*kept, read_frames, warn)
+    return kept[0]
 
 
 def read_frames(index: TrajectoryIndex, which) -> Frames:
@@ -292,32 +294,6 @@ def _joints(pieces: list[Piece]) -> list[int]:
     starts = np.cumsum([0] + [len(piece) for piece in pieces])
     inner = [int(start) + joint for start, piece in zip(starts, pieces) for joint in piece.joints]
     return sorted({*map(int, starts[1:-1]), *inner})
-
-
-def _without_repeats(index: TrajectoryIndex, joints: list[int], warn: Warn) -> TrajectoryIndex:
-    """Leave out frames that repeat the last one before a joint, as a run writes that is started again."""
-    repeats = [joint for joint in joints if _same_frame(index, joint - 1, joint)]
-    if not repeats:
-        return index
-    for joint in repeats[:5]:
-        warn(f"{index.place(joint).fault('the frame repeats the one before it, at a joint of two runs; left out.')}")
-    if len(repeats) > 5:
-        warn(f"{len(repeats) - 5} more repeated frames at joints are left out.")
-    kept = index.take(np.delete(np.arange(len(index)), repeats))
-    return replace(kept, frame=np.arange(len(kept)))
-
-
-def _same_frame(index: TrajectoryIndex, one: int, other: int) -> bool:
-    """Equal up to the last printed digits and to lattice vectors."""
-    frames = read_frames(index, [one, other])
-    half = len(frames.positions) // 2
-    shift = frames.positions[:half] - frames.positions[half:]
-    if not np.allclose(frames.cells[0], frames.cells[1], atol=1e-5):
-        return False
-    if frames.periodic[0].any():
-        multiples = shift @ np.linalg.pinv(frames.cells[0])
-        shift = shift - np.round(multiples) @ frames.cells[0]
-    return bool(np.abs(shift).max() < 1e-5)
 
 
 def _reader(index: TrajectoryIndex) -> Callable:

@@ -38,9 +38,9 @@ class Plan:
     periodic: np.ndarray
     velocity: float | None
 
-    @property
-    def hand(self) -> int:
-        return max(1, HAND_ATOMS // len(self.index.numbers))
+    def hand(self, ranks: int) -> int:
+        """Frames that a rank gets at a time."""
+        return max(1, min(HAND_ATOMS // len(self.index.numbers), -(-len(self.index) // ranks)))
 
 
 def convert(job: Job) -> None:
@@ -121,13 +121,13 @@ def _copy(job: Job, plan: Plan | None) -> None:
                 part = _read(*hand)
             gathered = session.gather(part)
             advance(session.on_root(_write, plan, gathered))
-            begin += plan.hand * session.size if session.is_root else 0
+            begin += plan.hand(session.size) * session.size if session.is_root else 0
 
 
 def _hands(plan: Plan, begin: int, ranks: int) -> list:
     """(more to come, (rows, index of just them, what is expected)) for each rank."""
     total = len(plan.index)
-    starts = [min(begin + rank * plan.hand, total) for rank in range(ranks + 1)]
+    starts = [min(begin + rank * plan.hand(ranks), total) for rank in range(ranks + 1)]
     return [(starts[-1] < total, (slice(start, stop), plan.index.take(np.arange(start, stop)), plan.periodic,
                                   plan.velocity)) for start, stop in pairwise(starts)]
 

@@ -93,6 +93,13 @@ def test_pieces_are_chained(tmp_path):
     assert index.species == ("Li", "P", "S", "Cl")
 
 
+def test_pieces_in_the_wrong_order_are_told(tmp_path):
+    warnings: list[str] = []
+    files = real(*(ARGYRODITE[k] for k in (0, 2, 1)))
+    build_index(files, "auto", tmp_path, None, warnings.append)
+    assert len(warnings) == 1 and "run3_XDATCAR.gz, line 8 (frame " in warnings[0] and "wrong order" in warnings[0]
+
+
 def test_positions_stay_unwrapped_and_times_are_read(tmp_path):
     index = build_index(real("agi/trajectory.extxyz.gz"), "auto", tmp_path, None, pytest.fail)
     assert index.frame_interval == 50.0
