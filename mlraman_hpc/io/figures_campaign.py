@@ -18,28 +18,35 @@ NAMED = 30        # points beyond which names would cover one another
 def spectra_figure(path: Path, ranking: Ranking, most: int) -> None:
     """The first `most` spectra, one above another with the highest weight on top; right, below twice the cutoff.
 
-    All spectra of the right panel are magnified by the same factor; what leaves its row is cut off.
+    In the right panel each spectrum is magnified by a factor of its own, which is written beside it with the weight.
     """
     shown = [(k, name) for k, name in enumerate(ranking.name) if name in ranking.spectrum][:most]
     last = max(ranking.spectrum[name]["wavenumber"][-1] for _, name in shown)
-    low = LOW_PANEL * max(ranking.cutoff[k] for k, _ in shown if np.isfinite(ranking.cutoff[k]))
-    factor = _magnification(ranking, [name for _, name in shown], low)
-    with drawing(path, width=PAGE, height=1.0 + 0.5 * len(shown)) as figure:
+    cutoffs = [ranking.cutoff[k] for k, _ in shown if np.isfinite(ranking.cutoff[k])]
+    low = min(LOW_PANEL * max(cutoffs, default=0.5 * last / LOW_PANEL), last)
+    with drawing(path, width=PAGE, height=0.9 + 0.55 * len(shown)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
         for row, (k, name) in enumerate(reversed(shown)):
             colour = CYCLE[(len(shown) - 1 - row) % len(CYCLE)]
+            factor = _magnification(ranking.spectrum[name], low)
             _curve(left, ranking.spectrum[name], row, colour, 1.0)
             _curve(right, ranking.spectrum[name], row, colour, factor)
             left.text(0.99 * last, STEP * row + 0.4, name, ha="right", va="bottom", color=colour, fontsize=7)
-            text = f"{ranking.weight[k]:.3f} ± {ranking.weight_error[k]:.3f}"
-            right.text(1.02, STEP * row + 0.1, text, transform=right.get_yaxis_transform(), fontsize=6, color=colour)
+            text = f"{_number(ranking.weight[k], ranking.weight_error[k])}\n× {factor:g}"
+            right.text(1.03, STEP * row + 0.1, text, transform=right.get_yaxis_transform(), fontsize=6, color=colour)
         left.set(xlim=(0, last), ylim=(-0.05, STEP * len(shown) + 0.1), xlabel=SHIFT, ylabel="Intensity (arb. units)",
                  yticks=[])
         right.set(xlim=(0, low), xlabel=SHIFT)
-        right.set_title(f"× {factor:g}", loc="left")
-        right.set_title("weight", loc="right", fontsize=6, x=1.3)
+        right.text(1.03, 1.02, "weight", transform=right.transAxes, fontsize=6)
         for axes in (left, right):
             axes.tick_params(left=False, right=False, which="both")
+
+
+def _number(value: float, error: float) -> str:
+    if not np.isfinite(value):
+        return ""
+    digits = max(0, 1 - int(np.floor(np.log10(error)))) if np.isfinite(error) and error > 0 else 3
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _curve(axes, spectrum: dict[str, np.ndarray], row: int, colour: str, factor: float) -> None:
@@ -52,12 +59,12 @@ def _curve(axes, spectrum: dict[str, np.ndarray], row: int, colour: str, factor:
     axes.plot(nu, np.where(inside, base + value * factor, np.nan), color=colour)
 
 
-def _magnification(ranking: Ranking, names: list[str], low: float) -> float:
-    """1, 2, 5, 10, ... so that the median spectrum about fills its row."""
-    heights = [ranking.spectrum[name]["intensity"][ranking.spectrum[name]["wavenumber"] <= low].max() for name in names]
-    wished = 1 / max(float(np.median(heights)), 1e-3)
+def _magnification(spectrum: dict[str, np.ndarray], low: float) -> float:
+    """1, 2, 5, 10, ... so that the spectrum below `low` about fills its row."""
+    below = spectrum["intensity"][spectrum["wavenumber"] <= low]
+    highest = max(float(below.max(initial=0.0)), 1e-4)
     steps = [scale * 10.0**power for power in range(4) for scale in (1, 2, 5)]
-    return max(step for step in steps if step <= max(wished, 1.0))
+    return max(step for step in steps if step == 1 or step * highest <= 1)
 
 
 def diffusion_figure(path: Path, ranking: Ranking) -> None:
@@ -70,7 +77,7 @@ def diffusion_figure(path: Path, ranking: Ranking) -> None:
         axes.errorbar(ranking.weight[bounded], ranking.diffusion_upper[bounded], xerr=ranking.weight_error[bounded],
                       fmt="none", ecolor="0.5", elinewidth=0.7)
         axes.plot(ranking.weight[bounded], ranking.diffusion_upper[bounded], "v", color="0.5", markersize=4,
-                  label="upper ends" if bounded.any() else None)
+                  label="upper bound" if bounded.any() else None)
         axes.set(yscale="log", xlabel="Low-frequency Raman weight", ylabel="D (cm²/s)")
         if there.sum() + bounded.sum() <= NAMED:
             for k in np.flatnonzero(there | bounded):

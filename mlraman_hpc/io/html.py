@@ -22,17 +22,22 @@ figcaption { font-size: .9rem; color: #444; }
 .verdict { border-left: 4px solid #0072b2; background: #eef5fa; padding: .6rem .8rem; margin: .8rem 0; }
 pre { overflow-x: auto; background: #f6f6f6; padding: .6rem; font-size: .8rem; line-height: 1.35; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
+body.wide { max-width: 76rem; } figure.wide img { max-width: 100%; }
 @media print { body { max-width: none; font-size: 10pt; } figure, table, .warning, .verdict { break-inside: avoid; }
                details > * { display: block; } }
 """
 
 
-def page(title: str, under: str, parts: list[str]) -> str:
-    """The whole document; `parts` are what the functions below return."""
+def page(title: str, under: str, parts: list[str], wide: bool = False) -> str:
+    """The whole document; `parts` are what the functions below return. `wide` is for broad tables."""
     return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
-            f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+            f"<style>{STYLE}</style>\n</head>\n<body{_wide(wide)}>\n<h1>{escape(title)}</h1>\n"
             f'<p class="under">{escape(under)}</p>\n' + "\n".join(parts) + "\n</body>\n</html>\n")
+
+
+def _wide(wide: bool) -> str:
+    return ' class="wide"' if wide else ""
 
 
 def heading(text: str) -> str:
@@ -69,14 +74,14 @@ def link(text: str, target: str) -> Markup:
 def _cell(text: str) -> str:
     if isinstance(text, Markup):
         return f"<td>{text}</td>"
-    number = text[:1].isdigit() or (text[:1] in "-−±" and text[1:2].isdigit())
+    number = text[:1].isdigit() or (text[:1] in "-−±<(" and text[1:].lstrip()[:1].isdigit())
     return f'<td class="number">{escape(text)}</td>' if number else f"<td>{escape(text)}</td>"
 
 
-def figure(path: Path, caption: str) -> str:
+def figure(path: Path, caption: str, wide: bool = False) -> str:
     """The PNG at `path`, embedded."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return (f'<figure><img alt="{escape(caption, quote=True)}" src="data:image/png;base64,{data}">'
+    return (f'<figure{_wide(wide)}><img alt="{escape(caption, quote=True)}" src="data:image/png;base64,{data}">'
             f"<figcaption>{escape(caption)}</figcaption></figure>")
 
 

@@ -187,12 +187,12 @@ def _page(plan: Campaign, ranking: Ranking) -> str:
              html.heading("Ranking"), _ranking_table(plan, ranking), html.verdict(correlation_text(ranking)),
              *_figures(plan, ranking), html.heading("Models"), _model_table(plan, ranking), *_problems(ranking),
              *_warnings(ranking)]
-    return html.page(title, f"mlraman_hpc {__version__}", parts)
+    return html.page(title, f"mlraman_hpc {__version__}", parts, wide=True)
 
 
 def _ranking_table(plan: Campaign, ranking: Ranking) -> str:
     head = ["", "material", "weight below cutoff", "cutoff (cm⁻¹)", "element", "D (cm²/s)", "D from VDOS(0) (cm²/s)",
-            "R²", "error of spectrum", "length (ps)", "T (K)", "warnings"]
+            "R² diagonal / off-diagonal", "error of spectrum", "length (ps)", "T (K)", "warnings"]
     return html.table(head, [[f"{k + 1}", html.link(name, f"{name}/report.html"), *_cells(ranking, k)]
                              if ranking.status[k] in (DONE, DYNAMICS_ONLY) else
                              ["", name, ranking.status[k], *[""] * 9] for k, name in enumerate(ranking.name)])
@@ -220,11 +220,12 @@ def _r2(ranking: Ranking, k: int) -> str:
 def _figures(plan: Campaign, ranking: Ranking) -> list[str]:
     captions = {
         SPECTRA: "Spectra in the order of the ranking, each relative to its highest value; bands are one standard "
-                 "error. Right: the low-frequency region, magnified.",
-        DIFFUSION: "Diffusion coefficient against low-frequency weight, with standard errors."}
+                 "error. Right: the low-frequency region, magnified as noted.",
+        DIFFUSION: "Diffusion coefficient against low-frequency weight, with standard errors. Triangles: no diffusion "
+                   "was found; D is below them (two standard errors)."}
     if len(ranking.spectrum) > MOST_SPECTRA:
         captions[SPECTRA] += f" The first {MOST_SPECTRA} of {len(ranking.spectrum)}."
-    return [html.figure(plan.output / name, caption) for name, caption in captions.items()
+    return [html.figure(plan.output / name, caption, wide=name == SPECTRA) for name, caption in captions.items()
             if (plan.output / name).exists()]
 
 

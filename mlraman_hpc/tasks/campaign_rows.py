@@ -15,6 +15,7 @@ from mlraman_hpc.schema.deck_reader import resolved_yaml
 from mlraman_hpc.schema.ranking import DONE, DYNAMICS_ONLY, FAILED, MISSING, LabelTest
 from mlraman_hpc.schema.records import Dynamics, Model, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.tasks import material as materials
+from mlraman_hpc.tasks.dynamics import FOLDED
 
 NAN = math.nan
 
@@ -114,7 +115,9 @@ def _outliers(one: Material) -> list[str]:
 
 
 def _dynamics(row: Row, found: Dynamics) -> tuple[str, ...]:
-    row.temperature = found.temperature
+    total = found.vdos["total"]
+    if total[-1] <= FOLDED * total.max():  # else frames are too far apart to see all motion
+        row.temperature = found.temperature
     row.frames = row.frames or found.frames
     row.length = row.length if math.isfinite(row.length) else found.frames * found.frame_interval / 1000
     names = found.mobile or tuple(found.diffusion)
