@@ -11,7 +11,7 @@ import signal
 import time
 from contextlib import contextmanager
 
-from mlraman_hpc.errors import StoppedEarly
+from mlraman_hpc.errors import StoppedEarly, UserError
 
 _BITS = {signal.SIGTERM: 1, signal.SIGUSR1: 2, signal.SIGALRM: 4}
 _NAMES = {1: "SIGTERM", 2: "SIGUSR1", 4: "the time limit"}
@@ -55,6 +55,12 @@ class Stop:
             if self.now and not before:
                 raise stopped(self.asked)
             yield
+        except UserError:
+            raise
+        except Exception:
+            if self.now:  # a library's callback was interrupted, and it made an error of its own of that
+                raise stopped(self.asked) from None
+            raise
         finally:
             self._leaving = before
 

@@ -89,6 +89,17 @@ def test_a_slurm_that_does_not_answer_is_no_error(tmp_path):
     assert machine._slurm_left({"SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": str(int(time.time()) + 60)}) <= 60
 
 
+def test_what_a_library_makes_of_the_interruption_is_still_a_stop():
+    stop = Stop()
+    with pytest.raises(StoppedEarly), stop.leaving():
+        try:
+            stop._note(signal.SIGUSR1, None)
+        except StoppedEarly:
+            raise ValueError("callback failed") from None
+    with pytest.raises(ValueError, match="a real one"), Stop().leaving():
+        raise ValueError("a real one")
+
+
 def test_repeats_within_a_moment_count_once():
     """A launcher and Slurm may both pass on the same signal."""
     stop = Stop()
