@@ -72,6 +72,20 @@ def low_frequency_weight(wavenumber: np.ndarray, total: np.ndarray, cutoff: floa
     return below / inner[..., -1]
 
 
+def rise_to_zero(setup, density: np.ndarray, kept: float) -> np.ndarray:
+    """S(0) over the mean of S between the cutoff and twice it, of smoothed densities S (..., n) of the total.
+
+    Vibrations leave a spectrum that is flat or falls towards zero wavenumber; above 1 something relaxes.
+    """
+    smoothed = setup.smooth(density)
+    cutoff = setup.options.low_frequency
+    beyond = (setup.wavenumber >= cutoff) & (setup.wavenumber <= 2 * cutoff)
+    if not beyond.any():
+        return np.full(density.shape[:-1], np.nan)
+    mean = smoothed[..., beyond].mean(axis=-1)
+    return smoothed[..., 0] / kept / np.where(mean > 0, mean, np.nan)
+
+
 def analyse(setup, density, without, factor, calibration: float) -> CentralPeak:
     """Everything about the central peak, from densities S_a, S_g (2, n) and delete-one-block ones (blocks, 2, n).
 
@@ -92,6 +106,8 @@ def analyse(setup, density, without, factor, calibration: float) -> CentralPeak:
         weight=float(low_frequency_weight(wavenumber, total * factor, cutoff)),
         weight_error=float(jackknife(low_frequency_weight(wavenumber, total_without * factor, cutoff), calibration)),
         zero_isotropic=float(zero[0]), zero_isotropic_error=float(zero_error[0]),
+        rise=float(rise_to_zero(setup, total, kept)),
+        rise_error=float(jackknife(rise_to_zero(setup, total_without, kept), calibration)),
         zero_anisotropic=float(zero[1]), zero_anisotropic_error=float(zero_error[1]),
         **fitted,
     )

@@ -256,6 +256,7 @@ class CentralPeak:
     zero_*                zero-frequency limit of the one-sided spectral density of alpha's fluctuations
     debye_width           Gamma of the Debye term (2/pi) A Gamma / (Gamma^2 + nu^2); NaN without one
     debye_area            A of that term; modes: area, wavenumber and damping of the damped oscillators
+    rise                  total density at zero over its mean between `cutoff` and twice it; above 1: something relaxes
     verdict               what the fit found, or why there is none
     """
 
@@ -266,6 +267,8 @@ class CentralPeak:
     zero_isotropic_error: float = stored("zero_isotropic_error", "Angstrom^6 cm")
     zero_anisotropic: float = stored("zero_anisotropic", "Angstrom^6 cm")
     zero_anisotropic_error: float = stored("zero_anisotropic_error", "Angstrom^6 cm")
+    rise: float = stored("rise", "1", default=float("nan"))
+    rise_error: float = stored("rise_error", "1", default=float("nan"))
     verdict: str = stored("verdict", "1", default="")
     debye_area: float | None = stored("debye_area", "Angstrom^6", default=None)
     debye_area_error: float | None = stored("debye_area_error", "Angstrom^6", default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from mlraman_hpc.schema.records import Dynamics, RamanSpectrum
+from mlraman_hpc.schema.records import CentralPeak, Dynamics, RamanSpectrum
 
 CLEAR = 3.0  # standard errors
 
@@ -27,6 +27,8 @@ def _raman_rows(spectrum: RamanSpectrum) -> list[list[str]]:
         value, error = getattr(peak, f"zero_{name}"), getattr(peak, f"zero_{name}_error")
         rows.append([f"zero-frequency limit of the polarizability's fluctuations, {name}", f"{value:.3g}",
                      f"{error:.2g}", "Å⁶ cm"])
+    beyond = f"{peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
+    rows.append([f"rise of the fluctuations towards zero, over their mean from {beyond}", f"{peak.rise:.3g}", f"{peak.rise_error:.2g}", ""])
     if peak.debye_width is not None:
         rows.append(["width of the central (Debye) peak", f"{peak.debye_width:.3g}", f"{peak.debye_width_error:.2g}",
                      "cm⁻¹"])
@@ -48,8 +50,43 @@ def _dynamics_rows(dynamics: Dynamics) -> list[list[str]]:
 def sentences(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list[str]:
     """What the numbers allow to be said, no more."""
     texts = []
-    if spectrum is not None and spectrum.central_peak is not None and spectrum.central_peak.verdict:
-        texts.append(f"Raman: {spectrum.central_peak.verdict}.")
+    peak = spectrum.central_peak if spectrum is not None else None
+    if peak is not None:
+        texts.append(_rise(peak))
+        if peak.verdict:
+            texts.append(f"Fit of the low-frequency part: {peak.verdict}.")
     for name in dynamics.mobile if dynamics is not None else ():
         texts.append(f"{name}: {dynamics.verdict[name]}.")
+    if peak is not None and dynamics is not None and dynamics.mobile:
+        texts.append(_together(peak, dynamics))
     return texts
+
+
+def rises(peak: CentralPeak) -> bool:
+    """Whether the fluctuations rise towards zero wavenumber by more than chance."""
+    return bool(peak.rise - 1 > CLEAR * peak.rise_error)
+
+
+def _rise(peak: CentralPeak) -> str:
+    size = f"{peak.rise:.3g} ± {peak.rise_error:.2g} times their mean from {peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
+    if not math.isfinite(peak.rise):
+        return "The polarizability's fluctuations at zero wavenumber cannot be told from a trajectory this short."
+    if rises(peak):
+        return (f"The polarizability's fluctuations rise towards zero wavenumber, to {size}: more than chance, "
+                "something relaxes.")
+    return (f"The polarizability's fluctuations at zero wavenumber are {size}: no rise beyond what a sample without "
+            "relaxation gives by chance.")
+
+
+def _together(peak: CentralPeak, dynamics: Dynamics) -> str:
+    moving = [name for name in dynamics.mobile if dynamics.verdict[name].startswith("diffusive")]
+    if moving and rises(peak):
+        return (f"{', '.join(moving)} diffuses and the low-frequency Raman scattering rises: as in liquid-like "
+                "conduction.")
+    if moving:
+        return (f"{', '.join(moving)} diffuses, but the low-frequency Raman scattering does not rise: as in conduction by "
+                "hopping.")
+    if rises(peak):
+        return ("The low-frequency Raman scattering rises, but no diffusion of the mobile ions was seen: something else "
+                "relaxes, or the trajectory is short.")
+    return "Neither diffusion nor a rise of the low-frequency Raman scattering was seen."
