@@ -28,7 +28,8 @@ def _raman_rows(spectrum: RamanSpectrum) -> list[list[str]]:
         rows.append([f"zero-frequency limit of the polarizability's fluctuations, {name}", f"{value:.3g}",
                      f"{error:.2g}", "Å⁶ cm"])
     beyond = f"{peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
-    rows.append([f"rise of the fluctuations towards zero, over their mean from {beyond}", f"{peak.rise:.3g}", f"{peak.rise_error:.2g}", ""])
+    rows.append([f"rise of the fluctuations towards zero, over their mean from {beyond}", f"{peak.rise:.3g}",
+                 f"{peak.rise_error:.2g}", ""])
     if peak.debye_width is not None:
         rows.append(["width of the central (Debye) peak", f"{peak.debye_width:.3g}", f"{peak.debye_width_error:.2g}",
                      "cm⁻¹"])
@@ -84,9 +85,9 @@ def _together(peak: CentralPeak, dynamics: Dynamics) -> str:
         return (f"{', '.join(moving)} diffuses and the low-frequency Raman scattering rises: as in liquid-like "
                 "conduction.")
     if moving:
-        return (f"{', '.join(moving)} diffuses, but the low-frequency Raman scattering does not rise: as in conduction by "
-                "hopping.")
+        return (f"{', '.join(moving)} diffuses, but the low-frequency Raman scattering does not rise: as in conduction "
+                "by hopping.")
     if rises(peak):
-        return ("The low-frequency Raman scattering rises, but no diffusion of the mobile ions was seen: something else "
-                "relaxes, or the trajectory is short.")
+        return ("The low-frequency Raman scattering rises, but no diffusion of the mobile ions was seen: something "
+                "else relaxes, or the trajectory is short.")
     return "Neither diffusion nor a rise of the low-frequency Raman scattering was seen."
