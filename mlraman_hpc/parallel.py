@@ -310,10 +310,7 @@ def _mpi_session(launch: Launch) -> Session:
 def _refuse(launch: Launch, text: str):
     if launch.rank == 0:
         _say_error(text)
-    mpi = sys.modules.get("mpi4py.MPI")
-    if mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
-        mpi.Finalize()
-    os._exit(DeckError.exit_code)
+    sys.exit(DeckError.exit_code)
 
 
 def run(main: Callable[[Session], None], threads: int | None = None) -> None:
@@ -349,17 +346,12 @@ def run(main: Callable[[Session], None], threads: int | None = None) -> None:
 
 
 def _leave(session: Session, code: int) -> None:
-    """All ranks together, with the same code, leaving nothing to the interpreter that could fail or take its time."""
+    """All ranks together, with the same code. Leaving by os._exit would look like a crash."""
     signal.setitimer(signal.ITIMER_REAL, 0)
-    size = session.size
-    if size > 1:
-        session._any(0)
-        sys.modules["mpi4py.MPI"].Finalize()
+    session._any(0)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    if size > 1 or code:
-        os._exit(code)
-    sys.exit(0)
+    sys.exit(code)
 
 
 def _place(session: Session) -> str:
