@@ -1,23 +1,23 @@
-"""The compiled loops: density expansion of each atom, sums of its products over atoms, and the linear model.
+"""The compiled loops: density expansion of each atom, and the linear model or the summed descriptor made of it.
 
-Around each atom i, a few atoms at a time so that it stays in the processor's cache,
+Around each atom i
 
     rho^i_{q l m} = sum_{j of species a} f_cut(r_ij) R_{nl}(r_ij) Y_{lm}(r_ij/|r_ij|),   q = (a, n).
 
-For each centre species s and each pair l1 <= l2 (l1 + l2 even, l2 - l1 <= 2) the products
+`predict` applies the weights of a model first,
 
-    G^s_{m1 q, m2 q'} = sum_{i of s} rho^i_{q l1 m1} rho^i_{q' l2 m2}
+    u^i_{m1 q'} = sum_q W^{s lambda}_{l1 l2 q q'} rho^i_{q l1 m1}
+    alpha^{lambda mu} = sum_i sum_{l1 l2} sum_{m1 m2} <l1 m1 l2 m2|lambda mu> sum_{q'} u^i_{m1 q'} rho^i_{q' l2 m2},
 
-are formed once for a frame, as matrix products over the atoms; where l1 = l2 only those with m1 <= m2. Their sums with
-Clebsch-Gordan coefficients are the lambda-SOAP descriptor summed over the atoms,
+where most coefficients <l1 m1 l2 m2|lambda mu> are zero. `sum_features` sums products over the atoms of a frame,
 
-    X^{s, lambda mu}_{l1 l2 q q'} = sum_{m1 m2} <l1 m1 l2 m2|lambda mu> G^s_{m1 q, m2 q'},
+    G^s_{m1 q, m2 q'} = sum_{i of s} rho^i_{q l1 m1} rho^i_{q' l2 m2},
 
-so that the descriptor of a single atom never exists, and each member of a committee costs one scalar product more.
+which the same coefficients make the lambda-SOAP descriptor, never formed for a single atom.
 
-Each frame is computed by itself, in an order that depends on nothing but the frame: its result is the same to the last
-bit in any batch. All compiled functions are in this one file, because the cache on disk is renewed when the file of the
-function called first changes, not when that of one called by it does.
+The arithmetic of an atom and the order of sums depend on nothing but the frame: the same to the last bit in any batch.
+All compiled functions are in this one file: the cache on disk is renewed when the file of the function called first
+changes, not when that of one called by it does.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-# Atoms whose rho is held at a time; a multiple of the eight that `_accumulate` takes in one sweep.
-CHUNK = 16
-# Atoms that are contracted side by side, one in each lane of the vector registers; a multiple of four.
-LANES = 16
+CHUNK = 16  # atoms whose rho `sum_features` holds; a multiple of the eight that `_accumulate` takes in one sweep
+LANES = 32  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
 # Products may be fused with sums (one rounding less), but sums keep their order.
 _FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 inner = njit(**_FLAGS)
@@ -47,44 +45,43 @@ def outer(function):
 class Scratch(NamedTuple):
     """Neighbours of one species wait here until there are four.
 
-    radial (S, 4, l n) f_cut R_nl, shells the same memory as (S, 4, l, n), angular (S, 4, l m) Y_lm, count (S,)
+    radial (S, 4, l n and a few zeros) f_cut R_nl, angular (S, 4, l m) Y_lm, count (S,)
     """
 
     radial: np.ndarray
-    shells: np.ndarray
     angular: np.ndarray
     count: np.ndarray
 
 
 @inner
 def _scratch(basis):
-    angulars, radials, species = basis.sizes[0], basis.sizes[1], basis.sizes[2]
-    shells, angular = np.zeros((species, 4, angulars, radials)), np.zeros((species, 4, angulars * angulars))
-    return Scratch(shells.reshape(species, 4, angulars * radials), shells, angular, np.zeros(species, np.int64))
+    angulars, kinds = basis.sizes[0], basis.sizes[2]
+    return Scratch(np.zeros((kinds, 4, basis.spline.shape[2])), np.zeros((kinds, 4, angulars * angulars)),
+                   np.zeros(kinds, np.int64))
 
 
-# In the loops below the last index of an array is the loop's own variable wherever it can be: of any other signed
-# index the compiler must ask whether it is negative, and then it gathers elements one by one.
+# In the loops below arrays have one index, the loop's own variable, wherever they can: of any other signed index the
+# compiler must ask whether it is negative, and then it gathers elements one by one.
 
 
 @inner
-def _harmonics(x, y, z, factors, out, s, slot):
-    """Orthonormal real spherical harmonics of a unit vector, out[s, slot, l^2 + l + m], no Condon-Shortley phase."""
+def _harmonics(x, y, z, factors, out):
+    """Orthonormal real spherical harmonics of a unit vector, out[l^2 + l + m], no Condon-Shortley phase."""
     cosine, sine = 1.0, 0.0
     for m in range(factors.shape[1]):
         before, last = 0.0, factors[2, m, m]
         for l in range(m, factors.shape[1]):
             if l > m:
                 before, last = last, factors[0, l, m] * (z * last - factors[1, l, m] * before)
-            out[s, slot, l * l + l + m] = last * cosine
+            out[l * l + l + m] = last * cosine
             if m > 0:
-                out[s, slot, l * l + l - m] = last * sine
+                out[l * l + l - m] = last * sine
         cosine, sine = cosine * x - sine * y, sine * x + cosine * y
 
 
 @inner
-def _radial(distance, lengths, f, out, s, slot):
-    """f_cut R_nl at this distance (Angstrom), out[s, slot, l n]: cubic spline in value and curvature."""
+def _radial(distance, lengths, f, out):
+    """f_cut R_nl at this distance (Angstrom), out[l n]: cubic spline in value and curvature."""
     cutoff, width, step = lengths[0], lengths[1], lengths[2]
     place = distance / step
     knot = min(int(place), f.shape[0] - 2)
@@ -95,18 +92,23 @@ def _radial(distance, lengths, f, out, s, slot):
         smooth = 0.5 * (1.0 + np.cos(np.pi * (distance - cutoff + width) / width))
     y0, y1 = smooth * left, smooth * right
     m0, m1 = y0 * (left * left - 1.0), y1 * (right * right - 1.0)
-    for k in range(f.shape[2]):
-        out[s, slot, k] = y0 * f[knot, 0, k] + m0 * f[knot, 1, k] + y1 * f[knot + 1, 0, k] + m1 * f[knot + 1, 1, k]
+    f0, f1, g0, g1 = f[knot, 0], f[knot, 1], f[knot + 1, 0], f[knot + 1, 1]
+    for k in range(len(f0)):
+        out[k] = y0 * f0[k] + m0 * f1[k] + y1 * g0[k] + m1 * g1[k]
 
 
 @inner
-def _add_four(s, f, y, rho):
-    """rho[l m, s, n] += sum over the four neighbours of species s of f[s, :, l, n] y[s, :, l m]."""
-    for l in range(f.shape[2]):
+def _add_four(f, y, rho):
+    """rho[l m, n] += sum over four neighbours of f[:, l n] y[:, l m]."""
+    radials = rho.shape[1]
+    for l in range(int(np.sqrt(len(rho)) + 0.5)):
+        part = slice(l * radials, (l + 1) * radials)
+        f0, f1, f2, f3 = f[0, part], f[1, part], f[2, part], f[3, part]
         for m in range(l * l, (l + 1) * (l + 1)):
-            y0, y1, y2, y3 = y[s, 0, m], y[s, 1, m], y[s, 2, m], y[s, 3, m]
-            for n in range(f.shape[3]):
-                rho[m, s, n] += y0 * f[s, 0, l, n] + y1 * f[s, 1, l, n] + y2 * f[s, 2, l, n] + y3 * f[s, 3, l, n]
+            y0, y1, y2, y3 = y[0, m], y[1, m], y[2, m], y[3, m]
+            target = rho[m]
+            for n in range(radials):
+                target[n] += y0 * f0[n] + y1 * f1[n] + y2 * f2[n] + y3 * f3[n]
 
 
 @inner
@@ -149,9 +151,8 @@ def _bin_atoms(positions, cell, inverse, cutoff):
     for i in range(atoms - 1, -1, -1):
         start[flat[i] + 1] -= 1
         order[start[flat[i] + 1]] = i
-    for b in range(len(start) - 1):
-        start[b] = start[b + 1]
-    start[len(start) - 1] = atoms
+    start[:-1] = start[1:]
+    start[-1] = atoms
     return wrapped, place, order, start, count, reach
 
 
@@ -184,16 +185,16 @@ def _expand(i, bins, cell, species, basis, held, rho):
                         continue
                     r, s = np.sqrt(square), species[j]
                     inverse, slot = 1.0 / max(r, 1e-12), held.count[s]
-                    _radial(r, basis.lengths, basis.spline, held.radial, s, slot)
-                    _harmonics(x * inverse, y * inverse, z * inverse, basis.harmonics, held.angular, s, slot)
+                    _radial(r, basis.lengths, basis.spline, held.radial[s, slot])
+                    _harmonics(x * inverse, y * inverse, z * inverse, basis.harmonics, held.angular[s, slot])
                     held.count[s] = (slot + 1) % 4
                     if slot == 3:
-                        _add_four(s, held.shells, held.angular, rho)
+                        _add_four(held.radial[s], held.angular[s], rho[:, s])
                 c = stop
     for s in range(basis.sizes[2]):
         if held.count[s]:
             held.angular[s, held.count[s] :] = 0.0
-            _add_four(s, held.shells, held.angular, rho)
+            _add_four(held.radial[s], held.angular[s], rho[:, s])
             held.count[s] = 0
 
 
@@ -216,10 +217,8 @@ def _accumulate(rho, atoms, blocks, channels, products):
                     c4, c5, c6, c7 = rho[a + 4, p], rho[a + 5, p], rho[a + 6, p], rho[a + 7, p]
                     target = block[m1 * channels + q, skipped:]
                     for k in range(width - skipped):
-                        target[k] += (
-                            c0 * r0[k] + c1 * r1[k] + c2 * r2[k] + c3 * r3[k]
-                            + c4 * r4[k] + c5 * r5[k] + c6 * r6[k] + c7 * r7[k]
-                        )
+                        target[k] += (c0 * r0[k] + c1 * r1[k] + c2 * r2[k] + c3 * r3[k]
+                                      + c4 * r4[k] + c5 * r5[k] + c6 * r6[k] + c7 * r7[k])
 
 
 @inner
@@ -241,23 +240,24 @@ def _couple(products, blocks, channels, summed):
 
 
 @inner
-def _invariants(rho, angulars, channels, out):
-    """p_{l q} = sum_m rho_{q l m}^2 of one atom, out[l channels + q]."""
-    out[:] = 0.0
+def _is_outside(rho, angulars, s, lowest, highest, limits):
+    """Whether any invariant p_{l q} = sum_m rho_{q l m}^2 of an atom of species s is outside `limits`.
+
+    lowest and highest (species, l q) are widened by them.
+    """
+    channels = len(rho) // (angulars * angulars)
+    outside, squares = False, np.empty(channels)
     for l in range(angulars):
+        squares[:] = 0.0
         for m in range(l * l, (l + 1) * (l + 1)):
+            part = rho[m * channels : (m + 1) * channels]
             for q in range(channels):
-                out[l * channels + q] += rho[m * channels + q] ** 2
-
-
-@inner
-def _is_outside(invariants, s, lowest, highest, limits):
-    """Whether any invariant of an atom of species s is outside `limits`; lowest and highest are widened by them."""
-    outside = False
-    for k in range(len(invariants)):
-        lowest[s, k] = min(lowest[s, k], invariants[k])
-        highest[s, k] = max(highest[s, k], invariants[k])
-        outside |= invariants[k] < limits[0, s, k] or invariants[k] > limits[1, s, k]
+                squares[q] += part[q] ** 2
+        for q in range(channels):
+            k = l * channels + q
+            lowest[s, k] = min(lowest[s, k], squares[q])
+            highest[s, k] = max(highest[s, k], squares[q])
+            outside |= squares[q] < limits[0, s, k] or squares[q] > limits[1, s, k]
     return outside
 
 
@@ -272,19 +272,15 @@ def sum_features(positions, cell, inverse, species, basis, blocks, summed, lowes
     bins = _bin_atoms(positions, cell, inverse, basis.lengths[0])
     rho = np.empty((CHUNK, angulars * angulars * channels))
     by_species = rho.reshape(CHUNK, angulars * angulars, basis.sizes[2], basis.sizes[1])
-    neighbours = _scratch(basis)
-    invariants = np.empty(angulars * channels)
-    products = np.empty(blocks.first[-1])
+    neighbours, products = _scratch(basis), np.empty(blocks.first[-1])
     outliers = 0
     for s in range(len(summed)):
-        products[:] = 0.0
-        held = 0
+        products[:], held = 0.0, 0
         for i in range(len(positions)):
             if species[i] != s:
                 continue
             _expand(i, bins, cell, species, basis, neighbours, by_species[held])
-            _invariants(rho[held], angulars, channels, invariants)
-            outliers += _is_outside(invariants, s, lowest, highest, limits)
+            outliers += _is_outside(rho[held], angulars, s, lowest, highest, limits)
             held += 1
             if held == CHUNK:
                 _accumulate(rho, held, blocks, channels, products)
@@ -298,40 +294,41 @@ def sum_features(positions, cell, inverse, species, basis, blocks, summed, lowes
 
 
 @inner
-def _lay_side_by_side(rho, angulars, channels, lanes, k):
-    """rho[l m, q] of one atom into lane k of lanes[(l, q, m), :]; each l has room for lanes' own number of channels."""
-    room = lanes.shape[0] // (angulars * angulars)
+def _lay_side_by_side(rho, angulars, channels, room, lanes):
+    """rho[k, (l m, q)] of the atoms k into lanes[(l, q, m), k]; each l has room for more channels, which stay zero."""
     for l in range(angulars):
-        first, width = l * l * room, 2 * l + 1
-        for m in range(width):
-            for q in range(channels):
-                lanes[first + q * width + m, k] = rho[(l * l + m) * channels + q]
+        width = 2 * l + 1
+        for q in range(channels):
+            for m in range(width):
+                source, target = (l * l + m) * channels + q, lanes[l * l * room + q * width + m]
+                for k in range(LANES):
+                    target[k] = rho[k, source]
 
 
 @inner
 def _weighted(part, weights, out):
-    """out[p] = sum_q weights[p, q] part[q]; the number of q is a multiple of four."""
-    for p in range(weights.shape[0]):
-        target = out[p]
-        target[:] = 0.0
+    """out[p] = sum_q weights[p, q] part[q]; the number of q and that of p are multiples of four."""
+    out[:] = 0.0
+    for p in range(0, weights.shape[0], 2):
+        target, other = out[p], out[p + 1]
         for q in range(0, weights.shape[1], 4):
             w0, w1, w2, w3 = weights[p, q], weights[p, q + 1], weights[p, q + 2], weights[p, q + 3]
+            v0, v1, v2, v3 = weights[p + 1, q], weights[p + 1, q + 1], weights[p + 1, q + 2], weights[p + 1, q + 3]
             r0, r1, r2, r3 = part[q], part[q + 1], part[q + 2], part[q + 3]
             for k in range(part.shape[1]):
                 target[k] += w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k]
+                other[k] += v0 * r0[k] + v1 * r1[k] + v2 * r2[k] + v3 * r3[k]
 
 
 @inner
 def _dot(one, m1, other, m2, out):
-    """out[k] = sum_q one[q, m1, k] other[q, m2, k], four lanes k in one register."""
-    for k in range(0, LANES, 4):
-        t0, t1, t2, t3 = 0.0, 0.0, 0.0, 0.0
-        for q in range(one.shape[0]):
-            t0 += one[q, m1, k] * other[q, m2, k]
-            t1 += one[q, m1, k + 1] * other[q, m2, k + 1]
-            t2 += one[q, m1, k + 2] * other[q, m2, k + 2]
-            t3 += one[q, m1, k + 3] * other[q, m2, k + 3]
-        out[k], out[k + 1], out[k + 2], out[k + 3] = t0, t1, t2, t3
+    """out[k] = sum_q one[q, m1, k] other[q, m2, k]"""
+    out[:] = 0.0
+    for q in range(0, one.shape[0], 4):
+        a0, a1, a2, a3 = one[q, m1], one[q + 1, m1], one[q + 2, m1], one[q + 3, m1]
+        b0, b1, b2, b3 = other[q, m2], other[q + 1, m2], other[q + 2, m2], other[q + 3, m2]
+        for k in range(LANES):
+            out[k] += a0[k] * b0[k] + a1[k] * b1[k] + a2[k] * b2[k] + a3[k] * b3[k]
 
 
 @inner
@@ -358,13 +355,12 @@ def _contract(lanes, weights, terms, work, tensors):
 
 
 @inner
-def _add_lanes(lanes, owner, held, s, weights, terms, work, tensors, out):
-    """out[frame, member, s] += tensors of the atoms held in the lanes, in the order in which they came."""
+def _add_atoms(lanes, owner, held, s, weights, terms, work, tensors, out):
+    """out[frame, member, s] += tensors of the atoms in the first lanes, in the order in which they came."""
     for member in range(len(weights)):
         _contract(lanes, weights[member, s], terms, work, tensors)
         for k in range(held):
-            for component in range(6):
-                out[owner[k], member, s, component] += tensors[component, k]
+            out[owner[k], member, s] += tensors[:, k]
 
 
 @outer
@@ -375,11 +371,12 @@ def predict(positions, first_atom, cells, inverses, species, basis, terms, weigh
     """
     angulars, radials, kinds = basis.sizes[0], basis.sizes[1], basis.sizes[2]
     channels, room = radials * kinds, weights.shape[3]
-    rho = np.empty(angulars * angulars * channels)
-    neighbours, invariants = _scratch(basis), np.empty(angulars * channels)
-    ranges = np.empty((2, *limits.shape[1:]))
-    lanes = np.zeros((kinds, angulars * angulars * room, LANES))
+    rho = np.zeros((kinds, LANES, angulars * angulars * channels))
+    by_species = rho.reshape(kinds, LANES, angulars * angulars, kinds, radials)
     owner, held = np.empty((kinds, LANES), np.int64), np.zeros(kinds, np.int64)
+    neighbours = _scratch(basis)
+    ranges = np.empty((2, *limits.shape[1:]))
+    lanes = np.zeros((angulars * angulars * room, LANES))
     work, tensors = np.empty(((2 * angulars - 1) * room, LANES)), np.empty((6, LANES))
     out[:], outliers[:] = 0.0, 0
     for frame in range(len(cells)):
@@ -388,15 +385,16 @@ def predict(positions, first_atom, cells, inverses, species, basis, terms, weigh
         bins = _bin_atoms(positions[atoms], cells[frame], inverses[frame], basis.lengths[0])
         for i in range(len(here)):
             s = here[i]
-            _expand(i, bins, cells[frame], here, basis, neighbours, rho.reshape(angulars * angulars, kinds, radials))
-            _invariants(rho, angulars, channels, invariants)
-            outliers[frame] += _is_outside(invariants, s, ranges[0], ranges[1], limits)
-            _lay_side_by_side(rho, angulars, channels, lanes[s], held[s])
-            owner[s, held[s]] = frame
-            held[s] += 1
+            k = held[s]
+            _expand(i, bins, cells[frame], here, basis, neighbours, by_species[s, k])
+            outliers[frame] += _is_outside(rho[s, k], angulars, s, ranges[0], ranges[1], limits)
+            owner[s, k] = frame
+            held[s] = k + 1
             if held[s] == LANES:
-                _add_lanes(lanes[s], owner[s], LANES, s, weights, terms, work, tensors, out)
+                _lay_side_by_side(rho[s], angulars, channels, room, lanes)
+                _add_atoms(lanes, owner[s], LANES, s, weights, terms, work, tensors, out)
                 held[s] = 0
     for s in range(kinds):
-        if held[s]:
-            _add_lanes(lanes[s], owner[s], held[s], s, weights, terms, work, tensors, out)
+        if held[s]:  # lanes that are not filled hold earlier atoms, whose results are not taken
+            _lay_side_by_side(rho[s], angulars, channels, room, lanes)
+            _add_atoms(lanes, owner[s], held[s], s, weights, terms, work, tensors, out)

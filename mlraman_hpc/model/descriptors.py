@@ -130,9 +130,8 @@ def places(frames: Frames, species: np.ndarray) -> np.ndarray:
 
 def compositions(frames: Frames, species: np.ndarray) -> np.ndarray:
     """Number of atoms of each species (frames, S)."""
-    counts = np.zeros((len(frames), len(species)))
-    np.add.at(counts, (frames.frame_of_atom, places(frames, species)), 1)
-    return counts
+    place = frames.frame_of_atom * len(species) + places(frames, species)
+    return np.bincount(place, minlength=len(frames) * len(species)).reshape(len(frames), len(species)).astype(float)
 
 
 def features(frames: Frames, descriptor: Descriptor, species) -> Features:

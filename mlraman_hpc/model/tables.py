@@ -19,7 +19,8 @@ class Basis(NamedTuple):
 
     sizes     (max_angular + 1, max_radial + 1, species)
     lengths   (cutoff, cutoff_width, spacing of the knots) Angstrom
-    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6
+    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6;
+              filled up with zeros to a multiple of 16, since the compiler fills four vector registers at a time
     central   (max_radial + 1,): the atom's own density
     harmonics (3, max_angular + 1, max_angular + 1): factors of the recursion in `_harmonics`
     """
@@ -63,7 +64,8 @@ def _spline(descriptor: Descriptor) -> np.ndarray:
             break
     second = np.polynomial.chebyshev.chebder(series, 2) * (knots[1] ** 2 / 6)
     table = [np.polynomial.chebyshev.chebval(knots, part).reshape(-1, KNOTS).T for part in (series, second)]
-    return np.ascontiguousarray(np.stack(table, axis=1))
+    table = np.stack(table, axis=1)
+    return np.ascontiguousarray(np.pad(table, [(0, 0), (0, 0), (0, -table.shape[2] % 16)]))
 
 
 def _recursion_factors(max_angular: int) -> np.ndarray:

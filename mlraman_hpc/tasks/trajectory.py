@@ -8,9 +8,9 @@ from mlraman_hpc.errors import DataError, DeckError
 from mlraman_hpc.io import trajectory
 from mlraman_hpc.tasks.job import Job
 
-# Atoms in a batch: small enough for the cache, large enough that the price of a call does not show. Fixed, since
+# Atoms in a batch: few enough for the cache (200 kB), so many that the price of a call does not show. Fixed, since
 # batches must not depend on ranks or machine.
-BATCH_ATOMS = 512
+BATCH_ATOMS = 2048
 
 
 def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
