@@ -15,12 +15,14 @@ KIND = "an ASE trajectory"
 
 def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """How many frames there are. Errors: DataError for damaged files."""
-    with readable(name, KIND), TrajectoryReader(path) as file:
+    with readable(name, KIND), open(path, "rb") as content, TrajectoryReader(content) as file:
         declared = len(file)
         frames = _complete(file, declared)
         if not frames:
             raise DataError(f"{name}: no complete frame.")
         numbers = np.array(file[0].numbers)
+    if not np.isin(numbers, np.arange(1, 119)).all():
+        raise Place(name, 0, 0).fault("an atomic number is not that of an element.")
     if frames < declared:
         warn(f"{name}: {declared - frames} of {declared} frames are cut off; the {frames} before them are used.")
     rows = np.arange(frames)
@@ -51,8 +53,8 @@ def read(path: str, rows: np.ndarray, place: Callable[[int], Place], numbers: np
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; place(k) names the k-th for messages."""
     parts = []
     for k, atoms in _atoms(path, rows, place):
-        if not np.isfinite(atoms.positions).all():
-            raise place(k).fault("a position is not a number.")
+        if not np.isfinite(atoms.positions).all() or not np.isin(atoms.numbers, np.arange(1, 119)).all():
+            raise place(k).fault("a position is not a number, or an atomic number not that of an element.")
         periodic = np.array(atoms.pbc, dtype=bool)
         parts.append((atoms.positions, atoms.numbers, atoms.cell.array * periodic[:, None], periodic))
     return parts
@@ -65,6 +67,7 @@ def velocities(path: str, rows: np.ndarray, place: Callable[[int], Place]) -> li
 
 
 def _atoms(path: str, rows: np.ndarray, place: Callable[[int], Place]):
-    with readable(place(0).name if len(rows) else path, KIND), TrajectoryReader(path) as file:
+    name = place(0).name if len(rows) else path
+    with readable(name, KIND), open(path, "rb") as content, TrajectoryReader(content) as file:
         for k, row in enumerate(rows):
             yield k, file[int(row)]

@@ -84,10 +84,23 @@ def read_table(file: Path, order: list[str]) -> np.ndarray:
         raise DataError(f"{file}: {getattr(error, 'strerror', None) or error}. Check the path.") from None
     if not values.size:
         raise DataError(f"{file}: no numbers in the file.")
+    _check_last_line(file)
     wanted = np.array([name != "skip" for name in order])
     if values.shape[1] != len(order) or not np.isfinite(values[:, wanted]).all():
         raise _bad_line(file, len(order), wanted)
     return values
+
+
+def _check_last_line(file: Path) -> None:
+    """A last line without its end may lack digits: its last number must have as many as the one above it."""
+    text = whole(file)
+    lines = [line for line in text[-4000:].split(b"\n")[-3:] if line.strip()]
+    if len(lines) < 2 or text.endswith(b"\n"):
+        return
+    above, last = (line.split()[-1].partition(b".") for line in lines[-2:])
+    if not last[2] or len(last[2]) != len(above[2]):
+        raise DataError(f"{file}: the last line has no line end, and its last number not as many digits as the one "
+                        "above; the file may be cut short. Complete it, or end it with a line end.")
 
 
 def _bad_line(file: Path, columns: int, wanted: np.ndarray | None = None) -> DataError:

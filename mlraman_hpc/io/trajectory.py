@@ -33,6 +33,7 @@ _NAMES = {
     "ase-traj": re.compile(r"\.traj$", re.IGNORECASE),
     "h5md": re.compile(r"\.(h5|h5md|hdf5)$", re.IGNORECASE),
 }
+FARTHEST = 1e7  # Angstrom
 _STARTS = {b"ITEM:": "lammps-dump", b"- of Ulm": "ase-traj", b"\x89HDF": "h5md", b"<?xml": "vasprun"}
 
 
@@ -308,12 +309,16 @@ def _reader(index: TrajectoryIndex) -> Callable:
 
 
 def _check_frames(index: TrajectoryIndex, which: np.ndarray, frames: Frames) -> None:
-    """The atoms of the first frame, cells with a volume."""
+    """The atoms of the first frame, cells with a volume, no atom out of this world."""
     for k, (begin, end) in enumerate(pairwise(frames.first_atom)):
         numbers = frames.numbers[begin:end]
         if not _same_atoms(index, numbers):
             raise index.place(int(which[k])).fault(
                 f"{described(numbers)}; the first frame has {described(index.numbers)}, by id where there are ids.")
+    if np.abs(frames.positions).max(initial=0) > FARTHEST:
+        atom = int(np.abs(frames.positions).max(axis=1).argmax())
+        raise index.place(int(which[frames.frame_of_atom[atom]])).fault(
+            f"an atom at {frames.positions[atom].tolist()} Angstrom; the file is damaged.")
     for k in np.flatnonzero(~good_cells(frames.cells, frames.periodic)):
         raise index.place(int(which[k])).fault(
             f"the cell {np.round(frames.cells[k], 4).tolist()} has no volume although the frame is periodic.")

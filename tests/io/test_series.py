@@ -169,3 +169,18 @@ def test_packed_table(tmp_path):
     (tmp_path / "a.dat.gz").write_bytes(gzip.compress(b"1 2 3 4 5 6\n" * 4)[:-10])
     with pytest.raises(DataError, match=r"a.dat.gz"):
         read_series(tmp_path / "a.dat.gz", "auto", SIX, "polarizability", "bohr^3", None)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_table_without_a_last_line_end(end, tmp_path):
+    lines = "".join(f"{k}.25 3.5 3.6 0.01 0.02 0.03\n" for k in range(3))
+    (tmp_path / "a.dat").write_text(lines[:-1] + end)
+    read_series(tmp_path / "a.dat", "table", ["xx", "yy", "zz", "xy", "yz", "zx"], "dielectric", None, 1.0)
+
+
+@pytest.mark.parametrize("cut", [2, 3, 4])
+def test_table_cut_inside_its_last_number(cut, tmp_path):
+    lines = "".join(f"{k}.25 3.5 3.6 0.01 0.02 0.03\n" for k in range(3))
+    (tmp_path / "a.dat").write_text(lines[:-cut])
+    with pytest.raises(DataError, match=r"the last line has no line end"):
+        read_series(tmp_path / "a.dat", "table", ["xx", "yy", "zz", "xy", "yz", "zx"], "dielectric", None, 1.0)
