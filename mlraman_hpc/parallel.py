@@ -347,7 +347,7 @@ def run(main: Callable[[Session], None], threads: int | None = None) -> None:
 
 def _leave(session: Session, code: int) -> None:
     """All ranks together, with the same code. Leaving by os._exit would look like a crash."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    session.stop.end()
     session._any(0)
     with contextlib.suppress(OSError):
         sys.stdout.flush()

@@ -30,6 +30,12 @@ class Stop:
         for number in _BITS:
             signal.signal(number, self._note)
 
+    def end(self) -> None:
+        """The run is over; a signal that comes late must not make a failure of it."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number in _BITS:
+            signal.signal(number, signal.SIG_IGN)
+
     def limit(self, seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 

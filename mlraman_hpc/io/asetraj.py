@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import numpy as np
-from ase.io.trajectory import TrajectoryReader
 
 from ..errors import DataError
 from .pieces import Piece, Place, Warn, readable
@@ -15,7 +15,7 @@ KIND = "an ASE trajectory"
 
 def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """How many frames there are. Errors: DataError for damaged files."""
-    with readable(name, KIND), open(path, "rb") as content, TrajectoryReader(content) as file:
+    with readable(name, KIND), _opened(path) as file:
         declared = len(file)
         frames = _complete(file, declared)
         if not frames:
@@ -29,7 +29,14 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     return Piece(rows, rows + 1, np.zeros(frames, np.int64), np.full(frames, len(numbers)), numbers)
 
 
-def _complete(file: TrajectoryReader, frames: int) -> int:
+@contextmanager
+def _opened(path: str):
+    from ase.io.trajectory import TrajectoryReader  # here, for all ranks pay for the import
+    with open(path, "rb") as content, TrajectoryReader(content) as file:
+        yield file
+
+
+def _complete(file, frames: int) -> int:
     """Frames before the first that the file does not hold to its end; frames lie one after another."""
     low, high = 0, frames
     while low < high:
@@ -41,7 +48,7 @@ def _complete(file: TrajectoryReader, frames: int) -> int:
     return low
 
 
-def _is_there(file: TrajectoryReader, frame: int) -> bool:
+def _is_there(file, frame: int) -> bool:
     try:
         with readable("", KIND):
             return bool(np.isfinite(file[frame].positions).all())
@@ -68,6 +75,6 @@ def velocities(path: str, rows: np.ndarray, place: Callable[[int], Place]) -> li
 
 def _atoms(path: str, rows: np.ndarray, place: Callable[[int], Place]):
     name = place(0).name if len(rows) else path
-    with readable(name, KIND), open(path, "rb") as content, TrajectoryReader(content) as file:
+    with readable(name, KIND), _opened(path) as file:
         for k, row in enumerate(rows):
             yield k, file[int(row)]

@@ -22,7 +22,6 @@ from mlraman_hpc.schema.alpha_file import AlphaFile, drop
 from mlraman_hpc.schema.records import Model
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
-from mlraman_hpc.tasks.train import load_model
 from mlraman_hpc.tasks.trajectory import batches, frame_interval, selected_frames, trajectory_index
 
 ROUND_SECONDS = 3.0
@@ -87,6 +86,7 @@ def _load(job: Job) -> Model:
     path = model_path(job)
     if not path.exists():
         raise DataError(f"{path}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
+    from mlraman_hpc.tasks.train import load_model  # on root alone; the other ranks need no figures
     return load_model(path)
 
 
