@@ -215,8 +215,8 @@ class Session:
         if self.size == 1:
             return bits
         from mpi4py import MPI
-        found = bytearray(1)
-        request = self._comm.Iallreduce([bytearray([bits]), MPI.BYTE], [found, MPI.BYTE], MPI.BOR)
+        mine, found = bytearray([bits]), bytearray(1)  # both must live as long as the request
+        request = self._comm.Iallreduce([mine, MPI.BYTE], [found, MPI.BYTE], MPI.BOR)
         began = look = time.monotonic()
         while not request.Test():
             now = time.monotonic()
