@@ -5,6 +5,7 @@ The only import of featomic. Everything else in this room is a faster way to the
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import pi
 
 import featomic
@@ -95,6 +96,7 @@ def central_atom(descriptor: Descriptor) -> np.ndarray:
     return result.block({"o3_lambda": 0, "center_type": 1, "neighbor_type": 1}).values[0, 0]
 
 
+@lru_cache(maxsize=4)  # campaigns ask for the same ones again and again
 def clebsch_gordan(max_angular: int) -> dict[tuple[int, int, int], np.ndarray]:
     """Real Clebsch-Gordan coefficients {(l1, l2, lambda): (2 l1 + 1, 2 l2 + 1, 2 lambda + 1)}, m = -l ... l.
 
@@ -112,7 +114,12 @@ def clebsch_gordan(max_angular: int) -> dict[tuple[int, int, int], np.ndarray]:
 
 def power_spectrum(frames: Frames, descriptor: Descriptor, species: np.ndarray) -> TensorMap:
     """featomic's EquivariantPowerSpectrum of every atom for lambda = 0, 2 and sigma = 1: the slow definition."""
-    calculator = EquivariantPowerSpectrum(spherical_expansion(descriptor), neighbor_types=[int(z) for z in species])
+    calculator = _power_calculator(descriptor, tuple(int(z) for z in species))
     orders = [[0, 1], [2, 1]] if descriptor.max_angular else [[0, 1]]
     keys = Labels(["o3_lambda", "o3_sigma"], np.array(orders))
     return calculator.compute(systems(frames, descriptor.cutoff), selected_keys=keys, neighbors_to_properties=True)
+
+
+@lru_cache(maxsize=4)
+def _power_calculator(descriptor: Descriptor, species: tuple[int, ...]) -> EquivariantPowerSpectrum:
+    return EquivariantPowerSpectrum(spherical_expansion(descriptor), neighbor_types=list(species))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -239,6 +240,7 @@ class Predictor:
         return Prediction(tensors[:, 0], members, outliers)
 
 
+@lru_cache(maxsize=1)
 def compile_loops() -> None:
     """Compile the loops, or load them from the cache on disk: seconds the first time ever, a fraction of one later.
 

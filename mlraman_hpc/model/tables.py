@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import pi, sqrt
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ class Basis(NamedTuple):
     harmonics: np.ndarray
 
 
+@lru_cache(maxsize=4)  # campaigns ask for the same ones again and again
 def basis(descriptor: Descriptor, species: int) -> Basis:
     """Tables for this descriptor and this number of species; radial functions read off featomic once."""
     return Basis(

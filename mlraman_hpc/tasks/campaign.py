@@ -22,6 +22,7 @@ from mlraman_hpc.schema.campaign_reader import read_campaign
 from mlraman_hpc.schema.deck import Deck
 from mlraman_hpc.schema.deck_reader import input_files
 from mlraman_hpc.tasks import campaign_report, common_model, material
+from mlraman_hpc.tasks.campaign_rows import Row, row_of
 from mlraman_hpc.tasks.claims import Claims
 from mlraman_hpc.tasks.folder import Busy, held
 from mlraman_hpc.tasks.job import Job
@@ -69,7 +70,8 @@ def campaign(session: Session, options) -> None:
     try:
         with _folder(run):
             failed = _materials(run, _common(run))
-            ranking = session.on_root(_summary, run)
+            rows = _rows(run) if run.whole else None
+            ranking = session.on_root(_summary, run, rows)
     except StoppedEarly:
         run.console.summary("stopped after")
         raise
@@ -205,10 +207,18 @@ def _line(text: str) -> None:
 # the ranking
 
 
-def _summary(run: Run) -> str:
+def _rows(run: Run) -> list[Row] | None:
+    """What all materials have to show, on root; each rank reads its share."""
+    with run.session.together():
+        mine = [row_of(one) for one in run.session.share(run.plan.materials)]
+    parts = run.session.gather(mine)
+    return [row for part in parts for row in part] if parts else None
+
+
+def _summary(run: Run, rows: list[Row] | None) -> str:
     """Write campaign.h5, .csv, .html; array tasks one after another, so that the last one sees all results."""
     if run.whole:
-        return campaign_report.write(run.plan)
+        return campaign_report.write(run.plan, rows)
     end = time.monotonic() + PATIENCE
     while True:
         try:

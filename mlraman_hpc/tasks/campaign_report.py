@@ -26,9 +26,9 @@ _ORDER = {DONE: 0, DYNAMICS_ONLY: 1, FAILED: 2}
 _MODELS = {OWN: "own labels", SHARED: "common model", GIVEN: "given model", NONE: "none"}
 
 
-def write(plan: Campaign) -> str:
-    """Write the ranking of all materials that have results; returns it as a table for the log."""
-    rows = sorted((row_of(one) for one in plan.materials), key=_place)
+def write(plan: Campaign, rows: list[Row] | None = None) -> str:
+    """Write the ranking of all materials that have results (`rows`, or read now); returns it as a table for the log."""
+    rows = sorted(rows or [row_of(one) for one in plan.materials], key=_place)
     ranking = _ranking(rows)
     output = plan.output
     _draw(plan, ranking)

@@ -13,7 +13,7 @@ from mlraman_hpc.schema.alpha_file import KIND as ALPHA
 from mlraman_hpc.schema.campaign import NONE, OWN, Material
 from mlraman_hpc.schema.deck_reader import resolved_yaml
 from mlraman_hpc.schema.ranking import DONE, DYNAMICS_ONLY, FAILED, MISSING, LabelTest
-from mlraman_hpc.schema.records import Dynamics, Model, PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.schema.records import Dynamics, Model, RamanSpectrum
 from mlraman_hpc.tasks import material as materials
 from mlraman_hpc.tasks.dynamics import FOLDED
 
@@ -107,10 +107,11 @@ def _raman(row: Row, spectrum: RamanSpectrum) -> tuple[str, ...]:
 
 
 def _outliers(one: Material) -> list[str]:
-    series = store.load(one.folder / "alpha.h5", PolarizabilitySeries, ALPHA)
-    if series.outliers is None or not series.outliers.any():
+    with store.opened(one.folder / "alpha.h5", ALPHA) as file:  # all else in it is long
+        outliers = file["observables/outliers/value"][:] if "observables/outliers/value" in file else np.zeros(0)
+    if not outliers.any():
         return []
-    return [f"in {np.count_nonzero(series.outliers)} of {len(series.outliers)} frames some atoms are far outside the "
+    return [f"in {np.count_nonzero(outliers)} of {len(outliers)} frames some atoms are far outside the "
             "model's training range"]
 
 
