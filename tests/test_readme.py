@@ -29,6 +29,7 @@ def commands(kind: str) -> list[str]:
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     small.write(folder)
+    (folder / "input_examples").symlink_to(ROOT / "input_examples")
     _run("mlraman run deck.yaml", folder)
     return folder
 
