@@ -134,8 +134,7 @@ def read_frames(index: TrajectoryIndex, which) -> Frames:
         parts = [part for path, rows, place in _by_file(index, which)
                  for part in module.read(path, rows, place, index.numbers)]
     else:
-        parse = _reader(index)
-        parts = [parse(text, frame) for frame, text in texts(index, which)]
+        parts = _parsed(index, which)
     frames = _in_given_cell(index, frames_of(parts, index.frame[which]))
     _check_frames(index, which, frames)
     return frames
@@ -297,6 +296,15 @@ def _joints(pieces: list[Piece]) -> list[int]:
     return sorted({*map(int, starts[1:-1]), *inner})
 
 
+def _parsed(index: TrajectoryIndex, which: np.ndarray) -> list[tuple]:
+    """(positions, numbers, cell, periodic) of each frame of a text format, all at once where they are alike."""
+    found, parts = list(texts(index, which)), None
+    if index.format == "xdatcar":
+        parts = xdatcar.read_alike([text for _, text in found], index.numbers, index.cells[index.header[which]])
+    parse = _reader(index)
+    return parts or [parse(text, frame) for frame, text in found]
+
+
 def _reader(index: TrajectoryIndex) -> Callable:
     """The function that turns the bytes of a frame into positions, numbers, cell and periodic."""
     table, module = dict(index.labels), TEXT[index.format]
@@ -310,7 +318,8 @@ def _reader(index: TrajectoryIndex) -> Callable:
 
 def _check_frames(index: TrajectoryIndex, which: np.ndarray, frames: Frames) -> None:
     """The atoms of the first frame, cells with a volume, no atom out of this world."""
-    for k, (begin, end) in enumerate(pairwise(frames.first_atom)):
+    alike = np.array_equal(frames.numbers, np.tile(index.numbers, len(frames)))
+    for k, (begin, end) in enumerate(() if alike else pairwise(frames.first_atom)):
         numbers = frames.numbers[begin:end]
         if not _same_atoms(index, numbers):
             raise index.place(int(which[k])).fault(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .fixed_width import three_numbers
 from .pieces import (
     Piece,
     Place,
@@ -51,7 +52,32 @@ def read(text: bytes, place: Place, numbers: np.ndarray, cell: np.ndarray):
         values = numbers_in(unglued(rows), 3 * len(numbers))
     if values is None:
         raise _bad_row(rows, len(numbers), place)
-    return values.reshape(-1, 3) @ cell, numbers, cell, np.ones(3, bool)
+    return _cartesian(values.reshape(-1, 3), cell), numbers, cell, np.ones(3, bool)
+
+
+def read_alike(texts: list[bytes], numbers: np.ndarray, cells: np.ndarray) -> list[tuple] | None:
+    """The same as `read` for each frame, all at once; None unless all have the same size and columns."""
+    if len({len(text) for text in texts}) != 1:
+        return None
+    records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
+    head = texts[0].find(b"\n") + 1
+    title, rows = records[:, :head], records[:, head:]
+    ends = np.arange(head) == head - 1
+    if not head or rows.shape[1] % len(numbers) or not ((title == ord("\n")) == ends).all():
+        return None
+    rows = rows.reshape(len(texts) * len(numbers), -1)
+    fractional = three_numbers(rows) if rows.shape[1] and (rows[:, -1] == ord("\n")).all() else None
+    if fractional is None:
+        return None
+    positions = _cartesian(fractional.reshape(len(texts), -1, 3), cells[:, None])
+    periodic = np.ones(3, bool)
+    return [(part, numbers, cell, periodic) for part, cell in zip(positions, cells)]
+
+
+def _cartesian(fractional: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Without a library's matrix product, whose last bits may depend on the number of rows."""
+    x, y, z = np.moveaxis(fractional[..., None], -2, 0)
+    return x * cell[..., 0, :] + y * cell[..., 1, :] + z * cell[..., 2, :]
 
 
 def read_header(text: bytes, place: Place, table: dict[str, int]) -> Header:
