@@ -110,6 +110,16 @@ def test_vasp_6():
     assert one.tensor[2, 2] == 6.372343
 
 
+def test_displaced_atom():
+    file = DATA / "samples/tio2_Ti5_0.1x_eps.OUTCAR.gz"
+    if not file.exists():
+        pytest.skip("the real data are not here")
+    one = outcar.read_label(whole(file), str(file))
+    # pymatgen 2026.10.24: Outcar(...).dielectric_tensor
+    assert one.tensor.tolist() == [[6.953771, 7e-06, -0.022987], [8e-06, 6.957956, 0.0], [-0.022998, -4e-06, 6.371485]]
+    assert np.allclose(one.positions[4], [5.78842168, 5.68842173, 4.8022871])
+
+
 def test_glued_tensor_is_refused():
     file = DATA / "samples/malformed_eps.OUTCAR.gz"
     if not file.exists():

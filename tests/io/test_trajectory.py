@@ -93,6 +93,26 @@ def test_pieces_are_chained(tmp_path):
     assert index.species == ("Li", "P", "S", "Cl")
 
 
+def test_iodide_pieces(tmp_path):
+    files = real(*(f"argyrodite/Li6PS5I/0p/run{k}_XDATCAR.gz" for k in range(1, 7)))
+    index = build_index(files, "auto", tmp_path, None, pytest.fail)
+    assert len(index) == 700 and np.bincount(index.numbers)[[3, 15, 16, 53]].tolist() == [192, 32, 160, 32]
+    # pymatgen 2026.10.24: Xdatcar(run6).structures[-1][7].coords
+    assert np.allclose(read_frames(index, [699]).positions[7], [12.75716946, 13.39695734, 20.35251646], atol=1e-7)
+
+
+def test_dump_of_unwrapped_columns_written_twice(tmp_path):
+    warnings: list[str] = []
+    index = build_index(real("codes/lammps/conf_unfold.dump"), "auto", tmp_path, ["Ag", "I"], warnings.append)
+    frames = all_frames(index)
+    assert len(index) == 1 and "repeats the one before it" in warnings[0]
+    # dpdata 1.1.0 gives the cell, and these positions once they are wrapped
+    cell = np.array([[2.5243713, 0, 0], [1.2621856, 2.0430257, 0], [1.2874292, 0.7485898, 2.2254033]])
+    assert np.allclose(frames.cells[0], cell, atol=1e-6)
+    wrapped = modulo_cell(frames.positions - [[0, 0, 0], [1.2621856, 0.7018028, 0.5513885]], cell)
+    assert np.abs(wrapped).max() < 2e-6
+
+
 def test_pieces_in_the_wrong_order_are_told(tmp_path):
     warnings: list[str] = []
     files = real(*(ARGYRODITE[k] for k in (0, 2, 1)))

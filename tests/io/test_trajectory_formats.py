@@ -354,6 +354,16 @@ def test_cp2k_xyz_with_a_cell_from_the_deck(tmp_path):
     assert not all_frames(index_of(path, tmp_path)).periodic.any()
 
 
+def test_xyz_written_by_cp2k(tmp_path):
+    cell = np.array([[5.3, 0, 0], [1.2, 5.1, 0], [0.4, -0.7, 5.6]])
+    index = index_of(FILES / "cp2k_lif-pos-1.xyz", tmp_path, cell=cell)
+    frames = all_frames(index)
+    images = ase.io.read(FILES / "cp2k_lif-pos-1.xyz", index=":", format="xyz", parallel=False)
+    assert index.frame_interval == 0.5 and index.steps.tolist() == [0, 1, 2, 3] and index.species == ("Li", "F")
+    assert np.array_equal(frames.positions, np.concatenate([atoms.positions for atoms in images]))
+    assert np.array_equal(frames.cells, [cell] * 4) and frames.periodic.all()
+
+
 def test_a_cell_from_the_deck_that_is_not_needed(tmp_path):
     warnings: list[str] = []
     text = '2\nLattice="4 0 0 0 5 0 0 0 6" Properties=species:S:1:pos:R:3\nNa 0 0 0\nCl 1 1 1\n'
