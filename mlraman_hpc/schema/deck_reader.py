@@ -237,6 +237,8 @@ def check_tasks(deck: Deck) -> None:
         mistakes.append(f"{deck.place('reference.order')}: must be given for a table, such as [xx, yy, zz, xy, yz, zx]")
     if deck.reference and deck.reference.frame_from_name is not None and not deck.trajectory:
         mistakes.append(f"{deck.place('reference.frame_from_name')}: needs a trajectory")
+    if deck.reference and deck.reference.frame_from_name is not None and deck.reference.format == "table":
+        mistakes.append(f"{deck.place('reference.frame_from_name')}: a table has reference.first and every instead")
     if deck.descriptor.cutoff_width >= deck.descriptor.cutoff:
         mistakes.append(f"{deck.place('descriptor.cutoff_width')}: must be smaller than the cutoff "
                         f"({deck.descriptor.cutoff:g} Angstrom), found {deck.descriptor.cutoff_width:g}")

@@ -1,4 +1,7 @@
-"""`mlraman check`: will it run, how long, how much memory? Nothing is written but unpacked copies of .gz files."""
+"""`mlraman check`: will it run, how long, how much memory?
+
+Only unpacked copies of .gz files and the places of the frames of long ones are written.
+"""
 
 from __future__ import annotations
 
