@@ -24,24 +24,25 @@ from mlraman_hpc.tasks.train import descriptor_of, draw, load_model, read_labels
 from mlraman_hpc.tasks.trajectory import batches, frame_interval, selected_frames, trajectory_index
 
 TRIAL_LABELS, TRIAL_SECONDS = 8, 1.0
+ANALYSIS = 2.0  # of the time that reading takes, for dynamics
 
 
 def check(job: Job) -> None:
     """Look at deck and data; raises the same errors as the run itself would."""
-    job.session.on_root(_check, job)
+    job.session.on_root(inspect, job)
 
 
-def _check(job: Job) -> None:
+def inspect(job: Job, trial_seconds: float = TRIAL_SECONDS) -> float:
+    """Look at everything, on one rank alone; returns the time (s) that all steps would take on one rank."""
     say = job.console.say
     say(f"{job.deck._name}: the deck is valid")
     if job.deck.series:
         series = read_series(job)
         say(f"series: {len(series.value)} tensors, {_span(len(series.value), series.frame_interval)}")
-        return
+        return 0.0
     labels = _labels(job) if job.deck.reference else None
     model = load_model(model_path(job)) if labels is None and model_path(job).exists() else None
-    if job.deck.trajectory:
-        _trajectory(job, labels, model)
+    return _trajectory(job, labels, model, trial_seconds) if job.deck.trajectory else 0.0
 
 
 def _labels(job: Job) -> Labels:
@@ -54,18 +55,41 @@ def _labels(job: Job) -> Labels:
     return labels
 
 
-def _trajectory(job: Job, labels: Labels | None, model: Model | None) -> None:
+def _trajectory(job: Job, labels: Labels | None, model: Model | None, trial_seconds: float) -> float:
     index = trajectory_index(job)
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
     job.console.say(f"trajectory: {len(index)} frames of {_range(index.atoms)} atoms ({', '.join(index.species)}); "
                     f"{len(chosen)} are used, {_span(len(chosen), interval)}")
+    reading = _reading(index, chosen, trial_seconds) * len(index) if job.deck.dynamics else 0.0
     trial = model or (_trial_model(job, labels) if labels is not None else None)
+    training = _training(job, labels) if labels is not None else 0.0
+    if trial is None and job.deck.dynamics:  # stands alone
+        return (1 + ANALYSIS) * reading
     if trial is None:
         raise DataError(f"{model_path(job)}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
     polarizability.check_applicable(trial, index.species, read_frames(index, chosen[:1]),
                                     job.deck.model.density_tolerance)
-    _estimate(job, index, chosen, polarizability.Predictor(trial), labels)
+    predicting = _estimate(job, index, chosen, polarizability.Predictor(trial), labels, trial_seconds)
+    return training + predicting + (1 + ANALYSIS) * reading
+
+
+def _training(job: Job, labels: Labels) -> float:
+    """Seconds for the descriptors of all labels, from a few; call it when everything is compiled."""
+    numbers = sorted(set(labels.frames.numbers.tolist()))
+    few = labels.take(slice(0, TRIAL_LABELS)).frames
+    began = time.perf_counter()
+    features(few, descriptor_of(job), numbers)
+    return (time.perf_counter() - began) * len(labels) / len(few)
+
+
+def _reading(index, chosen: np.ndarray, trial_seconds: float) -> float:
+    """Seconds to read a frame, from a trial."""
+    began, done = time.perf_counter(), 0
+    while done < len(chosen) and time.perf_counter() - began < trial_seconds / 3:
+        read_frames(index, chosen[done:done + 32])
+        done = min(done + 32, len(chosen))
+    return (time.perf_counter() - began) / done
 
 
 def working_model(job: Job) -> Model:
@@ -91,12 +115,13 @@ def _trial_model(job: Job, labels: Labels) -> Model:
     return model
 
 
-def _estimate(job: Job, index, chosen: np.ndarray, predictor, labels: Labels | None) -> None:
-    """Time from a trial of about a second, memory from this process and the sizes of the arrays."""
+def _estimate(job: Job, index, chosen: np.ndarray, predictor, labels: Labels | None,
+              trial_seconds: float) -> float:
+    """Time (s) on one rank from a trial, which is returned; memory from this process and the sizes of the arrays."""
     starts = batches(index.atoms[chosen])
     predictor(read_frames(index, chosen[:1]))  # compile before the clock starts
     began, done, batch = time.perf_counter(), 0, 0
-    while batch < len(starts) - 1 and time.perf_counter() - began < TRIAL_SECONDS:
+    while batch < len(starts) - 1 and time.perf_counter() - began < trial_seconds:
         rows = chosen[starts[batch]:starts[batch + 1]]
         predictor(read_frames(index, rows))
         done, batch = done + len(rows), batch + 1
@@ -111,6 +136,7 @@ def _estimate(job: Job, index, chosen: np.ndarray, predictor, labels: Labels | N
         columns = predictor.model.isotropic.size + 5 * predictor.model.anisotropic.size
         root += 2 * len(labels) * columns * 8 / 2**20
     job.console.say(f"memory: about {here:.0f} MB on each rank, and {root:.0f} MB more on the first")
+    return seconds * ranks
 
 
 def _range(numbers: np.ndarray) -> str:

@@ -1,0 +1,104 @@
+"""`mlraman check` on a campaign: every file looked at, what it costs, and a proposal for ranks, groups and time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlraman_hpc.console import Console, duration
+from mlraman_hpc.errors import DataError, UserError
+from mlraman_hpc.parallel import Session
+from mlraman_hpc.schema.campaign import SHARED, Campaign, Material
+from mlraman_hpc.schema.campaign_reader import read_campaign
+from mlraman_hpc.schema.deck import Deck
+from mlraman_hpc.schema.deck_reader import input_files
+from mlraman_hpc.tasks.check import inspect
+from mlraman_hpc.tasks.job import Job
+
+TRIALS = 60.0          # s, for all trials together, at most one for each material
+OVERHEAD, FIGURES = 0.3, 5.0  # s for each material
+WISHED = 15 * 60.0     # s, the wall time that the proposal aims at
+MARGIN, ROUND = 1.5, 300.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one material: seconds on one rank, or what is wrong with it."""
+
+    name: str
+    model: str
+    seconds: float
+    problem: str = ""
+
+
+def check(session: Session, options) -> None:
+    """Look at all files of all materials, ranks sharing them. Raises DataError with all problems."""
+    plan = session.on_root(read_campaign, options.deck, options.changes)
+    trial = min(1.0, TRIALS * session.size / len(plan.materials))
+    _, alone = session.split(session.size)
+    mine = [_cost(plan, one, alone, trial) for one in session.share(plan.materials)]
+    costs = [cost for part in session.everyone(mine) for cost in part]
+    console = Console(session, options.level)
+    _tell(plan, costs, console)
+    console.summary()
+    problems = [f"{cost.name}: {cost.problem}" for cost in costs if cost.problem]
+    session.agree(DataError("\n".join(problems)) if problems else None)
+
+
+class _Silent(Console):
+    """What a check says of one material is too much for hundreds of them."""
+
+    def __init__(self, session: Session):
+        super().__init__(session, -1)
+
+    def warn(self, text: str) -> None:
+        self.warnings[text] = 1
+
+
+def _cost(plan: Campaign, one: Material, session: Session, trial: float) -> Cost:
+    try:
+        seconds = inspect(Job(_deck(plan, one), session, _Silent(session)), trial)
+    except UserError as error:
+        return Cost(one.name, one.model, 0.0, str(error))
+    return Cost(one.name, one.model, seconds + OVERHEAD + FIGURES * one.deck.figures)
+
+
+def _deck(plan: Campaign, one: Material) -> Deck:
+    """The material's deck; where its common model is not there yet, with labels that a trial model is made of."""
+    if one.model != SHARED or Path(plan.common.output, "model.h5").exists():
+        return one.deck
+    labelled = one.labels or (plan.together[0].labels if plan.together else plan.common)
+    input_files(labelled, "reference.files", labelled.reference.files)
+    own = one.deck.model.model_copy(update={"file": None})
+    return one.deck.model_copy(update={"reference": labelled.reference, "model": own})
+
+
+def _tell(plan: Campaign, costs: list[Cost], console: Console) -> None:
+    console.say(f"{plan.name}: the deck is valid; {len(costs)} materials")
+    width = max(len(cost.name) for cost in costs)
+    for cost in costs:
+        text = f"cannot be computed: {cost.problem}" if cost.problem else f"about {duration(cost.seconds)} on one rank"
+        console.say(f"  {cost.name:<{width}}  model: {cost.model:<6}  {' '.join(text.split())}")
+    times = [cost.seconds for cost in costs if not cost.problem]
+    if times:
+        console.say(f"together about {duration(sum(times))} on one rank")
+        ranks, groups, wall = proposal(times)
+        limit = ROUND * math.ceil(MARGIN * wall / ROUND)
+        hours, minutes = divmod(round(limit / 60), 60)
+        console.say(f"proposal: {ranks} rank{'s' if ranks > 1 else ''} in {groups} group{'s' if groups > 1 else ''} "
+                    f"(--groups {groups}), about {duration(wall)}; ask for {hours:02d}:{minutes:02d}:00")
+
+
+def proposal(times: list[float]) -> tuple[int, int, float]:
+    """(ranks, groups, wall time in s) for materials that take `times` (s) on one rank.
+
+    Groups of R/G ranks take the largest first, so the wall time is about max(sum/R, largest G/R); G is the largest
+    number that leaves it at sum/R.
+    """
+    total, largest = sum(times), max(times)
+    ranks = 1
+    while total / ranks > WISHED:
+        ranks *= 2
+    groups = max(1, min(ranks, len(times), int(total / largest)))
+    return ranks, groups, max(total / ranks, largest * groups / ranks)
