@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from mlraman_hpc.errors import DataError
+from mlraman_hpc.files import replacing
 
 
 def _settle_configuration() -> None:
@@ -72,19 +72,3 @@ def drawing(path: Path, width: float = COLUMN, height: float = 2.5):
 def _undated(suffix: str) -> dict:
     """The same data give the same file."""
     return {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
-
-
-@contextmanager
-def replacing(path: Path):
-    """A temporary name beside `path`, moved to it if the block succeeds. Raises DataError if it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DataError(f"{path}: cannot be written: {reason}; check the folder and the disk") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.io.canvas import replacing
+from mlraman_hpc.files import replacing
 from mlraman_hpc.schema.records import RamanSpectrum
 
 

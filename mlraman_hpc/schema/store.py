@@ -10,10 +10,9 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 import types
 import typing
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -24,6 +23,7 @@ import numpy as np
 
 from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError
+from mlraman_hpc.files import replacing
 
 FORMAT_VERSION = 1
 _PACKAGES = ("numpy", "scipy", "h5py", "ase", "featomic", "metatensor-core", "numba", "mpi4py")
@@ -92,44 +92,6 @@ def hash_of_ends(path: Path, size: int | None = None) -> tuple[int, str]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     return size, digest.hexdigest()
-
-
-@contextmanager
-def replacing(path: Path):
-    """A temporary name in the same folder, moved to `path` if the block succeeds, removed if not."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix + ".tmp", dir=path.parent)
-        os.close(handle)
-        os.chmod(name, 0o666 & ~_umask())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}; check the deck's 'output', free space "
-                        "and quota") from None
-    try:
-        yield Path(name)
-        _to_disk(name)
-        os.replace(name, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror or error}; check free space and quota") from None
-    finally:
-        with suppress(OSError):
-            os.unlink(name)
-
-
-def _to_disk(name: str) -> None:
-    """A crash of the machine must not leave an empty file under the final name."""
-    handle = os.open(name, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save(path: Path, record, kind: str, origin: Origin) -> str:
