@@ -30,6 +30,7 @@ def test_four_ranks_read_a_quarter_each(mlraman, tmp_path):
     assert len(converted) == 4 and all(0.24 < one / size < 0.26 for one in converted)
     predicted = counts(4, "predict", tmp_path)
     assert len(predicted) == 4 and sum(predicted) < 1.02 * size
-    assert all(0.15 < one / size < 0.35 for one in predicted)  # batches are dealt whole
+    shares = [one / size for one in predicted]
+    assert 0.05 < min(shares) and max(shares) < 0.4, shares  # only 40 batches, dealt whole
     some = counts(4, "predict", tmp_path, "--set", "trajectory.every=20", "--force")
     assert sum(some) < 0.06 * size
