@@ -31,18 +31,11 @@ class Busy(DeckError):
 @contextmanager
 def held(folder: Path, tell: Callable[[str], None]):
     """The folder is ours inside the block. Raises Busy where a living job holds it."""
-    lock = folder / LOCK
+    lock, done = folder / LOCK, threading.Event()
     mine = json.dumps(_holder())
     try:
-        _acquire(folder, lock, mine, tell)
-        _sweep(folder, lock)
-    except OSError as error:
-        raise DataError(f"{error.filename or lock}: cannot be written: {error.strerror or error}; check the deck's "
-                        "'output', free space and quota") from None
-    done = threading.Event()
-    beat = threading.Thread(target=_beat, args=(lock, mine, done), daemon=True)
-    beat.start()
-    try:
+        _take(folder, lock, mine, tell)
+        threading.Thread(target=_beat, args=(lock, mine, done), daemon=True).start()
         yield
     finally:
         done.set()
@@ -51,14 +44,24 @@ def held(folder: Path, tell: Callable[[str], None]):
                 lock.unlink()
 
 
+def _take(folder: Path, lock: Path, mine: str, tell) -> None:
+    try:
+        _acquire(folder, lock, mine, tell)
+        _sweep(folder, lock)
+    except OSError as error:
+        raise DataError(f"{error.filename or lock}: cannot be written: {error.strerror or error}; check the deck's "
+                        "'output', free space and quota") from None
+
+
 def _holder() -> dict:
     """Enough to find this process again: host, boot and process namespace, id and start time."""
     with suppress(OSError):
         boot, space = Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")
         return {
             "host": os.uname().nodename, "boot": boot, "space": space, "pid": os.getpid(),
-            "started": started(os.getpid()), "since": datetime.now().isoformat(" ", "seconds"),
-            "job": os.environ.get("SLURM_JOB_ID", ""), "restart": int(os.environ.get("SLURM_RESTART_COUNT") or 0)}
+            "started": started(os.getpid()), "key": os.urandom(4).hex(),
+            "since": datetime.now().isoformat(" ", "seconds"), "job": os.environ.get("SLURM_JOB_ID", ""),
+            "restart": int(os.environ.get("SLURM_RESTART_COUNT") or 0)}
     raise DataError("/proc cannot be read, but is needed to keep two jobs out of one folder")
 
 

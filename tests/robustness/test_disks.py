@@ -58,7 +58,7 @@ def finished(trained, disk, free):
 def test_full_disk(ranks, trained, expected, mlraman, disk):
     """No space for the layout, then for the finished copy; with space it goes on to the same bits."""
     output = finished(trained, disk, 40)
-    for free in (40, 1200):
+    for free in (40, 2000):
         disk.remount(f"size={disk.used() + free}k")
         done = mlraman(ranks, "predict", "deck.yaml", *output, code=3, folder=trained)
         one_error(done, "No space left on device", "free space and quota")
@@ -91,7 +91,7 @@ def test_read_only_folder(ranks, trained, mlraman, disk):
 def test_trajectory_that_goes_away_while_it_is_read(ranks, what, trained, expected, background, mlraman):
     trajectory = trained / "XDATCAR"
     process = background(ranks, "predict", "deck.yaml", folder=trained, env={"MLRAMAN_TEST_SLOW": "1"})
-    wait_for_line(process, "6 batches")
+    wait_for_line(process, " batches")
     text = trajectory.read_text()
     trajectory.unlink() if what == "deleted" else os.truncate(trajectory, 5000)
     out, err = process.communicate(timeout=60)
@@ -108,7 +108,7 @@ def test_trajectory_that_changes_or_grows_while_it_is_read(trained, background):
     trajectory = trained / "XDATCAR"
     for change, code in (("grow", 0), ("change", 3)):
         process = background(0, "predict", "deck.yaml", "--force", folder=trained, env={"MLRAMAN_TEST_SLOW": "0.3"})
-        wait_for_line(process, "6 batches")
+        wait_for_line(process, " batches")
         with open(trajectory, "r+") as file:
             if change == "grow":
                 file.seek(0, os.SEEK_END)
