@@ -14,6 +14,7 @@ import yaml
 from conftest import ROOT, _environment
 
 from mlraman_hpc.cli import COMMANDS
+from mlraman_hpc.schema.campaign_reader import is_campaign, read_campaign
 from mlraman_hpc.schema.deck_reader import read_deck
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ def test_every_command_has_a_line_in_the_readme():
 
 @pytest.mark.parametrize("deck", EXAMPLES, ids=lambda path: path.parent.name)
 def test_example_decks_are_valid(deck):
-    read_deck(deck)
+    read_campaign(deck) if is_campaign(deck) else read_deck(deck)
     keys = yaml.safe_load(deck.read_text())
     assert keys["title"] and keys["output"].startswith("out/")
 

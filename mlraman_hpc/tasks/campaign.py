@@ -233,6 +233,7 @@ def _summary(run: Run, rows: list[Row] | None) -> str:
 def _failures(run: Run, failed: dict[str, str]) -> DataError | None:
     if not failed:
         return None
-    lines = [f"{name}: {text}" for name, text in sorted(failed.items())]
+    texts = dict.fromkeys(failed[one.name] for one in run.chosen if one.name in failed)
+    lines = [f"{', '.join(one.name for one in run.chosen if failed.get(one.name) == text)}: {text}" for text in texts]
     head = f"{len(failed)} of {len(run.chosen)} materials failed, the others are finished:"
     return DataError("\n".join([head, *lines]))
