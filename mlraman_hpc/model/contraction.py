@@ -98,15 +98,15 @@ def _radial(distance, lengths, f, out):
 
 
 @inner
-def _add_four(f, y, rho):
-    """rho[l m, n] += sum over four neighbours of f[:, l n] y[:, l m]."""
-    radials = rho.shape[1]
+def _add_four(f, y, s, rho):
+    """rho[l m, s, n] += sum over four neighbours of species s of f[:, l n] y[:, l m]."""
+    radials = rho.shape[2]
     for l in range(int(np.sqrt(len(rho)) + 0.5)):
         part = slice(l * radials, (l + 1) * radials)
         f0, f1, f2, f3 = f[0, part], f[1, part], f[2, part], f[3, part]
         for m in range(l * l, (l + 1) * (l + 1)):
             y0, y1, y2, y3 = y[0, m], y[1, m], y[2, m], y[3, m]
-            target = rho[m]
+            target = rho[m, s]
             for n in range(radials):
                 target[n] += y0 * f0[n] + y1 * f1[n] + y2 * f2[n] + y3 * f3[n]
 
@@ -189,12 +189,12 @@ def _expand(i, bins, cell, species, basis, held, rho):
                     _harmonics(x * inverse, y * inverse, z * inverse, basis.harmonics, held.angular[s, slot])
                     held.count[s] = (slot + 1) % 4
                     if slot == 3:
-                        _add_four(held.radial[s], held.angular[s], rho[:, s])
+                        _add_four(held.radial[s], held.angular[s], s, rho)
                 c = stop
     for s in range(basis.sizes[2]):
         if held.count[s]:
             held.angular[s, held.count[s] :] = 0.0
-            _add_four(held.radial[s], held.angular[s], rho[:, s])
+            _add_four(held.radial[s], held.angular[s], s, rho)
             held.count[s] = 0
 
 
