@@ -10,4 +10,4 @@
 module load python openmpi         # <-- your site's modules
 source "$HOME/mlraman/bin/activate"  # <-- the environment that mlraman is installed in
 
-mpirun mlraman run "${DECK:?set DECK to your deck}"
+mpirun mlraman run "${DECK:?set DECK to your deck}"   # many materials: mlraman campaign "$DECK" --groups 8

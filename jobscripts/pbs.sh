@@ -9,7 +9,7 @@ cd "$PBS_O_WORKDIR"
 module load python openmpi              # <-- your site's modules
 source "$HOME/mlraman/bin/activate"     # <-- the environment that mlraman is installed in
 
-mpirun mlraman run "$deck"
+mpirun mlraman run "$deck"              # many materials: mlraman campaign "$deck" --groups 8
 code=$?
 
 # Code 75: stopped on request (qsig -s USR1, or before the limit); the same job goes on where it stopped.
