@@ -22,6 +22,7 @@ from .pieces import (
 )
 
 MARK = b"Direct configuration"
+MANY = 1 << 15  # frames that are looked at together
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn
     frames = (size - begin + (1 if last_line_is_whole(text) else 0)) // record
     first = begin + record * np.arange(frames)
     view = np.frombuffer(text, np.uint8)
-    marked = (view[first[:, None] + np.arange(len(MARK))] == np.frombuffer(MARK, np.uint8)).all()
+    marked = all(_marked(text, view, part) for part in np.array_split(first, frames // MANY + 1))
     del view
     rest = text[begin + record * frames:] if record * frames < size - begin else b""
     cut_frame = rest.count(b"\n") <= atoms and rest[:len(MARK)] == MARK[:len(rest)]
@@ -170,6 +171,13 @@ def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn
         first, np.minimum(first + record, size), line, np.full(frames, atoms), header.numbers,
         cells=header.cell[None], header=np.zeros(frames, np.int32),
     )
+
+
+def _marked(text: mmap.mmap, view: np.ndarray, first: np.ndarray) -> bool:
+    """Whether every frame starts as it should; parts of the file that were looked at do not stay in memory."""
+    good = (view[first[:, None] + np.arange(len(MARK))] == np.frombuffer(MARK, np.uint8)).all()
+    text.madvise(mmap.MADV_DONTNEED)
+    return bool(good)
 
 
 def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:

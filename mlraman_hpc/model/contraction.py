@@ -383,7 +383,7 @@ def predict(positions, first_atom, cells, inverses, species, basis, terms, weigh
         atoms = slice(first_atom[frame], first_atom[frame + 1])
         here = species[atoms]
         bins = _bin_atoms(positions[atoms], cells[frame], inverses[frame], basis.lengths[0])
-        for i in range(len(here)):
+        for i in bins[2]:  # neighbours in space one after another: their data are in the cache
             s = here[i]
             k = held[s]
             _expand(i, bins, cells[frame], here, basis, neighbours, by_species[s, k])

@@ -25,7 +25,8 @@ from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import batches, frame_interval, selected_frames, trajectory_index
 
 ROUND_SECONDS = 3.0
-HAND_ATOMS = 1 << 17  # bounds the memory of a rank
+HAND_ATOMS = 1 << 17  # in a hand; bounds the memory of results
+READ_BATCHES = 16  # read together; bounds the memory of positions
 FEATOMIC_TOLERANCE = 1e-8
 
 
@@ -177,14 +178,17 @@ def _hands(plan: Plan, length: int, ranks: int) -> list:
 def _predict_hand(hand, predictor: Predictor, threads: int) -> list:
     """[(batch, rows, shares, members, outliers)], one batch at a time, so that no result depends on hand or threads."""
     batches_, index, numbers = hand
-    if not batches_:
-        return []
-    frames = read_frames(index, numbers)
-    stops = np.cumsum([_size(rows) for _, rows in batches_])
-    parts = [(batch, rows, frames.take(slice(stop - _size(rows), stop)))
-             for (batch, rows), stop in zip(batches_, stops)]
+    stops = np.cumsum([0] + [_size(rows) for _, rows in batches_])
+    found = []
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
-        return list(pool.map(lambda part: _predict_batch(part, predictor), parts))
+        for first in range(0, len(batches_), READ_BATCHES):
+            some = batches_[first:first + READ_BATCHES]
+            begin = stops[first]
+            frames = read_frames(index, numbers[begin:stops[first + len(some)]])
+            parts = [(batch, rows, frames.take(slice(stops[k] - begin, stops[k + 1] - begin)))
+                     for k, (batch, rows) in enumerate(some, start=first)]
+            found += pool.map(lambda part: _predict_batch(part, predictor), parts)
+    return found
 
 
 def _predict_batch(part, predictor: Predictor):
