@@ -90,7 +90,7 @@ def test_bands_of_quartz(spectra, band):
 
 
 def test_committee_bars_cover_labels_never_seen(labels, known):
-    """One standard deviation of the members holds 60 to 76 % of the errors on 300 left-out labels, mean of two draws."""
+    """One standard deviation of the members holds 60 to 76 % of the errors on 300 left-out labels (two draws)."""
     covered = []
     for seed in range(2):
         order = np.random.default_rng(seed).permutation(len(labels))
