@@ -18,6 +18,7 @@ deck=${decks[${SLURM_ARRAY_TASK_ID:?submit with --array}]:?there are only $# dec
 module load Python OpenMPI         # <-- your site's modules; the MPI must be the one that srun talks to
 source "$HOME/mlraman/bin/activate"  # <-- the environment that mlraman is installed in
 
+sleep $((SLURM_ARRAY_TASK_ID % 10))   # MPICH 5 mixes up jobs that start in the same second on one node
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
 srun --kill-on-bad-exit=1 mlraman run "$deck"   # MPICH or Intel MPI may need --mpi=pmi2, Open MPI --mpi=pmix
 code=$?

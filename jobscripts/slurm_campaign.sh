@@ -10,7 +10,7 @@
 #SBATCH --signal=USR1@120          # two minutes before the limit mlraman writes what it has and exits with code 75
 #SBATCH --requeue
 #SBATCH --open-mode=append         # keep the log when a task is started again
-#SBATCH --output=campaign-%A_%a.log
+#SBATCH --output=campaign-%j.log
 # Add your site's --account and --partition.
 
 deck=${1:?usage: sbatch [--array=0-7] slurm_campaign.sh campaign.yaml [--groups N]}

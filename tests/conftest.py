@@ -31,9 +31,9 @@ def launcher(ranks: int) -> list[str]:
     return [exe, *flags, "-n", str(ranks)]
 
 
-def stopped_codes(ranks: int) -> tuple[int, ...]:
-    """Exit codes after SIGTERM. Open MPI's mpirun turns 75 into 1 where it was sent the signal itself."""
-    return (75, 1) if ranks and "--oversubscribe" in launcher(ranks) else (75,)
+def stop_signal(ranks: int) -> signal.Signals:
+    """What to send to a command. Open MPI's mpirun passes SIGTERM on, but then leaves at once, with code 1."""
+    return signal.SIGUSR1 if ranks and "--oversubscribe" in launcher(ranks) else signal.SIGTERM
 
 
 def _environment(extra: dict | None) -> dict:

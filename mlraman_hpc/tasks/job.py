@@ -93,8 +93,12 @@ class Job:
     def folder(self):
         """The output folder exists, is this job's alone, and holds the resolved deck. For all ranks; root does it."""
         with ExitStack() as stack:
-            self.session.only_on_root(lambda: stack.enter_context(self._hold()))
+            self.session.only_on_root(self._enter, stack)
             yield
+
+    def _enter(self, stack: ExitStack) -> None:
+        with self.session.stop.deferred():  # half a lock would be left behind
+            stack.enter_context(self._hold())
 
     @contextmanager
     def _hold(self):
