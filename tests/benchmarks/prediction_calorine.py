@@ -1,12 +1,12 @@
 """Polarizabilities of BaZrO3 by this program and by calorine's compiled CPUNEP, on the same frames, one thread each.
 
-calorine lives in a Python environment of its own (`pip install calorine`), given with --peer. Its model is a file: GPUMD's
-test suite has one of BaZrO3's susceptibility (tnep-BaZrO3-susceptibility.txt), given with --model. Without the file, this
-script says so and makes one of the same size with random weights: same cutoffs (6 and 4 Angstrom), same basis (n_max 4 4,
-basis_size 10 10, l_max 4 2), same networks (20 neurons), so the same arithmetic and time, and tensors without meaning.
+calorine lives in a Python environment of its own (`pip install calorine`), given with --peer. Its model is a file:
+GPUMD's test suite has one of BaZrO3's susceptibility (tnep-BaZrO3-susceptibility.txt), given with --model. Without the
+file, this script says so and makes one of the same size with random weights: same cutoffs (6 and 4 Angstrom), (n_max 4 4, basis_size 10 10, l_max 4 2), same networks (20 neurons), so the same arithmetic and time, and tensors
+without meaning.
 
-calorine is timed for the calculation alone, without reading or writing; this program once for the calculation alone, once
-for the whole `mlraman predict`, from XDATCAR to alpha.h5. CPU times.
+calorine is timed for the calculation alone, without reading or writing; this program once for the calculation alone,
+once for the whole `mlraman predict`, from XDATCAR to alpha.h5. CPU times.
 
 Usage: python tests/benchmarks/prediction_calorine.py --peer VENV/bin/python [--model tnep-BaZrO3-susceptibility.txt]
 """
@@ -70,9 +70,8 @@ def peer(model: str) -> None:
 
 def ours(repeat: int, which: tuple[int, int]) -> tuple[float, float]:
     """Seconds a frame: calculation alone, and the whole prediction."""
-    from prediction import DESCRIPTORS, Frames
+    from prediction import DESCRIPTORS, Frames, prepare, random_model
     from prediction import ours as whole
-    from prediction import prepare, random_model
 
     from mlraman_hpc.model.polarizability import Predictor
 
@@ -118,8 +117,11 @@ def main() -> None:
         for which in ((5, 4), (6, 4)):
             volume = 4 / 3 * np.pi * which[0] ** 3
             alone, whole = ours(repeat, which)
-            print(f"{atoms:5d} atoms, cutoff {which[0]} ({5 / LATTICE**3 * volume:.0f} neighbours) {atoms / seconds:9.0f} "
-                  f"{atoms / alone:9.0f} ({seconds / alone:.1f}) {atoms / whole:9.0f} ({seconds / whole:.1f})", flush=True)
+            neighbours = 5 / LATTICE**3 * volume
+            print(f"{atoms:5d} atoms, cutoff {which[0]} ({neighbours:.0f} neighbours) {atoms / seconds:9.0f} "
+                  f"{atoms / alone:9.0f} ({seconds / alone:.1f}) {atoms / whole:9.0f} ({seconds / whole:.1f})",
+                  flush=True)
+
 
 
 if __name__ == "__main__":
