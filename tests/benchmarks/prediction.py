@@ -223,8 +223,8 @@ def main() -> None:
     compile_loops()
     print(f"compiled loops ready after {(clocks() - began)[0]:.1f} s; {sys.version.split()[0]}, "
           f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
-    print(" atoms rc l S | ms a frame: featomic, best (at a time), this; atom-frames/s | CPU ratio | clock | deviation, "
-          "s once")
+    print(" atoms rc l S | ms a frame: featomic, best (at a time), this; atom-frames/s | CPU ratio | clock | "
+          "deviation, s once")
     for atoms in map(int, options.sizes.split(",")):
         for which in DESCRIPTORS if not options.quick else [(5, 4)]:
             for kinds in (2, 4) if not options.quick else (2,):

@@ -2,7 +2,8 @@
 
 calorine lives in a Python environment of its own (`pip install calorine`), given with --peer. Its model is a file:
 GPUMD's test suite has one of BaZrO3's susceptibility (tnep-BaZrO3-susceptibility.txt), given with --model. Without the
-file, this script says so and makes one of the same size with random weights: same cutoffs (6 and 4 Angstrom), (n_max 4 4, basis_size 10 10, l_max 4 2), same networks (20 neurons), so the same arithmetic and time, and tensors
+file, this script says so and makes one of the same size with random weights: same cutoffs (6 and 4 Angstrom), same
+basis (n_max 4 4, basis_size 10 10, l_max 4 2), same networks (20 neurons), so the same arithmetic and time, and tensors
 without meaning.
 
 calorine is timed for the calculation alone, without reading or writing; this program once for the calculation alone,

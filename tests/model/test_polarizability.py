@@ -89,6 +89,16 @@ def test_bits_do_not_depend_on_the_batch(predictor):
     assert (shuffled.outliers == whole.outliers[order]).all()
 
 
+def test_bits_do_not_depend_on_the_lane(predictor):
+    """More atoms than are contracted side by side, in another order of frames."""
+    many = training_frames()
+    assert (np.bincount(many.numbers) > 2 * contraction.LANES).sum() == 2
+    order = np.random.default_rng(1).permutation(len(many))
+    whole, shuffled = predictor(many), predictor(many.take(order))
+    assert (shuffled.shares == whole.shares[order]).all()
+    assert (shuffled.members == whole.members[order]).all()
+
+
 @pytest.mark.parametrize("improper", [False, True])
 def test_a_rotated_structure_has_the_rotated_tensor(predictor, improper):
     R = Rotation.random(random_state=4).as_matrix() * (-1 if improper else 1)
