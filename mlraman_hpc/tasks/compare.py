@@ -47,9 +47,9 @@ def _compare(job: Job) -> None:
         wavenumber=spectrum.wavenumber, ours=spectrum.intensity["total"],
         error=(spectrum.error_statistical or {}).get("total"),
         **_reference(job, spectrum), **_experiment(job, spectrum))
-    store.save(path, found, KIND, origin)
     label = section.experiment.label if section.experiment else ""
-    figures_compare.comparison_figure(path.with_suffix(".png"), found, spectrum.visible_end, label, job.deck.title)
+    job.draw("comparison.png", figures_compare.comparison_figure, found, spectrum.visible_end, label, job.deck.title)
+    store.save(path, found, KIND, origin)  # last: what is up to date has its figure
     _report(job, found)
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
 

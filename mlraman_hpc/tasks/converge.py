@@ -94,8 +94,8 @@ def _finish(job: Job, path: Path, origin, sizes: list[int], by_size: Polarizabil
         wavenumber=final.wavenumber[shown], train_size=np.array(sizes, dtype=int) if sizes else None,
         **{name: values[..., shown] if values.ndim == 2 else values for name, values in (labels | lengths).items()},
         statistical_error=_norm(final.error_statistical["total"], final) if final.error_statistical else np.nan)
-    store.save(path, convergence, KIND, origin)
-    figures_training.convergence_figure(path.with_suffix(".png"), convergence, job.deck.title)
+    job.draw("convergence.png", figures_training.convergence_figure, convergence, job.deck.title)
+    store.save(path, convergence, KIND, origin)  # last: what is up to date has its figure
     _report(job, convergence)
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
 

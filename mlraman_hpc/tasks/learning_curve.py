@@ -110,8 +110,8 @@ def _finish(job: Job, path, origin, sizes: list[int], scores: np.ndarray, there:
         train_size=np.array(sizes), r2=named(mean[:, 0]), rmse=named(mean[:, 1]), r2_spread=named(spread[:, 0]),
         rmse_spread=named(spread[:, 1]), r2_draws=named(scores[:, :, 0]), rmse_draws=named(scores[:, :, 1]),
         test_size=tested)
-    store.save(path, curve, KIND, origin)
-    figures_training.learning_curve_figure(path.with_suffix(".png"), curve, job.deck.title)
+    job.draw("learning_curve.png", figures_training.learning_curve_figure, curve, job.deck.title)
+    store.save(path, curve, KIND, origin)  # last: what is up to date has its figure
     job.console.say("    N_T   R2 diagonal        R2 off-diagonal")
     for row, size in enumerate(sizes):
         job.console.say(f"  {size:5d}  " + "  ".join(_with_spread(curve, part, row) for part in PARTS[:2]))
