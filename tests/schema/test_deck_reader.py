@@ -44,7 +44,7 @@ def test_numbers_and_words_as_people_write_them(tmp_path):
 def test_set_overrides_and_is_named_in_messages(tmp_path):
     path = write(tmp_path, GOOD)
     assert read_deck(path, ["spectrum.smoothing=8"]).spectrum.smoothing == 8
-    with pytest.raises(DeckError, match=r"^--set spectrum.smoothing=-8: 'spectrum.smoothing': should be greater than 0"):
+    with pytest.raises(DeckError, match=r"^--set spectrum.smoothing=-8: 'spectrum.smoothing': should be greater"):
         read_deck(path, ["spectrum.smoothing=-8"])
     with pytest.raises(DeckError, match="should be KEY=VALUE"):
         read_deck(path, ["spectrum"])
