@@ -146,6 +146,13 @@ def velocities(text: bytes, place: Place) -> np.ndarray | None:
     return None if begin is None else _numeric(words, begin, width, place)
 
 
+def vectors(text: bytes, place: Place, name: str) -> np.ndarray | None:
+    """(atoms, 3) of the array of this name, or None where the frame has none."""
+    words, layout, width, _ = _words(text, place)
+    begin = _column(layout, (name.lower(),), 3)
+    return None if begin is None else _numeric(words, begin, width, place)
+
+
 def _words(text: bytes, place: Place):
     """The frame's words, layout of columns, number of columns and comment line."""
     head, comment, rows = text.split(b"\n", 2)

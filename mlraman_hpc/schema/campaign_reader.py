@@ -16,7 +16,7 @@ from mlraman_hpc.schema.deck import Deck
 
 OWN_KEYS = ("materials", "groups", "train_together")
 _SHORT = {"temperature": "spectrum.temperature", "mobile": "dynamics.mobile"}
-_FILES = {"trajectory": "files", "reference": "files", "model": "file", "series": "file"}
+_FILES = {"trajectory": "files", "reference": "files", "model": "file", "series": "file", "forces": "files"}
 _NAME = re.compile(r"[\w(][\w.,+()=-]*")
 _TAKEN = (COMMON, "cache")
 _PATTERN = re.compile(r"\{([A-Za-z_][\w.]*)\}")
@@ -354,3 +354,5 @@ def _make_absolute(deck: Deck) -> None:
         given = getattr(found, inner) if found is not None else None
         if given is not None:
             setattr(found, inner, absolute(given) if isinstance(given, str) else [absolute(path) for path in given])
+    if deck.forces and deck.forces.predicted_files:
+        deck.forces.predicted_files = [absolute(path) for path in deck.forces.predicted_files]

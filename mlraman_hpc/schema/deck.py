@@ -259,6 +259,18 @@ class DynamicsSection(Section):
         "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used")
 
 
+class ForcesSection(Section):
+    """Forces of the force field against those of the reference method, eV/Angstrom."""
+
+    files: Files = key(..., "extended XYZ with the reference forces; a glob is sorted by name")
+    reference: str = key("forces", "name of the array of reference forces")
+    predicted: str | None = key(
+        None, "name of the array of predicted forces, in the same files or in predicted_files; null: as 'reference', "
+        "where there are predicted_files")
+    predicted_files: Files | None = key(
+        None, "extended XYZ with the predicted forces of the same structures in the same order; null: the same files")
+
+
 class Deck(Section):
     """One calculation, from labelled structures and a trajectory to a Raman spectrum."""
 
@@ -278,6 +290,7 @@ class Deck(Section):
     series: SeriesSection | None = key(None, "polarizabilities made elsewhere")
     comparison: ComparisonSection | None = key(None, "other spectra to compare with")
     dynamics: DynamicsSection | None = key(None, "motion of the atoms")
+    forces: ForcesSection | None = key(None, "forces of the force field against the reference")
 
     _places: dict = PrivateAttr(default_factory=dict)
     _folder: str = PrivateAttr(default=".")

@@ -229,8 +229,10 @@ def check_tasks(deck: Deck) -> None:
     mistakes = []
     if deck.series and (deck.reference or deck.trajectory):
         mistakes.append(f"{deck.place('series')}: takes the place of reference and trajectory; keep one of them")
-    if not (deck.series or deck.reference or deck.trajectory):
+    if not (deck.series or deck.reference or deck.trajectory or deck.forces):
         mistakes.append(f"{deck._name}: nothing to do: give reference and trajectory, or series")
+    if deck.forces and not deck.forces.predicted_files and deck.forces.predicted == deck.forces.reference:
+        mistakes.append(f"{deck.place('forces.predicted')}: names the array of reference forces itself")
     if deck.reference and deck.reference.format == "table" and not deck.trajectory:
         mistakes.append(f"{deck.place('reference.format')}: a table needs a trajectory for its structures")
     if deck.reference and deck.reference.format == "table" and not deck.reference.order:

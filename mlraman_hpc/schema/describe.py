@@ -15,6 +15,7 @@ from mlraman_hpc.schema.deck_reader import model_of
 
 _EXAMPLES = {
     "title": "my material at 300 K", "output": "out/my_material",
+    "forces.files": "forces.extxyz", "forces.predicted": "mace_forces",
     "reference.files": "outcar/*.OUTCAR.gz", "trajectory.files": "XDATCAR", "trajectory.frame_interval": 1.0,
     "trajectory.every": 10, "series.file": "alpha.dat", "series.frame_interval": 10.0,
 }
@@ -49,7 +50,7 @@ def _starter_section(name: str, field: FieldInfo) -> list[str]:
     section = _section(field)
     if section is None:
         return [_starter_line("", name, name, field)]
-    off = "# " if name == "series" else ""
+    off = "# " if name in ("series", "forces") else ""
     head = [f"{off}{name}:".ljust(34) + f"# {_sentence(section)}"]
     return ["", *head, *(_starter_line(f"{off}  ", key, f"{name}.{key}", inner)
                          for key, inner in section.model_fields.items())]

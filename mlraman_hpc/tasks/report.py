@@ -11,8 +11,11 @@ from mlraman_hpc.io import html
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.alpha_file import KIND as ALPHA
 from mlraman_hpc.schema.deck_reader import resolved_yaml
+from mlraman_hpc.schema.force_record import Forces
+from mlraman_hpc.schema.motion import Coupling
 from mlraman_hpc.schema.records import Dynamics, LearningCurve, Model, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.tasks import verdict
+from mlraman_hpc.tasks.coupling import sentence
 from mlraman_hpc.tasks.job import Job
 
 RESULTS = {  # file -> (record, kind)
@@ -21,6 +24,8 @@ RESULTS = {  # file -> (record, kind)
     "alpha.h5": (PolarizabilitySeries, ALPHA),
     "raman.h5": (RamanSpectrum, "raman spectrum"),
     "dynamics.h5": (Dynamics, "dynamics"),
+    "coupling.h5": (Coupling, "coupling"),
+    "forces.h5": (Forces, "forces"),
 }
 
 
@@ -34,7 +39,7 @@ def _report(job: Job) -> None:
     if not found:
         raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
     parts = [*_summary(found), *_spectrum(job.output, found), *_model(job.output, found), *_dynamics(job.output, found),
-             *_warnings(found), *_origin(job, found)]
+             *_forces(job.output, found), *_coupling(job.output, found), *_warnings(found), *_origin(job, found)]
     title = job.deck.title or "Raman spectrum"
     path = job.output / "report.html"
     with store.replacing(path) as temporary:
@@ -107,12 +112,34 @@ def _dynamics(folder: Path, found: dict) -> list[str]:
             "vdos.png": "Vibrational density of states by species."})]
 
 
+def _forces(folder: Path, found: dict) -> list[str]:
+    if "forces.h5" not in found:
+        return []
+    forces = found["forces.h5"]
+    rows = [[name, f"{forces.atoms[name]}", f"{forces.rmse[name]:.4f}", f"{forces.mae[name]:.4f}",
+             f"{forces.rms_reference[name]:.4f}", f"{100 * forces.relative_rmse[name]:.1f} %", f"{forces.r2[name]:.4f}",
+             f"{forces.slope[name]:.3f}"] for name in forces.rmse]
+    head = ["species", "atoms", "RMSE (eV/Å)", "MAE (eV/Å)", "rms force (eV/Å)", "RMSE / rms", "R²", "slope"]
+    return [html.heading("Forces of the force field"), html.table(head, rows), *_figures(folder, {
+        "forces.png": f"Predicted against reference forces of {forces.frames} structures, every Cartesian component."})]
+
+
+def _coupling(folder: Path, found: dict) -> list[str]:
+    if "coupling.h5" not in found:
+        return []
+    return [html.heading("Raman intensity over density of states"), html.verdict(sentence(found["coupling.h5"])),
+            *_figures(folder, {"coupling.png":
+                               "Top: density of states, and the spectral density of the polarizability's rate of "
+                               "change. Bottom: their ratio, the Raman coupling coefficient C(ν), with one standard "
+                               "error; it is left out where there are no states."})]
+
+
 def _number(value: float, error: float) -> str:
     return f"{value:.3g} ± {error:.2g}" if math.isfinite(value) else "not determined"
 
 
 def _warnings(found: dict) -> list[str]:
-    texts = [text for name in ("raman.h5", "dynamics.h5") if name in found for text in found[name].warnings]
+    texts = [text for name in ("raman.h5", "dynamics.h5", "forces.h5") if name in found for text in found[name].warnings]
     series = found.get("alpha.h5")
     if series is not None and series.outliers is not None and series.outliers.any():
         texts.append(f"In {int((series.outliers > 0).sum())} of {len(series.outliers)} frames some atoms are far "

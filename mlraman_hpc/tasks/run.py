@@ -20,7 +20,10 @@ CHAIN = {
     "predict": lambda deck: deck.trajectory and _polarizabilities(deck),
     "spectrum": _polarizabilities,
     "compare": lambda deck: deck.comparison,
+    "forces": lambda deck: deck.forces,
     "dynamics": lambda deck: deck.dynamics,
+    "coupling": lambda deck: deck.dynamics and deck.dynamics.mass_weighted and deck.trajectory
+    and _polarizabilities(deck),
     "converge": lambda deck: deck.convergence,
     "report": lambda deck: True,
 }
