@@ -17,6 +17,7 @@ from mlraman_hpc.model import polarizability
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.numerics.correlation import nyquist
 from mlraman_hpc.schema.records import Labels, Model
+from mlraman_hpc.tasks.forces import force_frames
 from mlraman_hpc.tasks.job import Job
 from mlraman_hpc.tasks.predict import model_path
 from mlraman_hpc.tasks.spectrum import read_series
@@ -36,6 +37,8 @@ def inspect(job: Job, trial_seconds: float = TRIAL_SECONDS) -> float:
     """Look at everything, on one rank alone; returns the time (s) that all steps would take on one rank."""
     say = job.console.say
     say(f"{job.deck._name}: the deck is valid")
+    if job.deck.forces:
+        force_frames(job)
     if job.deck.series:
         series = read_series(job)
         say(f"series: {len(series.value)} tensors, {_span(len(series.value), series.frame_interval)}")

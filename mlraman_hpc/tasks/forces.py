@@ -28,8 +28,7 @@ def forces(job: Job) -> None:
     if job.session.on_root(job.up_to_date, path, origin):
         job.console.say(f"{path} is up to date")
         return
-    with job.deck_lines():
-        both = job.session.only_on_root(_frames, job)
+    both = job.session.only_on_root(force_frames, job)
     sums, squares = _add_up(job, both)
     job.session.on_root(_finish, job, path, origin, both, sums, squares)
 
@@ -42,7 +41,7 @@ def _origin(job: Job) -> Origin:
     return job.origin("forces", parents, section.model_dump(exclude={"files", "predicted_files"}))
 
 
-def _frames(job: Job) -> tuple[ForceFrames, ForceFrames]:
+def force_frames(job: Job) -> tuple[ForceFrames, ForceFrames]:
     """Where reference and predicted forces lie, on root."""
     section, warn = job.deck.forces, job.console.warn
     files = job.files("forces.files")
@@ -54,8 +53,9 @@ def _frames(job: Job) -> tuple[ForceFrames, ForceFrames]:
     others = job.files("forces.predicted_files") if section.predicted_files else files
     predicted = force_pairs.find_frames(others, section.predicted or section.reference, job.scratch,
                                         warn if section.predicted_files else lambda text: None)
-    force_pairs.check_alike(reference, predicted)
-    job.console.say(f"{len(reference)} frames, {reference.atoms.sum()} atoms; reference '{reference.array}', predicted "
+    with job.deck_lines():
+        force_pairs.check_alike(reference, predicted)
+    job.console.say(f"forces: {len(reference)} frames, {reference.atoms.sum()} atoms; reference '{reference.array}', predicted "
                     f"'{predicted.array}'")
     return reference, predicted
 

@@ -127,11 +127,13 @@ def _forces(folder: Path, found: dict) -> list[str]:
 def _coupling(folder: Path, found: dict) -> list[str]:
     if "coupling.h5" not in found:
         return []
-    return [html.heading("Raman intensity over density of states"), html.verdict(sentence(found["coupling.h5"])),
+    coupling = found["coupling.h5"]
+    model = "without that of the model" if coupling.error_model is None else "with that of the model"
+    return [html.heading("Raman intensity over density of states"), html.verdict(sentence(coupling)),
             *_figures(folder, {"coupling.png":
                                "Top: density of states, and the spectral density of the polarizability's rate of "
                                "change. Bottom: their ratio, the Raman coupling coefficient C(ν), with one standard "
-                               "error; it is left out where there are no states."})]
+                               f"error, {model}; it is left out where there are hardly any states."})]
 
 
 def _number(value: float, error: float) -> str:
@@ -139,7 +141,8 @@ def _number(value: float, error: float) -> str:
 
 
 def _warnings(found: dict) -> list[str]:
-    texts = [text for name in ("raman.h5", "dynamics.h5", "forces.h5") if name in found for text in found[name].warnings]
+    with_warnings = ("raman.h5", "dynamics.h5", "forces.h5")
+    texts = [text for name in with_warnings if name in found for text in found[name].warnings]
     series = found.get("alpha.h5")
     if series is not None and series.outliers is not None and series.outliers.any():
         texts.append(f"In {int((series.outliers > 0).sum())} of {len(series.outliers)} frames some atoms are far "
