@@ -47,11 +47,11 @@ class Stop:
     @contextmanager
     def deferred(self):
         """Inside, a wish is noted and nothing else; to be entered and left by all ranks alike."""
-        self._deferred = True
+        before, self._deferred = self._deferred, True
         try:
             yield
         finally:
-            self._deferred = False
+            self._deferred = before
 
     @contextmanager
     def leaving(self):

@@ -7,7 +7,6 @@ it. It carries the name alpha.partial.h5 until every batch is there.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import yaml
 
 from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError
+from mlraman_hpc.schema.partial import bind, check_same, reading
 from mlraman_hpc.schema.store import Origin, replacing, seal
 
 KIND = "polarizability"
@@ -78,7 +77,7 @@ class AlphaFile:
                     _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
                 _allocate(file, _DONE, (batches,), "1", np.int8)
                 _link_time(file)
-                file.attrs.update(key=origin.key, deck=origin.deck, parents=json.dumps(origin.parents))
+                bind(file, origin)
             _fill(temporary, {_STEP: steps, _TIME: times})
         return cls(path)
 
@@ -90,18 +89,9 @@ class AlphaFile:
         """
         if not path.exists():
             return None
-        try:
-            with h5py.File(path, "r", locking=False) as file:
-                key, deck, parents = (str(file.attrs[name]) for name in ("key", "deck", "parents"))
-                file[_DONE][:]
-            if key == origin.key:
-                return cls(path)
-        except (OSError, KeyError, ValueError):
-            raise DataError(f"{path}: the interrupted prediction cannot be read; remove the file or use --force to "
-                            "start anew") from None
-        found = "; ".join(_differences(deck, json.loads(parents), origin, sections)) or "made by another version"
-        raise DataError(f"{path}: an interrupted prediction of another deck, model or trajectory: {found}. Go on with "
-                        "what it was begun with, or use --force to drop it and start anew")
+        check_same(path, origin, sections, "prediction")
+        with reading(path, "prediction"):
+            return cls(path)
 
     @property
     def done(self) -> np.ndarray:
@@ -152,34 +142,6 @@ class AlphaFile:
         place = self._places[name]
         data = os.pread(self._handle, place.bytes, place.offset)
         return np.frombuffer(data, place.dtype).reshape(place.shape)
-
-
-def drop(path: Path, key: str) -> None:
-    """Remove the partial file of a calculation that is complete elsewhere."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            same = file.attrs.get("key") == key
-    except OSError:
-        return
-    if same:
-        path.unlink(missing_ok=True)
-
-
-def _differences(deck: str, parents: dict, origin: Origin, sections: tuple[str, ...]) -> list[str]:
-    """'trajectory.every was 10, is 5', 'model.h5 has changed'."""
-    before, now = (_flat({name: yaml.safe_load(text).get(name) for name in sections}) for text in (deck, origin.deck))
-    found = [f"{key} was {before.get(key)}, is {now.get(key)}" for key in {**before, **now}
-             if before.get(key) != now.get(key)]
-    old, new = ({Path(name).name: digest for name, digest in group.items()} for group in (parents, origin.parents))
-    found += [f"{name} has changed" for name in new if name in old and old[name] != new[name]]
-    return found + [f"{name} is new" for name in new if name not in old]
-
-
-def _flat(values, prefix: str = "") -> dict:
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {key: value for name, inner in values.items()
-            for key, value in _flat(inner, f"{prefix}.{name}" if prefix else str(name)).items()}
 
 
 @contextmanager

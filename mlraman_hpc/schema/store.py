@@ -100,7 +100,7 @@ def save(path: Path, record, kind: str, origin: Origin) -> str:
     The file is built in memory: HDF5 that meets a full disk may end in a segmentation fault.
     """
     with h5py.File(Path(path).name, "w", driver="core", backing_store=False) as file:
-        _write_fields(file, record)
+        write_fields(file, record)
         content = seal(file, kind, origin)
         file.flush()
         image = file.id.get_file_image()
@@ -143,7 +143,8 @@ def _chunks(dataset: h5py.Dataset):
             yield np.ascontiguousarray(dataset[start:start + rows])
 
 
-def _write_fields(group: h5py.Group, record) -> None:
+def write_fields(group: h5py.Group, record) -> None:
+    """A record's fields into a group, each to its place, with its unit."""
     for field in dataclasses.fields(record):
         _write(group, field.metadata.get("path", field.name), getattr(record, field.name),
                field.metadata.get("unit", "1"))
@@ -153,7 +154,7 @@ def _write(group: h5py.Group, path: str, value, unit: str) -> None:
     if value is None:
         return
     if dataclasses.is_dataclass(value):
-        _write_fields(group.require_group(path), value)
+        write_fields(group.require_group(path), value)
     elif isinstance(value, dict):
         inner = group.require_group(path)
         for name, item in value.items():
@@ -173,7 +174,7 @@ def _encoded(value):
 def load(path: Path, record_type, kind: str):
     """The record in `path`. Raises DataError for a file that is missing, damaged, of another kind or too new."""
     with opened(path, kind) as file:
-        return _read_fields(file, record_type, path)
+        return read_fields(file, record_type, path)
 
 
 @contextmanager
@@ -195,7 +196,8 @@ def opened(path: Path, kind: str):
         yield file
 
 
-def _read_fields(group: h5py.Group, record_type, path):
+def read_fields(group: h5py.Group, record_type, path):
+    """The record in a group of the file `path`; DataError where a field is missing."""
     hints = typing.get_type_hints(record_type)
     places = {field.name: field.metadata.get("path", field.name) for field in dataclasses.fields(record_type)}
     values = {}
@@ -221,7 +223,7 @@ def _read(item, hint, path):
     inner = [h for h in typing.get_args(hint) if h is not type(None)] if isinstance(hint, types.UnionType) else [hint]
     hint = inner[0]
     if dataclasses.is_dataclass(hint):
-        return _read_fields(item, hint, path)
+        return read_fields(item, hint, path)
     if isinstance(item, h5py.Group):
         return {name: _read(value, None, path) for name, value in item.items()}
     if h5py.check_string_dtype(item.dtype):

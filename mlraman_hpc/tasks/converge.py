@@ -19,11 +19,13 @@ from mlraman_hpc.schema.alpha_file import KIND as ALPHA
 from mlraman_hpc.schema.deck import ConvergenceSection
 from mlraman_hpc.schema.records import Convergence, Labels, Model, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.tasks.job import Job, hashes
+from mlraman_hpc.tasks.pieces import Kept, drop
 from mlraman_hpc.tasks.predict import predict_with
 from mlraman_hpc.tasks.spectrum import options_of, our_series, series_origin
 from mlraman_hpc.tasks.train import descriptor_of, draw, label_features, read_labels, training_origin
 
 KIND = "convergence"
+SECTIONS = ("reference", "descriptor", "model", "trajectory", "spectrum", "convergence")
 LEAST_FRAMES = 64  # of a part of the trajectory
 
 
@@ -32,10 +34,13 @@ def converge(job: Job) -> None:
     path = job.output / "convergence.h5"
     origin = job.session.on_root(_origin, job)
     if job.session.on_root(job.up_to_date, path, origin):
+        job.session.only_on_root(drop, path, origin)
         job.console.say(f"{path} is up to date")
         return
-    sizes, by_size = _against_labels(job) if job.deck.reference else ([], None)
+    kept = Kept(job, path, origin, SECTIONS, KIND)
+    sizes, by_size = _against_labels(job, kept) if job.deck.reference else ([], None)
     job.session.on_root(_finish, job, path, origin, sizes, by_size)
+    job.session.only_on_root(kept.end)
 
 
 def _section(job: Job) -> ConvergenceSection:
@@ -52,13 +57,14 @@ def _origin(job: Job):
     return job.origin("converge", parents, *settings, history=history)
 
 
-def _against_labels(job: Job) -> tuple[list[int], PolarizabilitySeries | None]:
+def _against_labels(job: Job, kept: Kept) -> tuple[list[int], PolarizabilitySeries | None]:
     """Sizes N_T, and root's series with one 'member' for each; each training set holds the smaller ones."""
     labels = job.session.on_root(read_labels, job)
-    known = label_features(job, labels)
-    sizes, model = job.session.on_root(_models, job, labels, known)
-    path = job.output / "convergence_alpha.h5"
-    predict_with(job, model, job.session.on_root(_series_origin, job, sizes), path)
+    sizes = job.session.on_root(_sizes, job, len(labels))
+    path, origin = job.output / "convergence_alpha.h5", job.session.on_root(_series_origin, job, sizes)
+    if not job.session.on_root(job.up_to_date, path, origin):
+        _fit_all(job, kept, labels, sizes)
+        predict_with(job, job.session.on_root(_model, kept.pieces, sizes), origin, path)
     return sizes, job.session.only_on_root(store.load, path, PolarizabilitySeries, ALPHA)
 
 
@@ -68,17 +74,40 @@ def _series_origin(job: Job, sizes: list[int]):
     return job.origin("converge", parents, training.key, job.deck.trajectory.model_dump(exclude={"files"}))
 
 
-def _models(job: Job, labels: Labels, known) -> tuple[list[int], Model]:
-    """The model of all training labels, with one of each smaller size in place of a committee."""
-    train, test = draw(job, len(labels))
-    shuffled = np.random.default_rng(job.deck.reference.seed).permutation(train)
+def _sizes(job: Job, labels: int) -> list[int]:
+    """The deck's sizes below the number of training labels, and that number."""
+    train, _ = draw(job, labels)
     wanted = _section(job).train or [max(2, len(train) // part) for part in (8, 4, 2)]
     sizes = sorted({size for size in wanted if size < len(train)})
     if not sizes:
         raise DataError(f"{job.deck.place('convergence.train')}: no size is below the {len(train)} labels trained on")
-    fits = [polarizability.fit(known, labels, np.sort(shuffled[:size]), test, descriptor_of(job),
-                               job.deck.model.regularization)[0] for size in [*sizes, len(train)]]
-    return [*sizes, len(train)], replace(
+    return [*sizes, len(train)]
+
+
+def _fit_all(job: Job, kept: Kept, labels: Labels, sizes: list[int]) -> None:
+    """A model of each size that is not kept already."""
+    todo = job.session.on_root(lambda: [size for size in sizes if str(size) not in kept.pieces])
+    if not todo:
+        return
+    known = label_features(job, labels)
+    job.session.enter("fits")
+    with kept.going():
+        for size in todo:
+            job.session.only_on_root(lambda size=size: kept.pieces.put(str(size), _fit(job, labels, known, size)))
+            kept.pause()
+
+
+def _fit(job: Job, labels: Labels, known, size: int) -> Model:
+    train, test = draw(job, len(labels))
+    shuffled = np.random.default_rng(job.deck.reference.seed).permutation(train)
+    return polarizability.fit(known, labels, np.sort(shuffled[:size]), test, descriptor_of(job),
+                              job.deck.model.regularization)[0]
+
+
+def _model(pieces, sizes: list[int]) -> Model:
+    """The model of all training labels, with one of each size in place of a committee."""
+    fits = [pieces.get(str(size), Model) for size in sizes]
+    return replace(
         fits[-1], committee_baseline=np.array([fit.baseline for fit in fits]),
         committee_isotropic=np.array([fit.isotropic for fit in fits]),
         committee_anisotropic=np.array([fit.anisotropic for fit in fits]))

@@ -6,6 +6,7 @@ Uses every stored frame between trajectory.first and trajectory.last; `every` th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,13 @@ from mlraman_hpc.schema.records import Dynamics
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.motion import Layout, Motion, block_sums, collect, layout_of
+from mlraman_hpc.tasks.pieces import Kept, drop
 from mlraman_hpc.tasks.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.units import VELOCITY_UNITS
 
 KIND = "dynamics"
+SECTIONS = ("trajectory", "dynamics")
+BLOCKS = "blocks"
 LEAST_FRAMES = 16
 LARGE_STEP, IMPOSSIBLE_STEP = 0.25, 0.45  # of a cell height, from one frame to the next
 UNIT_FRAMES = 400  # enough to tell the unit of velocities
@@ -66,6 +70,13 @@ class SpeciesSums:
                            self.power + other.power)
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """How many blocks of atoms the sums hold that are kept."""
+
+    done: int
+
+
 def dynamics(job: Job) -> None:
     """Write dynamics.h5 and its figures; skipped where it is up to date."""
     session = job.session
@@ -73,8 +84,10 @@ def dynamics(job: Job) -> None:
     path = job.output / "dynamics.h5"
     origin = session.on_root(_origin, job)
     if session.on_root(job.up_to_date, path, origin):
+        session.only_on_root(drop, path, origin)
         job.console.say(f"{path} is up to date")
         return
+    kept = Kept(job, path, origin, SECTIONS, KIND)
     plan = session.only_on_root(_plan, job)
     layout = session.on_root(lambda: plan[0])
     drift = session.on_root(_drift, job, layout)
@@ -83,8 +96,9 @@ def dynamics(job: Job) -> None:
         motion = collect(session, layout, index, rows, advance)
     _unwrap(job, motion)
     frame = _frame(job, motion, drift)
-    sums = _analyse(job, motion, frame)
+    sums = _analyse(job, motion, frame, kept)
     session.on_root(_finish, job, layout, drift, frame.unit, sums, path, origin)
+    session.only_on_root(kept.end)
 
 
 def _origin(job: Job) -> Origin:
@@ -205,16 +219,27 @@ def _unit(job: Job, layout: Layout, overlap: np.ndarray) -> str | None:
     return given
 
 
-def _analyse(job: Job, motion: Motion, frame: Frame) -> dict[str, SpeciesSums] | None:
-    """Sums over the atoms of each species, on root."""
-    layout = motion.layout
+def _analyse(job: Job, motion: Motion, frame: Frame, kept: Kept) -> dict[str, SpeciesSums] | None:
+    """Sums over the atoms of each species, on root. What is kept is the sums of the first blocks."""
+    layout, session = motion.layout, job.session
     plan, lags = _vdos_plan(job, layout), log_lags(layout.frames)
-    sums: dict[str, SpeciesSums] = {}
-    with job.console.progress("analysing", len(layout.numbers), "atoms") as advance:
-        for block, found in block_sums(job.session, layout, lambda number: _block(motion, number, frame, plan, lags)):
+    first, sums = session.on_root(_begun, kept.pieces, layout)
+    atoms = sum(len(block.atoms) for block in layout.blocks[:first])
+    work = partial(_block, motion, frame=frame, plan=plan, lags=lags)
+    with kept.going(), job.console.progress("analysing", len(layout.numbers), "atoms", atoms) as advance:
+        for block, found in block_sums(session, layout, work, first, kept.pause):
             sums[block.species] = sums[block.species] + found if block.species in sums else found
+            first += 1
+            kept.pieces.put(BLOCKS, Blocks(first))
+            kept.pieces.put(block.species, sums[block.species])
             advance(len(block.atoms))
     return sums
+
+
+def _begun(pieces, layout: Layout) -> tuple[int, dict[str, SpeciesSums]]:
+    """Blocks that an interrupted run has added up, and their sums, in the order of species."""
+    blocks = pieces.get(BLOCKS, Blocks).done if BLOCKS in pieces else 0
+    return blocks, {name: pieces.get(name, SpeciesSums) for name in layout.species if name in pieces}
 
 
 def _vdos_plan(job: Job, layout: Layout) -> VdosPlan:
@@ -222,7 +247,7 @@ def _vdos_plan(job: Job, layout: Layout) -> VdosPlan:
     return vdos_plan(layout.frames, layout.interval, section.smoothing, section.blocks)
 
 
-def _block(motion: Motion, number: int, frame: Frame, plan: VdosPlan, lags: np.ndarray) -> SpeciesSums:
+def _block(motion: Motion, number: int, *, frame: Frame, plan: VdosPlan, lags: np.ndarray) -> SpeciesSums:
     positions = motion.positions.pop(number)
     if frame.unit is None:
         velocities = velocities_from_positions(positions - frame.total, plan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mlraman_hpc.errors import DataError
@@ -12,10 +14,19 @@ from mlraman_hpc.schema import store
 from mlraman_hpc.schema.deck import LearningCurveSection
 from mlraman_hpc.schema.records import Labels, LearningCurve
 from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.pieces import Kept, drop
 from mlraman_hpc.tasks.train import descriptor_of, draw, label_features, read_labels, training_origin
 
 KIND = "learning curve"
+SECTIONS = ("reference", "descriptor", "model", "learning_curve")
 PARTS = ("diagonal", "off_diagonal", "xx", "yy", "zz", "xy", "yz", "zx")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """(r2 and rmse, parts) of one fit."""
+
+    values: np.ndarray
 
 
 def learning_curve(job: Job) -> None:
@@ -24,15 +35,17 @@ def learning_curve(job: Job) -> None:
     path = job.output / "learning_curve.h5"
     origin = job.session.on_root(training_origin, job, "learning-curve", _section(job).model_dump())
     if job.session.on_root(job.up_to_date, path, origin):
+        job.session.only_on_root(drop, path, origin)
         job.console.say(f"{path} is up to date")
         return
+    kept = Kept(job, path, origin, SECTIONS, KIND)
     labels = job.session.on_root(read_labels, job)
     pool, test = job.session.on_root(_pool, job, len(labels))
     sizes = job.session.on_root(_sizes, job, len(pool))
-    known = label_features(job, labels)
-    known = job.session.on_root(lambda: known)
-    scores = _scores(job, labels, known, sizes, pool, test)
+    _fit_all(job, kept, labels, sizes, pool, test)
+    scores = job.session.only_on_root(_scores, job, kept.pieces, sizes)
     job.session.on_root(_finish, job, path, origin, sizes, scores, len(pool), len(test))
+    job.session.only_on_root(kept.end)
 
 
 def _section(job: Job) -> LearningCurveSection:
@@ -61,24 +74,43 @@ def _sizes(job: Job, there: int) -> list[int]:
     return usable
 
 
-def _scores(job: Job, labels: Labels, known: Features, sizes: list[int], pool, test) -> np.ndarray | None:
-    """(sizes, draws, r2 and rmse, parts) on root. Draw d of size n is the first n of the d-th shuffle of the pool."""
-    draws = _section(job).draws
+def _fit_all(job: Job, kept: Kept, labels: Labels, sizes: list[int], pool, test) -> None:
+    """Every fit that is not kept already, one for each rank at a time, the largest sizes first.
+
+    Draw d of size n is the first n of the d-th shuffle of the pool.
+    """
+    session, draws = job.session, _section(job).draws
     work = [(row, number) for row in reversed(range(len(sizes))) for number in range(draws)]
-    mine = work[job.session.rank::job.session.size]
-    found = []
-    with job.console.progress("learning curve", len(mine), "fits") as advance, job.session.together():
-        for row, number in mine:
-            shuffled = np.random.default_rng([job.deck.reference.seed, number]).permutation(pool)
-            found.append((row, number, _fit(job, labels, known, shuffled[:sizes[row]], test)))
-            advance(1)
-    gathered = job.session.gather(found)
-    if gathered is None:
-        return None
-    scores = np.full((len(sizes), draws, 2, len(PARTS)), np.nan)
-    for row, number, values in (item for part in gathered for item in part):
-        scores[row, number] = values
-    return scores
+    todo = session.on_root(lambda: [item for item in work if _name(*item) not in kept.pieces])
+    if not todo:
+        return
+    known = label_features(job, labels)
+    known = session.on_root(lambda: known)
+    session.enter("fits")
+    with kept.going(), job.console.progress("learning curve", len(work), "fits", len(work) - len(todo)) as advance:
+        for start in range(0, len(todo), session.size):
+            with session.together():
+                found = [_scored(job, labels, known, row, number, sizes[row], pool, test)
+                         for row, number in todo[start:start + session.size][session.rank:session.rank + 1]]
+            for row, number, values in (item for part in session.gather(found) or [] for item in part):
+                kept.pieces.put(_name(row, number), Scored(values))
+                advance(1)
+            kept.pause(start + session.size < len(todo))
+
+
+def _name(row: int, number: int) -> str:
+    return f"{row}.{number}"
+
+
+def _scored(job: Job, labels: Labels, known: Features, row: int, number: int, size: int, pool, test):
+    shuffled = np.random.default_rng([job.deck.reference.seed, number]).permutation(pool)
+    return row, number, np.array(_fit(job, labels, known, shuffled[:size], test))
+
+
+def _scores(job: Job, pieces, sizes: list[int]) -> np.ndarray:
+    """(sizes, draws, r2 and rmse, parts)"""
+    return np.array([[pieces.get(_name(row, number), Scored).values for number in range(_section(job).draws)]
+                     for row in range(len(sizes))])
 
 
 def _fit(job: Job, labels: Labels, known: Features, train, test) -> list[list[float]]:

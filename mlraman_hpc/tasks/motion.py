@@ -162,11 +162,17 @@ def _mean_cell(cells: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:
     return np.concatenate([part for _, part in parts]).mean(axis=0)
 
 
-def block_sums(session: Session, layout: Layout, work: Callable[[int], object]) -> Iterator[tuple[AtomBlock, object]]:
-    """work(block number) on the rank that holds it; on root, results in the order of blocks, a round at a time."""
-    for start in range(0, len(layout.blocks), session.size):
+def block_sums(session: Session, layout: Layout, work: Callable[[int], object], first: int = 0,
+               pause: Callable[[bool], None] = lambda more: None) -> Iterator[tuple[AtomBlock, object]]:
+    """work(block number) on the rank that holds it; on root, results in the order of blocks from `first` on.
+
+    A round at a time, and after each `pause(whether there are more)` on all ranks.
+    """
+    count = len(layout.blocks)
+    for start in range(first - first % session.size, count, session.size):
         number = start + session.rank
-        gathered = session.gather(work(number) if number < len(layout.blocks) else None)
-        for offset, result in enumerate(gathered or []):
-            if start + offset < len(layout.blocks):
-                yield layout.blocks[start + offset], result
+        gathered = session.gather(work(number) if first <= number < count else None)
+        for number, result in enumerate(gathered or [], start=start):
+            if first <= number < count:
+                yield layout.blocks[number], result
+        pause(start + session.size < count)

@@ -18,7 +18,8 @@ from mlraman_hpc.errors import DataError
 from mlraman_hpc.io.trajectory import read_frames
 from mlraman_hpc.model.polarizability import Predictor, check_against_featomic, check_applicable, compile_loops
 from mlraman_hpc.schema import store
-from mlraman_hpc.schema.alpha_file import AlphaFile, drop
+from mlraman_hpc.schema.alpha_file import AlphaFile
+from mlraman_hpc.schema.partial import drop
 from mlraman_hpc.schema.records import Model
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
