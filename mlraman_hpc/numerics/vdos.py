@@ -132,7 +132,7 @@ def vdos(products: list[np.ndarray], masses: list[float], atoms: int, plan: Vdos
     whole = _normalised(parts.sum(axis=1), degrees)
     without = [_normalised(parts.sum(axis=1) - parts[:, b], degrees) for b in range(plan.blocks)]
     spectra = np.array([plan.density(part) for part in without])
-    factor = _calibration(plan)
+    factor = calibration(plan)
     share = plan.density(whole)
     energy = np.array(products).sum(axis=1)[:, 0] @ np.array(masses) / np.dot(plan.h, plan.h)
     return Vdos(
@@ -146,7 +146,7 @@ def _normalised(weighted: np.ndarray, degrees: int) -> np.ndarray:
     return weighted * (degrees / weighted[:, 0].sum())
 
 
-def _calibration(plan: VdosPlan) -> float:
+def calibration(plan: VdosPlan) -> float:
     """How much of what the smoothing needs the blocks share."""
     times = np.unique(np.linspace(0, len(plan.h) - 1, 32 * plan.blocks).astype(int))
     weights = np.array([block.at(times) for block in smooth_blocks(plan.h, plan.blocks)])

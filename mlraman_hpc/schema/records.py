@@ -5,14 +5,11 @@ A field made with `stored` says where it lies in its HDF5 file and in which unit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-
-def stored(path: str, unit: str, **kwargs):
-    """A dataclass field that lies at `path` in the HDF5 file, in `unit` ('1' for a number without unit)."""
-    return field(metadata={"path": path, "unit": unit}, **kwargs)
+from mlraman_hpc.schema.stored import stored
 
 
 @dataclass(frozen=True)
@@ -211,6 +208,8 @@ class Comparison:
     ours, error         (wavenumbers,) prediction and its statistical error
     reference           of reference tensors; distance: relative L2 norm of the difference where there is intensity
     experiment          measured intensity times `scale`, which makes the areas over `scaled_over` (2,) equal
+    spectra             {label: {wavenumber, intensity, error}} of this and other runs, relative to the highest
+    weight              {label: value, error, cutoff} share of the intensity below the cutoff
     """
 
     wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
@@ -222,6 +221,8 @@ class Comparison:
     experiment: np.ndarray | None = stored("experiment/intensity", "Angstrom^6", default=None)
     scale: float | None = stored("experiment/scale", "Angstrom^6", default=None)
     scaled_over: np.ndarray | None = stored("experiment/scaled_over", "cm^-1", default=None)
+    spectra: dict[str, dict[str, np.ndarray]] | None = stored("spectra", "1, wavenumber in cm^-1", default=None)
+    weight: dict[str, np.ndarray] | None = stored("weight", "1, cutoff in cm^-1", default=None)
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,8 @@ def _spectrum(folder: Path, found: dict) -> list[str]:
                      f"{spectrum.smoothing:g} cm⁻¹; bands are one standard error.{model}",
         "comparison.png": "Against reference tensors and measurement, as far as given; the measurement is scaled to "
                           "equal area.",
+        "comparison_spectra.png": "Above spectra of other runs, each relative to its highest value; bands are one "
+                                  "standard error. Right: the low-frequency region, magnified as noted.",
         "raman_species.png": "Auto and cross spectra of the species' shares of the polarizability; they add up to the "
                              "total.",
         "raman_polarization.png": "Parallel (VV) and crossed (VH) polarization, and their ratio.",
