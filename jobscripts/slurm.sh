@@ -25,10 +25,6 @@ source "$HOME/mlraman/bin/activate"  # <-- the environment that mlraman is insta
 
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}   # newer versions of srun do not take it from the lines above
 
-# MPICH under srun: shared memory that a killed run has left on a node would stop the next one in MPI_Init.
-[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] && srun --ntasks="$SLURM_NNODES" --ntasks-per-node=1 --mpi=none \
-    find /dev/shm -maxdepth 1 -uid "$(id -u)" -name 'mpich_shm_*' -mmin +1 -delete
-
 # --kill-on-bad-exit: a rank that dies (out of memory, say) ends the job at once instead of using up its time.
 srun --kill-on-bad-exit=1 mlraman run "$deck"   # MPICH or Intel MPI may need --mpi=pmi2, Open MPI --mpi=pmix
 code=$?

@@ -18,12 +18,7 @@ deck=${decks[${SLURM_ARRAY_TASK_ID:?submit with --array}]:?there are only $# dec
 module load Python OpenMPI         # <-- your site's modules; the MPI must be the one that srun talks to
 source "$HOME/mlraman/bin/activate"  # <-- the environment that mlraman is installed in
 
-sleep $((3 * (SLURM_ARRAY_TASK_ID % 10)))   # MPICH under srun: jobs that start at one moment on one node disturb each other
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
-# MPICH under srun: shared memory that a killed run has left on a node would stop the next one in MPI_Init.
-[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] && srun --ntasks="$SLURM_NNODES" --ntasks-per-node=1 --mpi=none \
-    find /dev/shm -maxdepth 1 -uid "$(id -u)" -name 'mpich_shm_*' -mmin +1 -delete
-
 srun --kill-on-bad-exit=1 mlraman run "$deck"   # MPICH or Intel MPI may need --mpi=pmi2, Open MPI --mpi=pmix
 code=$?
 

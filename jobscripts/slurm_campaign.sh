@@ -20,7 +20,6 @@ module load Python OpenMPI         # <-- your site's modules; the MPI must be th
 source "$HOME/mlraman/bin/activate"  # <-- the environment that mlraman is installed in
 
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
-sleep $((${SLURM_ARRAY_TASK_ID:-0} % 10))   # MPICH 5 mixes up jobs that start in the same second on one node
 # MPICH or Intel MPI may need --mpi=pmi2, Open MPI --mpi=pmix
 srun --kill-on-bad-exit=1 mlraman campaign "$deck" ${SLURM_ARRAY_TASK_ID:+--array} "$@"
 code=$?

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mlraman_hpc import machine
+from mlraman_hpc import machine, starting
 from mlraman_hpc.errors import DataError, DeckError, StoppedEarly, UserError
 from mlraman_hpc.stopping import Stop, stopped
 
@@ -277,18 +277,26 @@ def start(threads: int | None = None, stop: Stop | None = None) -> Session:
     """The session of this process; sets the number of threads, so it must run before numpy is loaded."""
     faulthandler.enable()
     machine.set_folders()
-    launch = launched()
-    session = Session() if launch is None or launch.size == 1 else _mpi_session(launch)
+    me = os.uname().nodename, os.getpid(), frozenset(os.sched_getaffinity(0))
+    session, placed = _first_meeting(launched(), me)
     session.stop = stop or session.stop
-    mine = frozenset(os.sched_getaffinity(0))
-    placed = session.everyone((os.uname().nodename, os.getpid(), mine))
-    here = [rank for rank, (host, _, _) in enumerate(placed) if host == os.uname().nodename]
-    session.threads = machine.threads_of(threads, mine, [placed[rank][2] for rank in here])
+    here = [rank for rank, (host, _, _) in enumerate(placed) if host == me[0]]
+    session.threads = machine.threads_of(threads, me[2], [placed[rank][2] for rank in here])
     session.cores = {host: len(frozenset().union(*(cores for name, _, cores in placed if name == host)))
                      for host in {host for host, _, _ in placed}}
     machine.set_threads(session.threads)
     session._watch_neighbour()
     return session
+
+
+def _first_meeting(launch: Launch | None, me) -> tuple[Session, list]:
+    """The session, and `me` of every rank."""
+    if launch is None or launch.size == 1:
+        return Session(), [me]
+    starting.sweep()
+    with starting.watched(f"rank {launch.rank} of {launch.size} on {me[0]}"):
+        session = _mpi_session(launch)
+        return session, session.everyone(me)
 
 
 def _mpi_session(launch: Launch) -> Session:
