@@ -70,6 +70,7 @@ def campaign(session: Session, options) -> None:
     try:
         with _folder(run):
             failed = _materials(run, _common(run))
+            session.enter("ranking")
             rows = _rows(run) if run.whole else None
             ranking = session.on_root(_summary, run, rows)
     except StoppedEarly:
@@ -161,6 +162,7 @@ def _materials(run: Run, failed: dict[str, str]) -> dict[str, str]:
     """Messages of those that failed, by name, the same on every rank; begins with those that have failed already."""
     order = run.session.on_root(_largest_first, [one for one in run.chosen if one.name not in failed])
     by_name = {one.name: one for one in run.chosen}
+    run.session.enter("materials")
     number, group = run.session.split(run.groups)
     level = run.session.on_root(lambda: run.console.level)
     claims = run.session.on_root(Claims.begin, run.plan.output, len(order))
@@ -177,8 +179,11 @@ def _materials(run: Run, failed: dict[str, str]) -> dict[str, str]:
                       f"({duration(time.monotonic() - began)}{place})")
     except StoppedEarly:
         claims.stop()
-    everyone = run.session.everyone(failed)  # ends all groups where one was stopped
-    run.session.only_on_root(claims.end)
+    try:
+        everyone = run.session.everyone(failed)  # ends all groups where one was stopped; nobody takes any more
+    finally:
+        if run.session.is_root:
+            claims.end()
     return {name: text for found in everyone for name, text in found.items()}
 
 

@@ -1,4 +1,4 @@
-"""The job scripts as they are shipped, under a real Slurm of one node: warning, own time limit, requeue, array.
+"""The job scripts as they are shipped, under a real Slurm of one node: warning, own time limit, requeue, arrays.
 
 Depends on the clock (Slurm's limits are minutes), so it runs only where MLRAMAN_SLURM_TESTS=1 asks for it.
 """
@@ -8,17 +8,20 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import small
 from conftest import ROOT, _environment
 
+from mlraman_hpc import starting
 from mlraman_hpc.schema import store
 
 TOOLS = ROOT.parent / "shared" / "tools"
 SCRIPTS = ROOT / "jobscripts"
+# Job ids of this lab are its own: MPICH's ranks meet in a file named after job and step, so two labs on one machine
+# whose jobs both counted from 1 would disturb each other.
+FIRST = 100000 + 10 * os.getpid()
 pytestmark = [
     pytest.mark.mpi, pytest.mark.slow,
     pytest.mark.skipif(os.environ.get("MLRAMAN_SLURM_TESTS") != "1", reason="MLRAMAN_SLURM_TESTS=1 runs it"),
@@ -32,33 +35,23 @@ def slurm(tmp_path_factory):
     if not (start.exists() and shutil.which("slurmctld") and shutil.which("munged") and os.getuid() == 0):
         pytest.skip("needs root, Debian's slurm-wlm and munge, and the script that starts them")
     folder = tmp_path_factory.mktemp("slurm")
-    settings = {**os.environ, "SLURM_LAB_PORT": str(20000 + os.getpid() % 20000)}
-    # MPICH fails on what a killed run has left
-    _sweep_shared_memory()
+    settings = {**os.environ, "SLURM_LAB_PORT": str(20000 + os.getpid() % 20000), "SLURM_LAB_CPUS": "16"}
     done = subprocess.run(["bash", start, folder / "lab"], env=settings, capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip(f"Slurm does not start here: {done.stderr}")
+    settings["SLURM_CONF"] = str(folder / "lab" / "slurm.conf")
+    with open(settings["SLURM_CONF"], "a") as file:
+        file.write(f"FirstJobId={FIRST}\n")
+    subprocess.run(["scontrol", "reconfigure"], env=settings, check=True, timeout=30)
     venv = folder / "mlraman" / "bin"
     venv.mkdir(parents=True)
     program = venv / "mlraman"
     program.write_text(f"#!/bin/sh\nexec {sys.executable} -m mlraman_hpc \"$@\"\n")
     program.chmod(0o755)
     (venv / "activate").write_text(f"PATH={venv}:$PATH\n")
-    yield {**_environment(None), "SLURM_CONF": str(folder / "lab" / "slurm.conf"), "HOME": str(folder),
+    yield {**_environment(None), "SLURM_CONF": settings["SLURM_CONF"], "HOME": str(folder),
            "BASH_FUNC_module%%": "() { :; }", "SLURM_EXPORT_ENV": "ALL"}
     subprocess.run(["bash", TOOLS / "stop-slurm.sh", folder / "lab"], capture_output=True, timeout=60)
-
-
-def _sweep_shared_memory() -> None:
-    """Remove MPICH's segments that no process maps."""
-    mapped = ""
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            mapped += (process / "maps").read_text()
-    for segment in Path("/dev/shm").glob("mpich_shm_*"):
-        with suppress(OSError):
-            if segment.name not in mapped and time.time() - segment.stat().st_mtime > 5:
-                segment.unlink()
 
 
 def submit(slurm, folder: Path, script: str, *arguments, options=(), env=None) -> str:
@@ -68,18 +61,11 @@ def submit(slurm, folder: Path, script: str, *arguments, options=(), env=None) -
     return done.stdout.strip()
 
 
-def _wait_until_started(log: Path) -> None:
-    """MPICH's jobs disturb each other if they start at one moment on one node."""
-    end = time.monotonic() + 60
-    while not (log.exists() and "MPI:" in log.read_text()) and time.monotonic() < end:
-        time.sleep(0.2)
-
-
-def wait_for(slurm, jobs: list[str], seconds: float) -> dict[str, dict[str, str]]:
+def wait_for(slurm, jobs: dict[str, str], seconds: float) -> dict[str, dict[str, str]]:
     """What scontrol says of each job once all have ended."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = {job: _state(slurm, job) for job in jobs}
+        found = {name: _state(slurm, job) for name, job in jobs.items()}
         if all(state["JobState"] in ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
                for state in found.values()):
             return found
@@ -92,31 +78,97 @@ def _state(slurm, job: str) -> dict[str, str]:
     return dict(part.partition("=")[::2] for part in shown.split() if "=" in part)
 
 
-def test_limits_requeue_and_arrays_end_complete(slurm, trained, mlraman, tmp_path):
-    """Side by side: one job gets USR1 before its limit, one asks Slurm for its time, two are tasks of an array."""
-    folders = {name: shutil.copytree(trained, tmp_path / name) for name in ("warned", "asked", "first", "second")}
-    for folder in folders.values():
-        small.write(folder, count=4800)
-    slow = {"MLRAMAN_TEST_SLOW": "8"}  # six rounds on two ranks, in jobs of a minute
+def _spectra(trained: Path, folder: Path) -> None:
+    """A folder for each of four jobs, and the decks of the array's two."""
+    for name in ("warned", "asked", "first", "second"):
+        small.write(shutil.copytree(trained, folder / name), count=4800)
     for name in ("first", "second"):
-        deck = (folders[name] / "deck.yaml").read_text().replace("output: out", f"output: {name}/out")
-        (tmp_path / f"{name}.yaml").write_text(deck.replace("files: ", f"files: {name}/"))
-    jobs = {}
-    for name, warning in (("warned", "USR1@30"), ("asked", "USR1@0")):
-        jobs[name] = submit(slurm, folders[name], "slurm.sh", "deck.yaml", options=[f"--signal={warning}"], env=slow)
-        _wait_until_started(folders[name] / f"mlraman-{jobs[name]}.log")
-    jobs["array"] = submit(slurm, tmp_path, "slurm_array.sh", "first.yaml", "second.yaml", options=["--array=0-1"])
-    tasks = [f"{jobs['array']}_{number}" for number in (0, 1)]
-    states = wait_for(slurm, [jobs["warned"], jobs["asked"], *tasks], 280)
-    logs = {path.name: path.read_text() for path in tmp_path.rglob("mlraman-*.log")}
+        deck = (folder / name / "deck.yaml").read_text().replace("output: out", f"output: {name}/out")
+        (folder / f"{name}.yaml").write_text(deck.replace("files: ", f"files: {name}/"))
+
+
+CAMPAIGN = """output: out
+figures: false
+trajectory: {frame_interval: 10}
+model: {file: model.h5}
+spectrum: {smoothing: 20, blocks: 4}
+dynamics: {mobile: [Ag]}
+materials:
+  - {name: a, trajectory: a.xdatcar}
+  - {name: b, trajectory: b.xdatcar}
+  - {name: c, trajectory: c.xdatcar, model: none}
+"""
+
+
+def _campaign(trained: Path, folder: Path) -> Path:
+    """Two materials of four batches, and one without a model."""
+    folder.mkdir()
+    shutil.copy(trained / "out" / "model.h5", folder)
+    (folder / "deck.yaml").write_text(CAMPAIGN)
+    for seed, name in enumerate("abc"):
+        (folder / f"{name}.xdatcar").write_text(small.xdatcar(small.frames(1600, seed)))
+    return folder
+
+
+def _hinder(job: int) -> None:
+    """What a killed run of this job's first step leaves: MPICH would wait for ever for a rank to fill it."""
+    left = Path("/dev/shm", f"mpich_shm_{starting._hash(f'{job}.0'):x}_0")
+    left.write_bytes(bytes(1 << 22))
+    os.utime(left, (time.time() - 60,) * 2)
+
+
+def test_job_scripts_end_complete(slurm, trained, mlraman, tmp_path):
+    """All scripts side by side: warned by USR1, asking Slurm for their time, arrays, campaigns."""
+    _spectra(trained, tmp_path)
+    single, array = (_campaign(trained, tmp_path / name) for name in ("single", "array"))
+    slow = {"MLRAMAN_TEST_SLOW": "8"}
+    # Slurm looks at limits every half minute, so the warning comes after 15 to 45 s, when there is still work to do.
+    warned, asked = ["--time=2", "--signal=USR1@75"], ["--signal=USR1@0"]
+    alone = ["--ntasks-per-node=1", "--array=0-1"]
+    _hinder(FIRST)
+    jobs = {
+        "warned": submit(slurm, tmp_path / "warned", "slurm.sh", "deck.yaml", options=warned, env=slow),
+        "asked": submit(slurm, tmp_path / "asked", "slurm.sh", "deck.yaml", options=asked, env=slow),
+        "array": submit(slurm, tmp_path, "slurm_array.sh", "first.yaml", "second.yaml", options=alone),
+        "campaign": submit(slurm, single, "slurm_campaign.sh", "deck.yaml", "--groups", "2", options=asked, env=slow),
+        "campaign array": submit(slurm, array, "slurm_campaign.sh", "deck.yaml", options=alone)}
+    assert jobs["warned"] == str(FIRST)
+    arrays = {f"{name} {k}": f"{jobs[name]}_{k}" for name in ("array", "campaign array") for k in (0, 1)}
+    states = wait_for(slurm, {name: jobs[name] for name in ("warned", "asked", "campaign")} | arrays, 400)
+    logs = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*-*.log")}
     assert {state["JobState"] for state in states.values()} == {"COMPLETED"}, (states, logs)
-    for name, reason in (("warned", "SIGUSR1"), ("asked", "the time limit")):
-        log = logs[f"mlraman-{jobs[name]}.log"]
-        assert f"stopped by {reason}" in log and "are there already" in log, log
-        assert int(states[jobs[name]]["Restarts"]) >= 1
+    for name, log, reason in (("warned", f"warned/mlraman-{jobs['warned']}", "SIGUSR1"),
+                              ("asked", f"asked/mlraman-{jobs['asked']}", "the time limit"),
+                              ("campaign", f"single/campaign-{jobs['campaign']}", "the time limit")):
+        assert f"stopped by {reason}" in logs[f"{log}.log"], logs[f"{log}.log"]
+        assert int(states[name]["Restarts"]) >= 1
+    _same_spectra(trained, tmp_path, mlraman)
+    _same_campaigns(single, array, mlraman)
+
+
+def _same_spectra(trained: Path, folder: Path, mlraman) -> None:
     small.write(trained, count=4800)
     mlraman(0, "predict", "deck.yaml", folder=trained)
     expected = store.content_of(trained / "out" / "alpha.h5")
-    for folder in folders.values():
-        assert store.content_of(folder / "out" / "alpha.h5") == expected
-        assert (folder / "out" / "raman.h5").exists() and not (folder / "out" / "mlraman.lock").exists()
+    for name in ("warned", "asked", "first", "second"):
+        out = folder / name / "out"
+        assert store.content_of(out / "alpha.h5") == expected
+        assert (out / "raman.h5").exists() and not (out / "mlraman.lock").exists()
+
+
+def _same_campaigns(single: Path, array: Path, mlraman) -> None:
+    """As one run without Slurm makes them; files of the ranking too."""
+    found = [_contents(folder / "out") for folder in (single, array)]
+    for folder, files in zip((single, array), found):
+        shutil.rmtree(folder / "out")
+        mlraman(0, "campaign", "deck.yaml", folder=folder)
+        assert _contents(folder / "out") == files
+        assert {"campaign.csv", "campaign.h5", "a/raman.h5", "c/dynamics.h5"} <= set(files)
+
+
+def _contents(out: Path) -> dict[str, str]:
+    """{file: hash of content}; logs and reports have dates."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and "cache" not in path.parts
+             and path.name not in ("log.txt", "report.html")]
+    return {str(path.relative_to(out)): store.content_of(path) if path.suffix == ".h5" else store.hash_of_file(path)
+            for path in files}
