@@ -137,6 +137,7 @@ def _execute(session, options) -> None:
     if command.writes:
         _run(job, options.command, function)
     else:
+        session.enter(options.command)
         function(job)
         console.summary()
 

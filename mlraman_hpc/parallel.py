@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from mlraman_hpc import machine, starting
 from mlraman_hpc.errors import DataError, DeckError, StoppedEarly, UserError
+from mlraman_hpc.place import Place
 from mlraman_hpc.stopping import Stop, stopped
 
 # Order matters: mpirun inside an srun step has the variables of both.
@@ -82,7 +83,7 @@ class Session:
         self.threads, self.cores = 1, {os.uname().nodename: len(os.sched_getaffinity(0))}
         self.stop = Stop()
         self._neighbour: _Neighbour | None = None
-        self._fault = _Fault(os.environ.get("MLRAMAN_TEST_FAIL", ""))
+        self._place = Place(os.environ.get("MLRAMAN_TEST_FAIL", ""))
 
     @property
     def rank(self) -> int:
@@ -174,7 +175,7 @@ class Session:
         self._meet()
         comm = self._comm.Split(number, self.rank)
         group = Session(comm if comm.size > 1 else None, self.library, self.launcher)
-        group.stop, group.threads, group.cores, group._fault = self.stop, self.threads, self.cores, self._fault
+        group.stop, group.threads, group.cores, group._place = self.stop, self.threads, self.cores, self._place
         group._watch_neighbour()
         return number, group
 
@@ -200,12 +201,16 @@ class Session:
         return problem
 
     def enter(self, stage: str) -> None:
-        """Tells where the run is; tests make ranks fail there."""
-        self._fault.enter(stage)
+        """Tells where the run is: messages of failures say so, and tests make ranks fail there."""
+        self._place.enter(self.rank, stage)
+
+    def step(self, step: str) -> None:
+        """A part of the stage."""
+        self._place.enter(self.rank, self._place.stage, step)
 
     def _meet(self) -> None:
         """Before each exchange: wait for all ranks, open to signals. A stop asked of any ends all of them here."""
-        self._fault.happen(self.rank)
+        self._place.meet(self.rank)
         asked = self._any(self.stop.now)
         if asked:
             raise self._shared(stopped(asked))
@@ -244,33 +249,6 @@ class _Neighbour:
             _abort(session, f"mlraman: error: rank {self.rank} on {os.uname().nodename} (process {self.pid}) has died: "
                             "crashed, killed, or out of memory; all ranks are stopped\n", BUG)
         self._missed = gone  # the launcher has until the next look to end the job itself
-
-
-class _Fault:
-    """MLRAMAN_TEST_FAIL=stage:rank:kind[:meeting] makes a rank fail, for tests."""
-
-    def __init__(self, text: str):
-        self.stage, rank, self.kind, meeting = (*text.split(":"), "1")[:4] if text else ("", "-1", "", "1")
-        self.rank, self.meetings, self._here = int(rank), int(meeting), False
-
-    def enter(self, stage: str) -> None:
-        self._here = stage == self.stage
-
-    def happen(self, rank: int) -> None:
-        if not self._here or rank != self.rank:
-            return
-        self.meetings -= 1
-        if self.meetings == 0:
-            self._fail()
-
-    def _fail(self) -> None:
-        if self.kind == "exception":
-            raise RuntimeError("asked for by MLRAMAN_TEST_FAIL")
-        if self.kind == "memory":
-            raise MemoryError
-        if self.kind == "exit":
-            os._exit(3)
-        os.kill(os.getpid(), signal.SIGSEGV if self.kind == "segfault" else signal.SIGKILL)
 
 
 def start(threads: int | None = None, stop: Stop | None = None) -> Session:
@@ -363,7 +341,8 @@ def _leave(session: Session, code: int) -> None:
 
 
 def _place(session: Session) -> str:
-    return f"rank {session.rank} of {session.size} on {os.uname().nodename}"
+    where = f" ({session._place})" if session._place.stage else ""
+    return f"rank {session.rank} of {session.size} on {os.uname().nodename}{where}"
 
 
 def _traceback(session: Session) -> str:

@@ -53,7 +53,9 @@ def benchmark(job: Job) -> None:
     session.on_root(compile_loops)
     predictor = Predictor(model)
     predictor(read_frames(sample.index, sample.batches[0]))  # compiled, and files in the page cache, before the clock
+    session.step("stages")
     stages = session.on_root(_stages, job, sample, predictor, model)
+    session.step("ranks")
     rates = _by_ranks(job, sample, predictor)
     memory = session.everyone(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     session.on_root(_report, job, sample, stages, rates, memory)

@@ -39,6 +39,7 @@ def converge(job: Job) -> None:
         return
     kept = Kept(job, path, origin, SECTIONS, KIND)
     sizes, by_size = _against_labels(job, kept) if job.deck.reference else ([], None)
+    job.session.step("spectra")
     job.session.on_root(_finish, job, path, origin, sizes, by_size)
     job.session.only_on_root(kept.end)
 
@@ -90,7 +91,7 @@ def _fit_all(job: Job, kept: Kept, labels: Labels, sizes: list[int]) -> None:
     if not todo:
         return
     known = label_features(job, labels)
-    job.session.enter("fits")
+    job.session.step("fits")
     with kept.going():
         for size in todo:
             job.session.only_on_root(lambda size=size: kept.pieces.put(str(size), _fit(job, labels, known, size)))

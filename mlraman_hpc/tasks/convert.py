@@ -52,8 +52,11 @@ def convert(job: Job) -> None:
         job.console.say(f"{path} is up to date")
         return
     with ExitStack() as stack:
+        session.step("index")
         plan = session.only_on_root(_plan, job, path, origin, stack)
+        session.step("copy")
         _copy(job, plan)
+        session.step("write")
         session.only_on_root(_finish, plan, stack)
     job.console.say(f"wrote {path}")
 

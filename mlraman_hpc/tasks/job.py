@@ -93,6 +93,7 @@ class Job:
     def folder(self):
         """The output folder exists, is this job's alone, and holds the resolved deck. For all ranks; root does it."""
         with ExitStack() as stack:
+            self.session.enter("folder")
             self.session.only_on_root(self._enter, stack)
             yield
 

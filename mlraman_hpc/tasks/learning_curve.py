@@ -43,6 +43,7 @@ def learning_curve(job: Job) -> None:
     pool, test = job.session.on_root(_pool, job, len(labels))
     sizes = job.session.on_root(_sizes, job, len(pool))
     _fit_all(job, kept, labels, sizes, pool, test)
+    job.session.step("write")
     scores = job.session.only_on_root(_scores, job, kept.pieces, sizes)
     job.session.on_root(_finish, job, path, origin, sizes, scores, len(pool), len(test))
     job.session.only_on_root(kept.end)
@@ -86,7 +87,7 @@ def _fit_all(job: Job, kept: Kept, labels: Labels, sizes: list[int], pool, test)
         return
     known = label_features(job, labels)
     known = session.on_root(lambda: known)
-    session.enter("fits")
+    session.step("fits")
     with kept.going(), job.console.progress("learning curve", len(work), "fits", len(work) - len(todo)) as advance:
         for start in range(0, len(todo), session.size):
             with session.together():

@@ -126,6 +126,7 @@ def test_labels(plan: Campaign, material: Material, job: Job) -> None:
     if material.labels is None:
         return
     path = job.output / TEST
+    job.session.enter("label test")
     labels_job = replace(job, deck=material.labels)
     rows = job.session.on_root(common_model.test_rows, plan, material)
     origin = job.session.on_root(_origin, job, labels_job, rows)

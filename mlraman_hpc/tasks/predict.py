@@ -73,14 +73,18 @@ def predict(job: Job) -> None:
 def predict_with(job: Job, model: Model, origin: Origin, path: Path) -> None:
     """alpha of `model` along the deck's trajectory, written to `path` unless it is there with the same origin."""
     session = job.session
+    session.step("index")
     plan = session.only_on_root(_plan, job, model, origin, path)
     if session.on_root(lambda: plan is None):
         job.console.say(f"{path} is up to date")
         return
+    session.step("first frame")
     session.on_root(compile_loops)  # the others find the result on disk
     predictor = Predictor(model)
     session.on_root(_check_first_frame, job, plan, model, predictor)
+    session.step("batches")
     _predict_all(job, plan, predictor)
+    session.step("write")
     session.on_root(_finish, job, plan)
 
 

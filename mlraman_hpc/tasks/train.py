@@ -33,6 +33,7 @@ def train(job: Job) -> None:
     train_rows, test_rows = job.session.on_root(draw, job, len(labels))
     job.console.say(f"{len(labels)} labels; training on {len(train_rows)}, testing on {len(test_rows)}")
     all_features = label_features(job, labels)
+    job.session.step("fit")
     job.session.on_root(_fit, job, labels, all_features, train_rows, test_rows, path, origin)
 
 
@@ -90,6 +91,7 @@ def label_features(job: Job, labels: Labels) -> Features:
     """Summed lambda-SOAP of every label, each rank its share; complete on root."""
     numbers = sorted(set(labels.frames.numbers.tolist()))
     descriptor = descriptor_of(job)
+    job.session.step("descriptors")
     job.session.on_root(polarizability.compile_loops)
     mine = job.session.share(range(len(labels)))
     with job.session.together():
