@@ -1,0 +1,73 @@
+"""Four numbers side by side in a processor's vector register, for the compiled loops of `contraction`.
+
+The compiler makes vectors of long loops by itself, but not of those over the few radial functions of one neighbour.
+In compiled code a vector is a tuple of four numbers. Places are not checked and count over the whole of a contiguous
+array, whatever its shape.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+FOUR = types.UniTuple(types.float64, 4)
+_VECTOR = ir.VectorType(ir.DoubleType(), 4)
+_CONTRACT = ("contract", "nsz")  # a product and a sum may be one instruction; their order stays
+
+
+def _index(k: int) -> ir.Constant:
+    return ir.Constant(ir.IntType(32), k)
+
+
+def _pack(builder, values):
+    vector = ir.Constant(_VECTOR, ir.Undefined)
+    for k in range(4):
+        vector = builder.insert_element(vector, builder.extract_value(values, k), _index(k))
+    return vector
+
+
+def _spread(builder, value):
+    vector = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, _index(0))
+    return builder.shuffle_vector(vector, ir.Constant(_VECTOR, ir.Undefined),
+                                  ir.Constant(ir.VectorType(ir.IntType(32), 4), [0] * 4))
+
+
+def _unpack(context, builder, vector):
+    return context.make_tuple(builder, FOUR, [builder.extract_element(vector, _index(k)) for k in range(4)])
+
+
+def _pointer(context, builder, kind, array, place):
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [place])
+
+
+@intrinsic
+def load(_, array, place):
+    """Four numbers of `array` from `place` on."""
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args[0], *arguments)
+        vector = builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()))
+        vector.align = 8
+        return _unpack(context, builder, vector)
+    return FOUR(array, types.intp), generate
+
+
+@intrinsic
+def save(_, array, place, values):
+    """array[place : place + 4] = values"""
+    def generate(context, builder, signature, arguments):
+        pointer = _pointer(context, builder, signature.args[0], *arguments[:2])
+        stored = builder.store(_pack(builder, arguments[2]), builder.bitcast(pointer, _VECTOR.as_pointer()))
+        stored.align = 8
+        return context.get_dummy_value()
+    return types.void(array, types.intp, FOUR), generate
+
+
+@intrinsic
+def add_scaled(_, values, array, place, others):
+    """values + array[place] others"""
+    def generate(context, builder, signature, arguments):
+        factor = builder.load(_pointer(context, builder, signature.args[1], *arguments[1:3]))
+        product = builder.fmul(_spread(builder, factor), _pack(builder, arguments[3]), flags=_CONTRACT)
+        return _unpack(context, builder, builder.fadd(_pack(builder, arguments[0]), product, flags=_CONTRACT))
+    return FOUR(FOUR, array, types.intp, FOUR), generate
