@@ -185,8 +185,8 @@ def _bins_of(inverse, atoms, cutoff):
 
 @inner
 def bin_atoms(positions, cell, inverse, species, cutoff):
-    """Atoms sorted into bins: in that order their wrapped positions (3, atoms), species and bins (atoms, 3); first place
-    of each bin in the order, number of bins and reach, see `_bins_of`.
+    """Atoms sorted into bins: in that order their wrapped positions (3, atoms), species and bins (atoms, 3); first
+    place of each bin in the order, number of bins and reach, see `_bins_of`.
     """
     atoms = len(positions)
     count, reach = _bins_of(inverse, atoms, cutoff)
