@@ -41,7 +41,7 @@ def _panel(axes, found: Forces, name: str, norm: LogNorm):
     counts = np.ma.masked_equal(found.density[name].T, 0)
     axes.plot(limits, limits, color="0.6", linewidth=0.6, zorder=1)
     image = axes.pcolormesh(known, made, counts, cmap="viridis", norm=norm, rasterized=True, zorder=2)
-    axes.text(0.05, 0.95, f"RMSE {found.rmse[name]:.3f} eV/Å\nR² {found.r2[name]:.4f}", transform=axes.transAxes, va="top",
-              fontsize=6.5)
+    text = f"RMSE {found.rmse[name]:.3f} eV/Å\nR² {found.r2[name]:.4f}"
+    axes.text(0.05, 0.95, text, transform=axes.transAxes, va="top", fontsize=6.5)
     axes.set(xlim=limits, ylim=limits, aspect="equal", title=name)
     return image

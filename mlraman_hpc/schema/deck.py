@@ -235,11 +235,20 @@ class Experiment(Section):
     end: float | None = key(None, "upper end of that range; null: of the measurement", "cm^-1", gt=0)
 
 
+class OtherSpectrum(Section):
+    """The spectrum of another run, such as another material's."""
+
+    file: str = key(..., "its raman.h5")
+    label: str = key(..., "label in the figure", min_length=1)
+
+
 class ComparisonSection(Section):
-    """The spectrum against that of reference tensors and against a measured one."""
+    """The spectrum against that of reference tensors, against a measured one, and above those of other runs."""
 
     series: SeriesSection | None = key(None, "reference tensors along the same trajectory; keys as in 'series'")
     experiment: Experiment | None = key(None, "a measured spectrum")
+    label: str = key("this run", "label of the spectrum itself, beside those of 'spectra'", min_length=1)
+    spectra: list[OtherSpectrum] = key([], "spectra of other runs, to be drawn below this one")
 
 
 class DynamicsSection(Section):
@@ -257,6 +266,12 @@ class DynamicsSection(Section):
     blocks: int = key(8, "trajectory blocks for the error bars of the density of states", ge=2)
     velocities: Literal["auto", "positions", "angstrom/fs", "angstrom/ps", "nm/ps", "m/s", "ase", "atomic"] = key(
         "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used")
+    lattice_sites: str | None = key(
+        None, "structure file with the sites of the mobile elements and the host lattice, in the trajectory's cell or "
+        "one of which that is a multiple; given: jumps between sites are counted")
+    site_core: float | None = key(
+        None, "distance from a site within which an atom has arrived there; null: a third of the distance to the "
+        "nearest other site", "Angstrom", gt=0)
 
 
 class ForcesSection(Section):

@@ -15,6 +15,7 @@ from mlraman_hpc.schema.deck_reader import resolved_yaml
 from mlraman_hpc.schema.ranking import DONE, DYNAMICS_ONLY, FAILED, MISSING, LabelTest
 from mlraman_hpc.schema.records import Dynamics, Model, RamanSpectrum
 from mlraman_hpc.tasks import material as materials
+from mlraman_hpc.tasks.compare import relative
 from mlraman_hpc.tasks.dynamics import FOLDED
 
 NAN = math.nan
@@ -95,9 +96,7 @@ def _read(row: Row, one: Material) -> None:
 def _raman(row: Row, spectrum: RamanSpectrum) -> tuple[str, ...]:
     total, shown = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end
     error = spectrum.error_statistical["total"] if spectrum.error_statistical else np.full(len(total), NAN)
-    scale = 1 / total.max() if total.max() > 0 else 1.0
-    row.spectrum = {"wavenumber": spectrum.wavenumber[shown], "intensity": total[shown] * scale,
-                    "error": error[shown] * scale}
+    row.spectrum = relative(spectrum)
     row.statistical_error = float(np.linalg.norm(error[shown]) / (np.linalg.norm(total[shown]) or NAN))
     row.frames, row.length = spectrum.frames, spectrum.frames * spectrum.frame_interval / 1000
     peak = spectrum.central_peak

@@ -1,6 +1,7 @@
-"""`mlraman compare`: the spectrum against that of reference tensors and against a measured one (Fig. 2D).
+"""`mlraman compare`: the spectrum against that of reference tensors and against a measured one (Fig. 2D), and above
+those of other runs (Fig. 3).
 
--> comparison.h5, comparison.png
+-> comparison.h5, comparison.png, comparison_spectra.png
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.io import figures_compare
+from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.io import figures_compare, figures_stack
 from mlraman_hpc.io import series as series_files
 from mlraman_hpc.numerics.raman import raman_spectrum
 from mlraman_hpc.schema import store
+from mlraman_hpc.schema.deck_reader import input_files, parse
 from mlraman_hpc.schema.records import Comparison, RamanSpectrum
 from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.spectrum import KIND as RAMAN
@@ -37,6 +39,8 @@ def _compare(job: Job) -> None:
     for dotted in ("comparison.series.file", "comparison.experiment.file"):
         if getattr(section, dotted.split(".")[1]) is not None:
             parents |= hashes(job.files(dotted))
+    others = _others(job)
+    parents |= {str(file): store.content_of(file) for file in others.values()}
     origin = job.origin("compare", parents, section.model_dump(), job.deck.spectrum.model_dump(),
                         history=store.read_origin(ours).history)
     if job.up_to_date(path, origin):
@@ -46,12 +50,73 @@ def _compare(job: Job) -> None:
     found = Comparison(
         wavenumber=spectrum.wavenumber, ours=spectrum.intensity["total"],
         error=(spectrum.error_statistical or {}).get("total"),
-        **_reference(job, spectrum), **_experiment(job, spectrum))
+        **_reference(job, spectrum), **_experiment(job, spectrum), **_stack(job, spectrum, others))
     label = section.experiment.label if section.experiment else ""
-    job.draw("comparison.png", figures_compare.comparison_figure, found, spectrum.visible_end, label, job.deck.title)
+    if section.series or section.experiment:
+        job.draw("comparison.png", figures_compare.comparison_figure, found, spectrum.visible_end, label,
+                 job.deck.title)
+    if found.spectra:
+        job.draw("comparison_spectra.png", figures_stack.stack_figure, _rows(found))
     store.save(path, found, KIND, origin)  # last: what is up to date has its figure
     _report(job, found)
-    job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
+    job.console.say(f"wrote {path} and its figures")
+
+
+def _others(job: Job) -> dict[str, Path]:
+    """Files of other runs' spectra by label."""
+    section, found = job.deck.comparison, {}
+    for number, other in enumerate(section.spectra):
+        dotted = f"comparison.spectra.{number}"
+        if other.label in (section.label, *found) or "/" in other.label:
+            raise DeckError(f"{job.deck.place(dotted + '.label')}: '{other.label}' "
+                            + ("is given twice" if "/" not in other.label else "must not contain '/'")
+                            + "; give each spectrum a name of its own")
+        found[other.label] = input_files(job.deck, f"{dotted}.file", [other.file])[0]
+    return found
+
+
+def _stack(job: Job, ours: RamanSpectrum, others: dict[str, Path]) -> dict:
+    """This spectrum and those of other runs, side by side; what makes them unlike is told."""
+    if not others:
+        return {}
+    spectra = {job.deck.comparison.label: ours}
+    for label, file in others.items():
+        spectra[label] = store.load(file, RamanSpectrum, RAMAN)
+        _check_alike(job, file, ours, spectra[label])
+    return {"spectra": {label: relative(spectrum) for label, spectrum in spectra.items()},
+            "weight": {label: _weight(spectrum) for label, spectrum in spectra.items()}}
+
+
+def _check_alike(job: Job, file: Path, ours: RamanSpectrum, other: RamanSpectrum) -> None:
+    """Spectra that were made in different ways are not to be compared by eye."""
+    origin = store.read_origin(file)
+    keys = parse(origin.deck, str(file))[0].get("spectrum") or {}
+    unlike = [f"{name} {getattr(other, name)}" for name in ("smoothing_kind", "smoothing")
+              if getattr(other, name) != getattr(ours, name)]
+    unlike += [f"{name} {keys[name]}" for name in ("laser_wavelength", "temperature")
+               if name in keys and keys[name] != getattr(job.deck.spectrum, name)]
+    if unlike:
+        job.console.warn(f"{file}: made with {', '.join(unlike)}, unlike this run; compare heights and positions with "
+                         "care")
+
+
+def relative(spectrum: RamanSpectrum) -> dict[str, np.ndarray]:
+    """wavenumber, intensity and statistical error of the total where it is visible, relative to its highest value."""
+    total, shown = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end
+    error = spectrum.error_statistical["total"] if spectrum.error_statistical else np.full(len(total), np.nan)
+    scale = 1 / total.max() if total.max() > 0 else 1.0
+    return {"wavenumber": spectrum.wavenumber[shown], "intensity": total[shown] * scale, "error": error[shown] * scale}
+
+
+def _weight(spectrum: RamanSpectrum) -> np.ndarray:
+    peak = spectrum.central_peak
+    return np.array([peak.weight, peak.weight_error, peak.cutoff] if peak is not None else [np.nan] * 3)
+
+
+def _rows(found: Comparison) -> list[figures_stack.StackRow]:
+    return [figures_stack.StackRow(label, **spectrum, weight=float(weight), weight_error=float(error),
+                                   cutoff=float(cutoff))
+            for (label, spectrum), (weight, error, cutoff) in zip(found.spectra.items(), found.weight.values())]
 
 
 def _reference(job: Job, ours: RamanSpectrum) -> dict:
@@ -96,6 +161,8 @@ def _report(job: Job, found: Comparison) -> None:
     if found.distance is not None:
         job.console.say(f"distance to the spectrum of the reference tensors: {100 * found.distance:.2g} % (relative "
                         "L2)")
+    for label, (weight, error, cutoff) in (found.weight or {}).items():
+        job.console.say(f"{label}: {weight:.4f} +- {error:.4f} of the intensity below {cutoff:g} cm^-1")
     if found.scale is not None:
         low, high = found.scaled_over
         job.console.say(f"measured spectrum scaled by {found.scale:.4g}: equal areas from {low:g} to {high:g} cm^-1")

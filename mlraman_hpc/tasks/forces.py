@@ -55,8 +55,8 @@ def force_frames(job: Job) -> tuple[ForceFrames, ForceFrames]:
                                         warn if section.predicted_files else lambda text: None)
     with job.deck_lines():
         force_pairs.check_alike(reference, predicted)
-    job.console.say(f"forces: {len(reference)} frames, {reference.atoms.sum()} atoms; reference '{reference.array}', predicted "
-                    f"'{predicted.array}'")
+    job.console.say(f"forces: {len(reference)} frames, {reference.atoms.sum()} atoms; reference '{reference.array}', "
+                    f"predicted '{predicted.array}'")
     return reference, predicted
 
 

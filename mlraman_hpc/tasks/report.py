@@ -12,11 +12,12 @@ from mlraman_hpc.schema import store
 from mlraman_hpc.schema.alpha_file import KIND as ALPHA
 from mlraman_hpc.schema.deck_reader import resolved_yaml
 from mlraman_hpc.schema.force_record import Forces
-from mlraman_hpc.schema.motion import Coupling
-from mlraman_hpc.schema.records import Dynamics, LearningCurve, Model, PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.schema.motion import Coupling, Jumps
+from mlraman_hpc.schema.records import Convergence, Dynamics, LearningCurve, Model, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.tasks import verdict
 from mlraman_hpc.tasks.coupling import sentence
 from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.jumps import sentence as jump_sentence
 
 RESULTS = {  # file -> (record, kind)
     "model.h5": (Model, "model"),
@@ -24,6 +25,7 @@ RESULTS = {  # file -> (record, kind)
     "alpha.h5": (PolarizabilitySeries, ALPHA),
     "raman.h5": (RamanSpectrum, "raman spectrum"),
     "dynamics.h5": (Dynamics, "dynamics"),
+    "convergence.h5": (Convergence, "convergence"),
     "coupling.h5": (Coupling, "coupling"),
     "forces.h5": (Forces, "forces"),
 }
@@ -38,8 +40,10 @@ def _report(job: Job) -> None:
     found = {name: store.load(job.output / name, *RESULTS[name]) for name in RESULTS if (job.output / name).exists()}
     if not found:
         raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
-    parts = [*_summary(found), *_spectrum(job.output, found), *_model(job.output, found), *_dynamics(job.output, found),
-             *_forces(job.output, found), *_coupling(job.output, found), *_warnings(found), *_origin(job, found)]
+    parts = _summary(found)
+    for section in (_spectrum, _coupling, _model, _convergence, _dynamics, _forces):
+        parts += section(job.output, found)
+    parts += [*_warnings(found), *_origin(job, found)]
     title = job.deck.title or "Raman spectrum"
     path = job.output / "report.html"
     with store.replacing(path) as temporary:
@@ -94,11 +98,50 @@ def _model(folder: Path, found: dict) -> list[str]:
         f"{descriptor.max_radial + 1} radial functions, {len(model.members)} committee members.")]
     if rows:
         parts.append(html.table(["component", "R²", "RMSE (Å³)"], rows))
-    return parts + _figures(folder, {
+    parts += _figures(folder, {
         "parity.png": "Predicted against reference polarizabilities of the test labels.",
         "learning_curve.png": "Error on the test labels against the number of labels trained on; bands are one "
                               "standard deviation over random draws.",
     })
+    return parts + _learning_curve(found)
+
+
+def _learning_curve(found: dict) -> list[str]:
+    if "learning_curve.h5" not in found:
+        return []
+    curve = found["learning_curve.h5"]
+    rows = [[f"{size}", *(_with_spread(curve.r2[part][k], curve.r2_spread[part][k], 5) for part in curve.r2
+                          if "diagonal" in part),
+             *(f"{curve.rmse[part][k]:.4g}" for part in curve.rmse if "diagonal" in part)]
+            for k, size in enumerate(curve.train_size)]
+    names = [part.replace("_", "-") for part in curve.r2 if "diagonal" in part]
+    return [html.table(["labels", *(f"R² {name}" for name in names), *(f"RMSE {name} (Å³)" for name in names)], rows)]
+
+
+def _with_spread(value: float, spread: float, digits: int) -> str:
+    return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if math.isfinite(spread) else "")
+
+
+def _convergence(folder: Path, found: dict) -> list[str]:
+    if "convergence.h5" not in found:
+        return []
+    result = found["convergence.h5"]
+    parts = [html.heading("Convergence"), html.paragraph(
+        "Distance of a spectrum to the final one: root of the integrated square of the difference, relative to that of "
+        f"the final spectrum, whose own statistical error is {_percent(result.statistical_error)} in this measure.")]
+    if result.train_size is not None:
+        parts.append(html.table(["labels", "distance"], [[f"{size}", _percent(distance)] for size, distance in zip(
+            result.train_size, result.train_distance)]))
+    parts.append(html.table(["length (ps)", "distance", "expected by chance"], [
+        [f"{length:.4g}", _percent(distance), _percent(expected)] for length, distance, expected in zip(
+            result.length, result.length_distance, result.length_expected)]))
+    return parts + _figures(folder, {
+        "convergence.png": "Spectra from fewer labels and from shorter trajectories, with their distance; grey: the "
+                           "final spectrum."})
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2g} %" if math.isfinite(value) else "–"
 
 
 def _dynamics(folder: Path, found: dict) -> list[str]:
@@ -111,7 +154,16 @@ def _dynamics(folder: Path, found: dict) -> list[str]:
     return [html.heading("Dynamics"), html.table(
         ["species", "D (cm²/s)", "D from VDOS(0) (cm²/s)", "rms displacement (Å)", "motion"], rows), *_figures(folder, {
             "msd.png": "Mean squared displacements over all time origins, and the fitted lines.",
-            "vdos.png": "Vibrational density of states by species."})]
+            "vdos.png": "Vibrational density of states by species."}), *_jumps(folder, dynamics.jumps)]
+
+
+def _jumps(folder: Path, jumps: Jumps | None) -> list[str]:
+    if jumps is None:
+        return []
+    texts = [html.paragraph(f"{name}: {jump_sentence(jumps, name)}.") for name in jumps.jumps]
+    return [html.heading("Jumps between lattice sites"), *texts, *_figures(folder, {
+        "jumps.png": "Top: share of the stays on a site that outlast a time; dashed: what one rate would give. Bottom: "
+                     "number of jumps by length. An atom has jumped when it enters the core of another site."})]
 
 
 def _forces(folder: Path, found: dict) -> list[str]:

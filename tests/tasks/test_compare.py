@@ -1,9 +1,19 @@
 """Comparison with reference tensors and with a measured spectrum: nothing but a stated scale is changed."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
 import small
+
+from mlraman_hpc.console import Console
+from mlraman_hpc.errors import DeckError
+from mlraman_hpc.parallel import Session
+from mlraman_hpc.schema.deck_reader import read_deck
+from mlraman_hpc.tasks.compare import compare
+from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.spectrum import spectrum
 
 DECK = """output: out
 series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}
@@ -49,3 +59,39 @@ def test_bad_measurements_are_named(text, message, folder, mlraman):
     (folder / "measured.dat").write_text(text)
     done = mlraman(0, "compare", "deck.yaml", code=3)
     assert "measured.dat" in done.stderr and message in done.stderr
+
+
+def with_others(folder, *labels, changes=()):
+    """`mlraman spectrum` and `compare` in this process, against copies of the spectrum itself; warnings."""
+    text = "\n".join(f"  - {{file: other{number}.h5, label: {label}}}" for number, label in enumerate(labels))
+    (folder / "stack.yaml").write_text(
+        "series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}\nspectrum: {smoothing: 20, blocks: 4}\n"
+        f"output: {folder / 'stack'}\ncomparison:\n  label: ours\n  spectra:\n{text}\n")
+    session = Session()
+    console = Console(session, level=-1)
+    spectrum(Job(read_deck(folder / "stack.yaml"), session, Console(session, level=-1)))
+    for number in range(len(labels)):
+        shutil.copy(folder / "stack" / "raman.h5", folder / f"other{number}.h5")
+    compare(Job(read_deck(folder / "stack.yaml", list(changes)), session, console))
+    return console.warnings
+
+
+def test_spectra_of_other_runs_are_stacked(folder):
+    assert with_others(folder, "first", "second") == {}
+    with h5py.File(folder / "stack" / "comparison.h5") as file:
+        assert set(file["spectra"]) == {"ours", "first", "second"}
+        assert file["spectra/first/intensity"][:].max() == 1
+        assert file["weight/first"][:].tolist() == file["weight/ours"][:].tolist()
+    assert (folder / "stack" / "comparison_spectra.pdf").stat().st_size > 5000
+    assert not (folder / "stack" / "comparison.png").exists()
+
+
+def test_spectra_made_in_another_way_are_told(folder):
+    warning, = with_others(folder, "first", changes=["spectrum.temperature=300"])
+    assert "other0.h5" in warning and "temperature None, unlike this run" in warning
+
+
+@pytest.mark.parametrize("labels", [("ours",), ("one", "one"), ("a/b",)])
+def test_each_spectrum_has_a_name_of_its_own(folder, labels):
+    with pytest.raises(DeckError, match=r"stack.yaml:\d+.*label.*a name of its own"):
+        with_others(folder, *labels)
