@@ -354,5 +354,7 @@ def _make_absolute(deck: Deck) -> None:
         given = getattr(found, inner) if found is not None else None
         if given is not None:
             setattr(found, inner, absolute(given) if isinstance(given, str) else [absolute(path) for path in given])
+    if deck.dynamics is not None and deck.dynamics.lattice_sites is not None:
+        deck.dynamics.lattice_sites = absolute(deck.dynamics.lattice_sites)
     if deck.forces and deck.forces.predicted_files:
         deck.forces.predicted_files = [absolute(path) for path in deck.forces.predicted_files]

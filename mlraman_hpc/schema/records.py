@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mlraman_hpc.schema.motion import Jumps
 from mlraman_hpc.schema.stored import stored
 
 
@@ -378,5 +379,6 @@ class Dynamics:
     mass_weighted: bool = stored("mass_weighted", "1")
     drift: str = stored("drift", "1")
     source: str = stored("velocity_source", "1")
+    jumps: Jumps | None = stored("jumps", "1", default=None)
     mobile: tuple[str, ...] = stored("mobile", "1", default=())
     warnings: tuple[str, ...] = stored("warnings", "1", default=())

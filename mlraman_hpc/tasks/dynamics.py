@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.io import figures_dynamics
+from mlraman_hpc.io import figures_dynamics, figures_jumps
 from mlraman_hpc.io.elements import is_element
 from mlraman_hpc.numerics import velocity_unit
 from mlraman_hpc.numerics.cells import cartesian
@@ -25,6 +25,7 @@ from mlraman_hpc.schema import store
 from mlraman_hpc.schema.deck import DynamicsSection
 from mlraman_hpc.schema.records import Dynamics
 from mlraman_hpc.schema.store import Origin
+from mlraman_hpc.tasks import jumps
 from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.motion import Layout, Motion, block_sums, collect, layout_of
 from mlraman_hpc.tasks.pieces import Kept, drop
@@ -88,23 +89,30 @@ def dynamics(job: Job) -> None:
         job.console.say(f"{path} is up to date")
         return
     kept = Kept(job, path, origin, SECTIONS, KIND)
+    session.step("index")
     plan = session.only_on_root(_plan, job)
     layout = session.on_root(lambda: plan[0])
     drift = session.on_root(_drift, job, layout)
+    session.only_on_root(jumps.check, job, drift)
     index, rows = plan[1:] if session.is_root else (None, None)
+    session.step("exchange")
     with job.console.progress("reading", layout.frames, "frames") as advance:
         motion = collect(session, layout, index, rows, advance)
     _unwrap(job, motion)
+    session.step("frame")
     frame = _frame(job, motion, drift)
+    on_sites = jumps.collect_stays(job, motion, frame.chosen)
+    session.step("blocks")
     sums = _analyse(job, motion, frame, kept)
-    session.on_root(_finish, job, layout, drift, frame.unit, sums, path, origin)
+    session.step("write")
+    session.on_root(_finish, job, layout, drift, frame.unit, sums, on_sites, path, origin)
     session.only_on_root(kept.end)
 
 
 def _origin(job: Job) -> Origin:
-    section = job.deck.trajectory
-    return job.origin("dynamics", hashes(job.files("trajectory.files")), section.model_dump(exclude={"files", "every"}),
-                      _section(job).model_dump())
+    section, (parents, own) = job.deck.trajectory, jumps.origin_parts(job, _section(job))
+    return job.origin("dynamics", hashes(job.files("trajectory.files")) | parents,
+                      section.model_dump(exclude={"files", "every"}), own)
 
 
 def _plan(job: Job):
@@ -260,20 +268,23 @@ def _block(motion: Motion, number: int, *, frame: Frame, plan: VdosPlan, lags: n
     return SpeciesSums(displacement_sums(positions, lags), products, power)
 
 
-def _finish(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[str, SpeciesSums], path: Path,
-            origin: Origin) -> None:
-    result = _result(job, layout, drift, unit, sums)
+def _finish(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[str, SpeciesSums],
+            on_sites: jumps.SiteSums | None, path: Path, origin: Origin) -> None:
+    result = _result(job, layout, drift, unit, sums, on_sites)
     for text in result.warnings:
         job.console.warn(text)
     job.draw("vdos.png", figures_dynamics.vdos_figure, result, job.deck.title)
     job.draw("msd.png", figures_dynamics.msd_figure, result, job.deck.title)
+    if result.jumps is not None:
+        job.draw("jumps.png", figures_jumps.jumps_figure, result.jumps, job.deck.title)
     store.save(path, result, KIND, origin)  # last: whoever finds it finds the figures too
-    for line in summary(result):
+    for line in [*summary(result), *jumps.lines(result.jumps)]:
         job.console.say(line)
-    job.console.say(f"wrote {path}, vdos.png, msd.png")
+    job.console.say(f"wrote {path}, vdos.png, msd.png" + (", jumps.png" if result.jumps is not None else ""))
 
 
-def _result(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[str, SpeciesSums]) -> Dynamics:
+def _result(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[str, SpeciesSums],
+            on_sites: jumps.SiteSums | None) -> Dynamics:
     section, names = _section(job), list(sums)
     if not max(sums[name].displacement.msd.max() for name in names) > AT_REST:
         raise DataError(f"{job.deck.place('trajectory.files')}: no atom moves from frame to frame")
@@ -285,6 +296,7 @@ def _result(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[s
     found = {name: diffusion(moved[name], lags, layout.interval, section.fit_from, section.fit_to) for name in names}
     zero = {name: diffusion_from_spectrum(sums[name].power, moved[name].atoms, plan, found[name].jumps)
             for name in names}
+    jumped, more = jumps.record(on_sites, layout, found)
     return Dynamics(
         **_states(names, states), **_fits(found),
         time=np.arange(layout.frames) * layout.interval, msd={name: moved[name].msd for name in names},
@@ -296,7 +308,7 @@ def _result(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[s
         resolution=taper_width(plan.h, layout.interval), nyquist=nyquist(layout.interval),
         mass_weighted=section.mass_weighted, drift=drift, mobile=tuple(section.mobile),
         source=f"velocities of the trajectory in {unit}" if unit else "positions, differentiated exactly",
-        warnings=_warnings(section, found, zero, plan, states))
+        jumps=jumped, warnings=(*_warnings(section, found, zero, plan, states), *more))
 
 
 def _states(names: list[str], states: Vdos) -> dict:

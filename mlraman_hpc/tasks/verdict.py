@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from mlraman_hpc.schema.motion import Jumps
 from mlraman_hpc.schema.records import CentralPeak, Dynamics, RamanSpectrum
 
 CLEAR = 3.0  # standard errors
@@ -45,6 +46,20 @@ def _dynamics_rows(dynamics: Dynamics) -> list[list[str]]:
         rows.append([f"self-diffusion coefficient of {name}", *shown, "cm²/s"])
         rows.append([f"the same from the zero-frequency VDOS of {name}", f"{dynamics.diffusion_from_vdos[name]:.3g}",
                      f"{dynamics.diffusion_from_vdos_error[name]:.2g}", "cm²/s"])
+        if dynamics.jumps is not None and dynamics.jumps.jumps.get(name):
+            rows += _jump_rows(dynamics.jumps, name)
+    return rows
+
+
+def _jump_rows(jumps: Jumps, name: str) -> list[list[str]]:
+    """Of a species that jumps between sites."""
+    rows = [[f"jumps of each {name}", f"{jumps.rate[name]:.3g}", f"{jumps.rate_error[name]:.2g}", "1/ps"],
+            [f"residence time of {name} on a site", f"{jumps.residence[name]:.3g}",
+             f"{jumps.residence_error[name]:.2g}", "ps"],
+            [f"share of the time that {name} is between sites", f"{jumps.transit[name]:.2f}", "", ""]]
+    if math.isfinite(jumps.correlation[name]):
+        rows.append([f"correlation factor of {name}, D over that of a random walk with these jumps",
+                     f"{jumps.correlation[name]:.2f}", f"{jumps.correlation_error[name]:.2f}", ""])
     return rows
 
 
@@ -58,6 +73,8 @@ def sentences(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list
             texts.append(f"Fit of the low-frequency part: {peak.verdict}.")
     for name in dynamics.mobile if dynamics is not None else ():
         texts.append(f"{name}: {dynamics.verdict[name]}.")
+        if dynamics.jumps is not None and name in dynamics.jumps.jumps:
+            texts.append(f"Jumps of {name} between lattice sites: {dynamics.jumps.verdict[name]}.")
     if peak is not None and dynamics is not None and dynamics.mobile:
         texts.append(_together(peak, dynamics))
     return texts

@@ -1,0 +1,164 @@
+"""The part of `mlraman dynamics` that counts jumps between lattice sites, where `dynamics.lattice_sites` is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError, DeckError
+from mlraman_hpc.io.elements import symbols
+from mlraman_hpc.io.structure import read_structure
+from mlraman_hpc.numerics import site_lattice
+from mlraman_hpc.numerics.diffusion import Diffusion
+from mlraman_hpc.numerics.jumps import jump_statistics
+from mlraman_hpc.numerics.site_lattice import Crystal
+from mlraman_hpc.numerics.sites import Finder, Sites, Stays, sites_in, stays
+from mlraman_hpc.schema.deck import DynamicsSection
+from mlraman_hpc.schema.motion import Jumps
+from mlraman_hpc.tasks.job import Job, hashes
+from mlraman_hpc.tasks.motion import Layout, Motion, block_sums
+
+KEY = "dynamics.lattice_sites"
+
+
+@dataclass(frozen=True)
+class SiteSums:
+    """On every rank the sites of each species; on root all stays. misfit: of the host lattice, Angstrom."""
+
+    sites: dict[str, Sites]
+    stays: dict[str, Stays]
+    misfit: float
+
+
+def check(job: Job, drift: str) -> None:
+    """What the key needs of others; on root."""
+    section = job.deck.dynamics
+    if section is None or section.lattice_sites is None:
+        return
+    if not section.mobile:
+        raise DeckError(f"{job.deck.place(KEY)}: needs dynamics.mobile, the elements whose sites these are")
+    if drift != "host":
+        raise DeckError(f"{job.deck.place(KEY)}: sites are at rest in the host lattice; leave dynamics.drift out, and "
+                        "an element that is not in dynamics.mobile")
+
+
+def origin_parts(job: Job, section: DynamicsSection) -> tuple[dict[str, str], dict]:
+    """Hash of the file of sites, and the section's settings: those of sites only where there are sites."""
+    if section.lattice_sites is None:
+        return {}, section.model_dump(exclude={"lattice_sites", "site_core"})
+    return hashes(job.files(KEY)), section.model_dump(exclude={"lattice_sites"})
+
+
+def collect_stays(job: Job, motion: Motion, drift: np.ndarray) -> SiteSums | None:
+    """Stays of all mobile atoms; drift (3, frames) of the host lattice, Angstrom. None without sites."""
+    section = job.deck.dynamics
+    if section is None or section.lattice_sites is None:
+        return None
+    session, layout = job.session, motion.layout
+    host = _host(job, motion, drift)
+    sites, misfit = session.on_root(_placed, job, layout, motion.mean_cell, host)
+    finders = {name: Finder(one) for name, one in sites.items()}
+
+    def work(number: int) -> Stays | None:
+        species = layout.blocks[number].species
+        return stays(motion.positions[number] - drift, finders[species]) if species in finders else None
+    found: dict[str, Stays] = {}
+    for block, part in block_sums(session, layout, work):
+        if part is not None:
+            found[block.species] = found[block.species] + part if block.species in found else part
+    return SiteSums(sites, found, misfit)
+
+
+def _host(job: Job, motion: Motion, drift: np.ndarray) -> Crystal | None:
+    """Mean positions of the host atoms, on root."""
+    numbers, means = [], []
+    mean_drift = drift.mean(axis=1)
+
+    def work(number: int) -> np.ndarray | None:
+        mobile = motion.layout.blocks[number].species in job.deck.dynamics.mobile
+        return None if mobile else motion.positions[number].mean(axis=-1) - mean_drift
+    for block, part in block_sums(job.session, motion.layout, work):
+        if part is not None:
+            numbers.append(motion.layout.numbers[block.atoms])
+            means.append(part)
+    if not means:
+        return None
+    cell = motion.mean_cell
+    return Crystal(cell, np.concatenate(numbers), np.concatenate(means) @ np.linalg.inv(cell))
+
+
+def _placed(job: Job, layout: Layout, cell: np.ndarray, host: Crystal) -> tuple[dict[str, Sites], float]:
+    """Sites of each mobile species in the trajectory's mean cell, and how well the host lattice fits."""
+    path = job.files(KEY)[0]
+    try:
+        unit = Crystal(*read_structure(path))
+        p = site_lattice.supercell_matrix(cell, unit.cell)
+        reference = site_lattice.tiled(unit, p)
+        reference, misfit = _at_origin(job, reference, host, layout, round(float(abs(np.linalg.det(p)))))
+        found = {name: _sites(job, reference, name, cell, layout) for name in job.deck.dynamics.mobile}
+    except DataError as error:
+        raise DataError(f"{job.deck.place(KEY)}: {path}: {error}") from None
+    copies = "" if len(reference.numbers) == len(unit.numbers) else ", repeated to fill the trajectory's cell"
+    job.console.say(", ".join(f"{len(one.scaled)} sites of {name}" for name, one in found.items())
+                    + f" from {path}{copies}; host lattice within {misfit:.2f} Angstrom")
+    return found, misfit
+
+
+def _at_origin(job: Job, reference: Crystal, host: Crystal, layout: Layout, copies: int) -> tuple[Crystal, float]:
+    elements = [number for number in np.unique(host.numbers) if (reference.numbers == number).any()]
+    if not elements:
+        job.console.warn(f"{job.deck.place(KEY)}: the file has no atom of the host lattice, so that its origin is "
+                         "taken to be the trajectory's")
+        return reference, float("nan")
+    site_lattice.check_counts(reference, layout.numbers, elements, dict(zip(elements, symbols(elements))))
+    return site_lattice.aligned(reference, host, copies)
+
+
+def _sites(job: Job, reference: Crystal, name: str, cell: np.ndarray, layout: Layout) -> Sites:
+    number = layout.numbers[next(block.atoms[0] for block in layout.blocks if block.species == name)]
+    places = reference.of(number)
+    if not len(places):
+        raise DataError(f"has no {name}, whose sites it should give")
+    site_lattice.check_sites(places, cell)
+    return sites_in(cell, layout.periodic, places, job.deck.dynamics.site_core)
+
+
+def record(sums: SiteSums | None, layout: Layout, found: dict[str, Diffusion]) -> tuple[Jumps | None, tuple[str, ...]]:
+    """The record and warnings; found: D of each species."""
+    if sums is None:
+        return None, ()
+    each = {name: jump_statistics(stay, sums.sites[name], layout.frames, layout.interval,
+                                  (found[name].value, found[name].error)) for name, stay in sums.stays.items()}
+    ours = {"position", "radius", "cell", "misfit", "one_rate"}
+    values = {field.name: {name: getattr(one, field.name) for name, one in each.items()} for field in fields(Jumps)
+              if field.name not in ours}
+    sites = {name: sums.sites[name] for name in each}
+    jumps = Jumps(
+        **values, misfit=sums.misfit, cell=next(iter(sites.values())).cell,
+        one_rate={name: -1 if one.one_rate is None else int(one.one_rate) for name, one in each.items()},
+        position={name: one.positions for name, one in sites.items()},
+        radius={name: one.radius for name, one in sites.items()})
+    return jumps, tuple(f"{name}: {text}" for name, one in each.items() for text in one.warnings)
+
+
+def lines(jumps: Jumps | None) -> list[str]:
+    """One for each species."""
+    return [f"{name}: {sentence(jumps, name)}" for name in jumps.jumps] if jumps is not None else []
+
+
+def sentence(jumps: Jumps, name: str) -> str:
+    """The species' jumps in words."""
+    if not jumps.jumps[name]:
+        return f"no jump between sites; fewer than {jumps.rate[name]:.2g} for each atom and ps (95 %)"
+    text = (f"{jumps.jumps[name]} jumps between sites, {jumps.rate[name]:.3g} ± {jumps.rate_error[name]:.2g} for each "
+            f"atom and ps, mostly of {_usual(jumps, name):.2f} Å; residence time {jumps.residence[name]:.3g} ± "
+            f"{jumps.residence_error[name]:.2g} ps, flight {jumps.flight[name]:.2g} ps")
+    if np.isfinite(jumps.correlation[name]):
+        text += f"; correlation factor {jumps.correlation[name]:.2f} ± {jumps.correlation_error[name]:.2f}"
+    return f"{text}; {jumps.verdict[name]}"
+
+
+def _usual(jumps: Jumps, name: str) -> float:
+    """Length of the most frequent jump, Angstrom."""
+    return float(jumps.lengths[name][np.argmax(jumps.counts[name])])
