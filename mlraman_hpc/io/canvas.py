@@ -1,6 +1,7 @@
 """Matplotlib made fit for batch jobs: no display, no home directory, no messages; journal sizes and colours.
 
-Figures are made through the object interface, so no global state of matplotlib is touched.
+Figures are made through the object interface, so no global state of matplotlib is touched. It is loaded when the first
+figure is drawn: most ranks draw none, and a second of start-up for each is a lot.
 """
 
 from __future__ import annotations
@@ -31,12 +32,6 @@ def _writable(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
-_settle_configuration()
-
-import matplotlib  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
 COLUMN = 3.4  # inches, one column of a journal
 PAGE = 7.0
 
@@ -59,6 +54,10 @@ def drawing(path: Path, width: float = COLUMN, height: float = 2.5):
 
     `path` names the PNG. Each file appears complete or not at all.
     """
+    _settle_configuration()
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": "agg"}):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.colors import LogNorm
 
 from mlraman_hpc.io.canvas import PAGE, drawing
 from mlraman_hpc.schema.force_record import Forces
@@ -21,6 +20,7 @@ def forces_figure(path: Path, found: Forces, title: str = "") -> None:
     rows = -(-len(names) // columns)
     most = max(int(counts.max()) for counts in found.density.values())
     with drawing(path, width=min(PAGE, 1.0 + SMALL_ROW * columns), height=0.4 + (SMALL_ROW + 0.1) * rows) as figure:
+        from matplotlib.colors import LogNorm
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, name in zip(panels, names):
             image = _panel(axes, found, name, LogNorm(1, max(2, most)))
@@ -33,7 +33,7 @@ def forces_figure(path: Path, found: Forces, title: str = "") -> None:
             figure.suptitle(title, fontsize=8)
 
 
-def _panel(axes, found: Forces, name: str, norm: LogNorm):
+def _panel(axes, found: Forces, name: str, norm):
     known, made = found.edges_reference[name], found.edges_predicted[name]
     low, high = min(known[0], made[0]), max(known[-1], made[-1])
     margin = 0.04 * (high - low)

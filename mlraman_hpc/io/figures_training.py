@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter
 
 from mlraman_hpc.io.canvas import BLACK, BLUE, VERMILION, drawing
 from mlraman_hpc.io.figures import INTENSITY, SHIFT
@@ -31,7 +30,7 @@ def learning_curve_figure(path: Path, curve: LearningCurve, title: str = "") -> 
         left.set(ylabel="R²", ylim=(max(-0.05, lowest - 0.05 * (1 - lowest)), 1 + 0.02 * (1 - max(lowest, 0))))
         right.set(ylabel="RMSE (Å³)", yscale="log")
         for ticks in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
-            ticks(FuncFormatter(_plain))
+            ticks(_plain)
         left.legend(loc="lower right")
         if title:
             figure.suptitle(title, fontsize=8)

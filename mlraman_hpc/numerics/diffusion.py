@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from mlraman_hpc.numerics.displacements import DisplacementSums
 from mlraman_hpc.units import CM2_PER_S_PER_ANGSTROM2_PER_FS
@@ -125,8 +125,8 @@ def fit_line(lags: np.ndarray, values: np.ndarray, covariance: np.ndarray) -> Li
     normal = np.linalg.inv(design.T @ design)
     found = normal @ (design.T @ target)
     chi2 = float(np.sum((target - design @ found) ** 2))
-    return Line(float(found[0]), float(found[1]), float(np.sqrt(normal[1, 1])),
-                float(stats.chi2.sf(chi2, len(lags) - 2)))
+    probability = float(special.chdtrc(len(lags) - 2, chi2)) if len(lags) > 2 else np.nan
+    return Line(float(found[0]), float(found[1]), float(np.sqrt(normal[1, 1])), probability)
 
 
 @dataclass(frozen=True)

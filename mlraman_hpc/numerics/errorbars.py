@@ -19,9 +19,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-ONE_SIGMA = stats.norm.cdf(1.0)
+ONE_SIGMA = special.ndtr(1.0)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def calibrate(h: np.ndarray, weights: np.ndarray, kernel: np.ndarray) -> Calibra
 
 def student_factor(degrees_of_freedom: float) -> float:
     """Half width of the central 68.27 % of Student's distribution."""
-    return float(stats.t.ppf(ONE_SIGMA, degrees_of_freedom))
+    return float(special.stdtrit(degrees_of_freedom, ONE_SIGMA))
 
 
 def jackknife(without: np.ndarray, factor: float = 1.0) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from mlraman_hpc.numerics.intensity import channels
 from mlraman_hpc.numerics.tensors import COMPONENTS
@@ -67,7 +67,7 @@ def drift_warnings(alpha: np.ndarray, blocks: int) -> list[str]:
     worst = int(np.argmax(significance))
     deviation = np.std(channels(alpha[:: max(1, len(alpha) // 10000)])[worst])
     share = abs(slope[worst]) * blocks / np.sqrt(12) / max(deviation, 1e-300)
-    if significance[worst] < stats.t.ppf(1 - _UNLIKELY / 12, blocks - 2) or share < _HARMLESS:
+    if significance[worst] < special.stdtrit(blocks - 2, 1 - _UNLIKELY / 12) or share < _HARMLESS:
         return []
     return [
         f"alpha_{COMPONENTS[worst]} drifts by {slope[worst] * blocks:.3g} Angstrom^3 along the trajectory "
@@ -90,7 +90,7 @@ def halves_warnings(setup, total: np.ndarray) -> list[str]:
     scatter = np.sqrt((first.var(axis=0, ddof=1) + second.var(axis=0, ddof=1)) / (blocks / 2))
     difference = np.abs(first.mean(axis=0) - second.mean(axis=0))
     significance = np.where(strong, difference / np.maximum(scatter, 1e-300), 0.0)
-    limit = stats.t.ppf(1 - _UNLIKELY / (2 * max(strong.sum(), 1)), blocks - 2)
+    limit = special.stdtrit(blocks - 2, 1 - _UNLIKELY / (2 * max(strong.sum(), 1)))
     worst = int(np.argmax(significance))
     if significance[worst] < limit:
         return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 LEAST = 4  # pairs; with fewer, every order is likely
 DRAWS = 2000
@@ -14,6 +13,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray | float:
 
     NaN where one is constant.
     """
+    from scipy import stats  # a long import for few campaigns
     x, y = (stats.rankdata(values, axis=-1) for values in (x, y))
     x, y = x - x.mean(axis=-1, keepdims=True), y - y.mean(axis=-1, keepdims=True)
     scale = np.sqrt((x * x).sum(axis=-1) * (y * y).sum(axis=-1))

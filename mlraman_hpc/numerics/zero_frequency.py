@@ -8,7 +8,7 @@ linear model for such values (gamma distribution, logarithmic link) gives a and 
 from __future__ import annotations
 
 import numpy as np
-from scipy import fft, stats
+from scipy import fft, special
 
 from mlraman_hpc.numerics.vdos import VdosPlan
 from mlraman_hpc.units import CM2_PER_S_PER_ANGSTROM2_PER_FS, LIGHT_CM_PER_FS
@@ -85,7 +85,7 @@ def _probability(power: np.ndarray, shape: float) -> float:
     parameters, design = _fitted(power)
     ratio = power / np.exp(design @ parameters)
     deviance = 2 * shape * np.sum(ratio - 1 - np.log(ratio))
-    return float(stats.chi2.sf(deviance, len(power) - 3))
+    return float(special.chdtrc(len(power) - 3, max(deviance, 0.0)))
 
 
 def _limit(power: np.ndarray, shape: float) -> tuple[float, float]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import glob
+import json
 import os
 import re
 import types
 import typing
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -271,4 +273,9 @@ def input_files(deck: Deck, dotted: str, patterns: list[str]) -> list[Path]:
 
 def resolved_yaml(deck: Deck) -> str:
     """The deck with every key and its value, as YAML that gives the same deck again."""
-    return yaml.safe_dump(deck.model_dump(), sort_keys=False, allow_unicode=True)
+    return _yaml(deck.model_dump_json())
+
+
+@lru_cache(maxsize=4)  # asked for again with every result
+def _yaml(text: str) -> str:
+    return yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)

@@ -7,6 +7,7 @@ versions, and the hash of its own content. It is written under a temporary name 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -53,6 +54,7 @@ class Origin:
         }
 
 
+@functools.cache
 def package_versions() -> dict[str, str]:
     found = {}
     for name in _PACKAGES:

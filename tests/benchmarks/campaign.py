@@ -1,5 +1,7 @@
 """A campaign of many small materials as whole processes: cost for each, and two groups on two ranks against one rank.
 
+Times are those of the clock; CPU seconds, which depend less on what else runs, are those of all ranks together.
+
 Each material is a trajectory of 100 frames of 32 atoms (extended XYZ) with a model given as a file: index, prediction,
 spectrum, report; no figures. The same campaign with half as many materials takes start-up off.
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -37,7 +40,8 @@ def write(folder: Path, count: int) -> Path:
     atoms = [ase.Atoms(symbols, positions, cell=frames.cells[0], pbc=True)
              for positions in frames.positions.reshape(-1, 32, 3)]
     for k in range(count):
-        ase.io.write(folder / f"{k}.xyz", [atoms[i] for i in np.random.default_rng(k).permutation(100)], format="extxyz")
+        order = np.random.default_rng(k).permutation(100)
+        ase.io.write(folder / f"{k}.xyz", [atoms[i] for i in order], format="extxyz")
     lines = "".join(f"  - {{name: m{k}, trajectory: {k}.xyz}}\n" for k in range(count))
     deck = folder / f"{count}.yaml"
     deck.write_text(f"output: {folder}/out{count}\nfigures: false\nmodel: {{file: model.h5}}\n"
@@ -45,16 +49,23 @@ def write(folder: Path, count: int) -> Path:
     return deck
 
 
-def clock(deck: Path, ranks: int) -> float:
+def clock(deck: Path, ranks: int) -> tuple[float, float]:
+    """(seconds, CPU seconds)"""
     shutil.rmtree(deck.parent / f"out{deck.stem}", ignore_errors=True)
     command = [Path(sys.executable).with_name("mpirun"), "-n", str(ranks), sys.executable, "-m", "mlraman_hpc",
                "campaign", deck, "--groups", str(ranks), "--quiet"]
-    began = time.perf_counter()
+    began, used = time.perf_counter(), cpu()
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode:
         raise SystemExit(done.stderr + done.stdout)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, cpu() - used
+
+
+def cpu() -> float:
+    """CPU seconds of all processes that were started and have ended."""
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
 
 
 def main() -> None:
@@ -66,10 +77,13 @@ def main() -> None:
         half, whole = (write(Path(name), count) for count in (options.materials // 2, options.materials))
         print(f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
         for _ in range(options.repeats):
-            one, two, short = clock(whole, 1), clock(whole, 2), clock(half, 1)
-            print(f"{options.materials} materials: one rank {one:.1f} s, {one / options.materials:.3f} s each, "
-                  f"{2 * (one - short) / options.materials:.3f} s each without start-up; "
-                  f"two groups {two:.1f} s, {one / two:.2f} times faster", flush=True)
+            (one, one_cpu), (two, two_cpu), (short, short_cpu) = clock(whole, 1), clock(whole, 2), clock(half, 1)
+            count = options.materials
+            print(f"{count} materials: one rank {one:.1f} s, {one / count:.3f} s each, "
+                  f"{2 * (one - short) / count:.3f} s each without start-up; "
+                  f"two groups {two:.1f} s, {one / two:.2f} times faster; CPU {one_cpu / count:.3f} s each, "
+                  f"{2 * (one_cpu - short_cpu) / count:.3f} s without start-up, two groups {two_cpu / one_cpu:.2f} "
+                  "times that of one rank", flush=True)
 
 
 if __name__ == "__main__":
