@@ -20,13 +20,13 @@ class Console:
         self.level = level if session.is_root else -1
         self.warnings: dict[str, int] = {}
         self.stages: dict[str, float] = {}
-        self.began = time.monotonic()
+        self.began, self.bar = time.monotonic(), False  # bar: one is on the terminal now
         if hasattr(self.stream, "reconfigure"):  # a killed batch job must not lose its lines
             self.stream.reconfigure(line_buffering=True, errors="replace")
 
     def say(self, text: str = "", level: int = NORMAL) -> None:
         if self.level >= level:
-            self.write(f"{text}\n")
+            self.write(f"{self._clear()}{text}\n")
 
     def write(self, text: str) -> None:
         """A full disk or a reader that has left ends the log, not the run."""
@@ -35,12 +35,19 @@ class Console:
         except OSError:
             self.level = -1
 
+    def _clear(self) -> str:
+        """What takes a progress bar away before a line is written."""
+        clear, self.bar = "\r\033[K" if self.bar else "", False
+        return clear
+
     def detail(self, text: str) -> None:
         self.say(text, VERBOSE)
 
     def warn(self, text: str) -> None:
         """Said at once, the first time; counted and repeated in the summary."""
         if text not in self.warnings and self.level >= QUIET:
+            if self.bar:
+                self.write(self._clear())
             with suppress(OSError):
                 print(f"warning: {text}", file=sys.stderr, flush=True)
         self.warnings[text] = self.warnings.get(text, 0) + 1
@@ -106,12 +113,11 @@ class _Meter:
         elif self.console.level >= NORMAL:
             width = 20
             filled = width * self.done // max(self.total, 1)
+            self.console.bar = True
             self.console.write(f"\r\033[K[{'#' * filled}{'.' * (width - filled)}] {text}")
 
     def finish(self) -> None:
         now = time.monotonic()
-        if self.terminal and self.console.level >= NORMAL:
-            self.console.write("\r\033[K")
         fresh = self.done - self.before
         self.console.say(f"{self.what}: {fresh} {self.unit} in {duration(now - self.began)}"
                          + (f" ({self._rate(now):.3g} {self.unit}/s)" if fresh else ""))

@@ -57,3 +57,13 @@ def test_quiet_keeps_warnings(capsys):
     console.warn("careful")
     console.summary()
     assert stream.getvalue() == "" and "careful" in capsys.readouterr().err
+
+
+def test_a_line_takes_the_bar_away():
+    stream = Terminal()
+    console = Console(Session(), stream=stream)
+    with console.progress("predicting", 100, "frames") as advance:
+        console.bar = True  # as if one had been drawn
+        console.say("hello")
+        advance(100)
+    assert "\r\033[Khello\n" in stream.getvalue() and not console.bar

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mlraman_hpc import machine
+from mlraman_hpc.console import duration
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.io.trajectory import read_frames
 from mlraman_hpc.model.polarizability import Predictor, check_against_featomic, check_applicable, compile_loops
@@ -149,18 +151,36 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
     session = job.session
     total, done = (int(plan.starts[-1]), plan.frames_done) if session.is_root else (0, 0)
     with session.stop.deferred(), job.console.progress("predicting", total, "frames", done) as advance:
-        length, more = 1, True
+        length, more, turn = session.threads, True, 0
         while more:
             began = time.monotonic()
             more, hand = session.deal(_hands(plan, length, session.size) if session.is_root else None)
             with session.together():
                 rows = _predict_hand(hand, predictor, session.threads)
             gathered = session.gather(rows)
-            advance(session.on_root(_write, plan, gathered))
+            computed = time.monotonic() - began
+            written = session.on_root(_write, plan, gathered)
+            advance(written)
             length = _next_length(length, time.monotonic() - began)
+            turn += 1
+            if turn == 2 and more:  # in the first, ranks still load what was compiled
+                _say_expected(job, plan, predictor.model, written / computed)
             stop = session.stop_asked()
             if stop and more:
                 raise stop
+
+
+def _say_expected(job: Job, plan: Plan | None, model: Model, rate: float) -> None:
+    """Time and memory of what is left, from a round; `rate` in frames/s."""
+    held, ranks = job.session.everyone(machine.peak_memory()), job.session.size
+    if plan is None:
+        return
+    left = int(plan.starts[-1]) - plan.frames_done
+    frames = min(HAND_ATOMS * len(plan.index) / plan.index.atoms.sum(), ROUND_SECONDS * rate / ranks, left / ranks)
+    hand = 2 * frames * (len(model.species) + len(model.members)) * 72 / 2**20  # results, and their way to root
+    memory = f"{held[0] + ranks * hand:.0f} MB on the first rank" + (
+        f", {max(held[1:]) + hand:.0f} MB on each other" if ranks > 1 else "")
+    job.console.say(f"expected: about {duration(left / rate)} for the other {left} frames; memory {memory}")
 
 
 def _size(rows: slice) -> int:
