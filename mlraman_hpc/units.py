@@ -27,6 +27,9 @@ SECOND_RADIATION_CM_K = constants.physical_constants["second radiation constant"
 # Boltzmann's constant in u Angstrom^2/fs^2 per K: m v^2 / this is a temperature
 BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K = constants.k / constants.atomic_mass * (1e-15 / constants.angstrom) ** 2
 
+# k_B in eV/K
+BOLTZMANN_EV_PER_K = constants.k / constants.e
+
 # velocities in Angstrom/fs; ase: sqrt(eV/u)
 VELOCITY_UNITS = {
     "angstrom/fs": 1.0,

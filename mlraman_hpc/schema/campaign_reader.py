@@ -15,7 +15,8 @@ from mlraman_hpc.schema.campaign import COMMON, GIVEN, NONE, OWN, SHARED, Campai
 from mlraman_hpc.schema.deck import Deck
 
 OWN_KEYS = ("materials", "groups", "train_together")
-_SHORT = {"temperature": "spectrum.temperature", "mobile": "dynamics.mobile"}
+_SHORT = {"temperature": "spectrum.temperature", "mobile": "dynamics.mobile",
+          "arrhenius": "dynamics.arrhenius"}
 _FILES = {"trajectory": "files", "reference": "files", "model": "file", "series": "file", "forces": "files"}
 _NAME = re.compile(r"[\w(][\w.,+()=-]*")
 _TAKEN = (COMMON, "cache")

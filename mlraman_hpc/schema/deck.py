@@ -266,6 +266,12 @@ class DynamicsSection(Section):
     blocks: int = key(8, "trajectory blocks for the error bars of the density of states", ge=2)
     velocities: Literal["auto", "positions", "angstrom/fs", "angstrom/ps", "nm/ps", "m/s", "ase", "atomic"] = key(
         "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used")
+    arrhenius: str | None = key(
+        None, "name of a series: the materials of a campaign that share it are one material at several temperatures, "
+        "which gives its activation energy", pattern="^[^/]+$")
+    temperature: float | None = key(
+        None, "temperature of the run, for the series; null: spectrum.temperature, or that of the kinetic energy", "K",
+        gt=0)
     lattice_sites: str | None = key(
         None, "structure file with the sites of the mobile elements and the host lattice, in the trajectory's cell or "
         "one of which that is a multiple; given: jumps between sites are counted")

@@ -25,6 +25,37 @@ class LabelTest:
 
 
 @dataclass(frozen=True)
+class Arrhenius:
+    """Activation energies of materials computed at several temperatures; dicts go by 'series element'.
+
+    material, temperature     (points,) of each series, by rising temperature
+    diffusion, error, upper   (points,) NaN where there is only the upper end
+    energy, prefactor         E_a and D_0; room: (3,) D at 300 K and both ends of one standard error
+    line                      the fit from 300 K to the highest temperature; line_error: one standard error of ln D
+    chi2, probability         NaN with two temperatures; energy and all else NaN where there is no fit
+    verdict                   what limits the result
+    """
+
+    material: dict[str, tuple[str, ...]] = stored("material", "1")
+    temperature: dict[str, np.ndarray] = stored("temperature", "K")
+    diffusion: dict[str, np.ndarray] = stored("diffusion", "cm^2/s")
+    error: dict[str, np.ndarray] = stored("error/diffusion", "cm^2/s")
+    upper: dict[str, np.ndarray] = stored("upper", "cm^2/s")
+    energy: dict[str, float] = stored("activation_energy", "eV")
+    energy_error: dict[str, float] = stored("error/activation_energy", "eV")
+    prefactor: dict[str, float] = stored("prefactor/value", "cm^2/s")
+    prefactor_error: dict[str, float] = stored("prefactor/error_of_logarithm", "1")
+    room: dict[str, np.ndarray] = stored("diffusion_300K", "cm^2/s")
+    line_temperature: dict[str, np.ndarray] = stored("line/temperature", "K")
+    line: dict[str, np.ndarray] = stored("line/diffusion", "cm^2/s")
+    line_error: dict[str, np.ndarray] = stored("line/error_of_logarithm", "1")
+    points: dict[str, int] = stored("points", "1")
+    chi2: dict[str, float] = stored("chi2", "1")
+    probability: dict[str, float] = stored("probability", "1")
+    verdict: dict[str, str] = stored("verdict", "1")
+
+
+@dataclass(frozen=True)
 class Ranking:
     """Materials in the order of their low-frequency Raman weight (campaign.h5); (materials,) each.
 
@@ -39,6 +70,7 @@ class Ranking:
     length                of the trajectory
     warnings              number of them; warning_text: all
     correlation           Spearman's, of weight and D, with a 95 % bootstrap interval (2,); NaN below 4 materials
+    arrhenius             activation energies of series of temperatures, where the deck has any
     spectrum              {name: {wavenumber, intensity, error}}, intensities relative to the highest
     """
 
@@ -73,6 +105,7 @@ class Ranking:
     correlation_interval: np.ndarray = stored("correlation/interval", "1")
     correlated: int = stored("correlation/materials", "1")
     spectrum: dict[str, dict[str, np.ndarray]] = stored("spectrum", "1, wavenumber in cm^-1")
+    arrhenius: Arrhenius | None = stored("arrhenius", "1", default=None)
 
     def __len__(self) -> int:
         return len(self.name)

@@ -5,22 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 
 from mlraman_hpc import __version__
-from mlraman_hpc.io import figures_campaign, html
+from mlraman_hpc.io import figures_arrhenius, figures_campaign, html
 from mlraman_hpc.numerics import rank_correlation
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.campaign import GIVEN, NONE, OWN, SHARED, Campaign, Material, ordinary_yaml
 from mlraman_hpc.schema.ranking import DONE, DYNAMICS_ONLY, FAILED, Ranking
 from mlraman_hpc.schema.store import Origin
+from mlraman_hpc.tasks import arrhenius
 from mlraman_hpc.tasks.campaign_rows import Row, row_of
 from mlraman_hpc.tasks.material import write as write_text
 
 KIND = "campaign"
-SPECTRA, DIFFUSION = "campaign_spectra.png", "campaign_diffusion.png"
+SPECTRA, DIFFUSION, ARRHENIUS = "campaign_spectra.png", "campaign_diffusion.png", "campaign_arrhenius.png"
 MOST_SPECTRA = 24  # in one figure
 _ORDER = {DONE: 0, DYNAMICS_ONLY: 1, FAILED: 2}
 _MODELS = {OWN: "own labels", SHARED: "common model", GIVEN: "given model", NONE: "none"}
@@ -29,7 +30,7 @@ _MODELS = {OWN: "own labels", SHARED: "common model", GIVEN: "given model", NONE
 def write(plan: Campaign, rows: list[Row] | None = None) -> str:
     """Write the ranking of all materials that have results (`rows`, or read now); returns it as a table for the log."""
     rows = sorted(rows or [row_of(one) for one in plan.materials], key=_place)
-    ranking = _ranking(rows)
+    ranking = replace(_ranking(rows), arrhenius=arrhenius.series_of(plan, [row.name for row in rows if row.diffusing]))
     output = plan.output
     _draw(plan, ranking)
     write_text(output / "campaign.csv", _csv(ranking))
@@ -73,7 +74,8 @@ def _origin(plan: Campaign, rows: list[Row]) -> Origin:
 
 def _draw(plan: Campaign, ranking: Ranking) -> None:
     for name, figure, there in ((SPECTRA, _draw_spectra, bool(ranking.spectrum)),
-                                (DIFFUSION, figures_campaign.diffusion_figure, ranking.correlated > 0)):
+                                (DIFFUSION, figures_campaign.diffusion_figure, ranking.correlated > 0),
+                                (ARRHENIUS, figures_arrhenius.arrhenius_figure, arrhenius.drawable(ranking.arrhenius))):
         if there:
             figure(plan.output / name, ranking)
         else:
@@ -149,7 +151,7 @@ def _table(ranking: Ranking) -> str:
             text += "   " + _motion(ranking.diffusing[k], ranking.diffusion[k], ranking.diffusion_error[k],
                                     ranking.diffusion_upper[k])
         lines.append(f"{k + 1:4d}  {name:<{width}}  {text}")
-    return "\n".join([*lines, correlation_text(ranking)])
+    return "\n".join([*lines, correlation_text(ranking), *arrhenius.lines(ranking.arrhenius)])
 
 
 # files
@@ -159,7 +161,8 @@ def _csv(ranking: Ranking) -> str:
     """One line for each material; empty where there is no number. Units are in the names."""
     text = io.StringIO()
     columns = [field for field in fields(Ranking)
-               if field.name not in ("spectrum", "correlation", "correlation_interval", "correlated", "warning_text")]
+               if field.name not in ("spectrum", "correlation", "correlation_interval", "correlated", "warning_text",
+                                   "arrhenius")]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["rank", *(_column(field) for field in columns)])
     for k in range(len(ranking)):
@@ -185,8 +188,8 @@ def _page(plan: Campaign, ranking: Ranking) -> str:
                             f"{ranking.status.count(DYNAMICS_ONLY)} of them dynamics only, since there is no model of "
                             f"their polarizability. D is that of the mobile element that diffuses fastest."),
              html.heading("Ranking"), _ranking_table(plan, ranking), html.verdict(correlation_text(ranking)),
-             *_figures(plan, ranking), html.heading("Models"), _model_table(plan, ranking), *_problems(ranking),
-             *_warnings(ranking)]
+             *_figures(plan, ranking), *arrhenius.parts(ranking.arrhenius, plan.output / ARRHENIUS),
+             html.heading("Models"), _model_table(plan, ranking), *_problems(ranking), *_warnings(ranking)]
     return html.page(title, f"mlraman_hpc {__version__}", parts, wide=True)
 
 

@@ -45,9 +45,10 @@ def check(job: Job, drift: str) -> None:
 
 def origin_parts(job: Job, section: DynamicsSection) -> tuple[dict[str, str], dict]:
     """Hash of the file of sites, and the section's settings: those of sites only where there are sites."""
+    elsewhere = {"lattice_sites", "arrhenius", "temperature"}  # hashed as a file; of the campaign's report alone
     if section.lattice_sites is None:
-        return {}, section.model_dump(exclude={"lattice_sites", "site_core"})
-    return hashes(job.files(KEY)), section.model_dump(exclude={"lattice_sites"})
+        return {}, section.model_dump(exclude={*elsewhere, "site_core"})
+    return hashes(job.files(KEY)), section.model_dump(exclude=elsewhere)
 
 
 def collect_stays(job: Job, motion: Motion, drift: np.ndarray) -> SiteSums | None:
