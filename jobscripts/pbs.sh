@@ -9,9 +9,10 @@ cd "$PBS_O_WORKDIR"
 module load python openmpi              # <-- your site's modules
 source "$HOME/mlraman/bin/activate"     # <-- the environment that mlraman is installed in
 
-mpirun mlraman run "$deck"              # many materials: mlraman campaign "$deck" --groups 8
+# PBS gives no warning, so mlraman is told the limit; many materials: mlraman campaign "$deck" --groups 8 ...
+mpirun mlraman run "$deck" --set walltime=01:00:00   # <-- as above
 code=$?
 
-# Code 75: stopped on request (qsig -s USR1, or before the limit); the same job goes on where it stopped.
+# Code 75: stopped before the limit, or on request (qsig -s USR1). Submitted again, the job goes on where it stopped.
 [ "$code" -eq 75 ] && qsub -v deck="$deck" "$PBS_O_WORKDIR/pbs.sh"
 exit "$code"
