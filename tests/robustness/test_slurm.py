@@ -101,12 +101,12 @@ materials:
 
 
 def _campaign(trained: Path, folder: Path) -> Path:
-    """Two materials of four batches, and one without a model."""
+    """Two materials of five batches, and one without a model."""
     folder.mkdir()
     shutil.copy(trained / "out" / "model.h5", folder)
     (folder / "deck.yaml").write_text(CAMPAIGN)
     for seed, name in enumerate("abc"):
-        (folder / f"{name}.xdatcar").write_text(small.xdatcar(small.frames(1600, seed)))
+        (folder / f"{name}.xdatcar").write_text(small.xdatcar(small.frames(2000, seed)))
     return folder
 
 
@@ -121,10 +121,10 @@ def test_job_scripts_end_complete(slurm, trained, mlraman, tmp_path):
     """All scripts side by side: warned by USR1, asking Slurm for their time, arrays, campaigns."""
     _spectra(trained, tmp_path)
     single, array = (_campaign(trained, tmp_path / name) for name in ("single", "array"))
-    slow = {"MLRAMAN_TEST_SLOW": "8"}
-    # Slurm looks at limits every half minute, so the warning comes after 15 to 45 s, when there is still work to do.
-    warned, asked = ["--time=2", "--signal=USR1@75"], ["--signal=USR1@0"]
-    alone = ["--ntasks-per-node=1", "--array=0-1"]
+    slow = {"MLRAMAN_TEST_SLOW": "12"}
+    # Slurm looks at limits every half minute, so the warning comes after 30 to 60 s, when there is still work to do.
+    warned, asked = ["--time=3", "--signal=USR1@120"], ["--signal=USR1@0"]
+    alone = ["--ntasks-per-node=1", "--time=5", "--array=0-1"]
     _hinder(FIRST)
     jobs = {
         "warned": submit(slurm, tmp_path / "warned", "slurm.sh", "deck.yaml", options=warned, env=slow),
