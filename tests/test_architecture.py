@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "mlraman_hpc"
 ALLOWED = {  # room -> (rooms of ours, packages of others)
     "errors": (set(), set()),
-    "units": (set(), {"scipy"}),
+    "units": (set(), set()),
     "files": ({"errors"}, set()),
     "machine": (set(), set()),
     "stopping": ({"errors"}, set()),

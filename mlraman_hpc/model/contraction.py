@@ -16,6 +16,8 @@ The arithmetic of an atom and the order of sums depend on nothing but the frame:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mlraman_hpc.model.compiled import inner, outer
@@ -23,6 +25,33 @@ from mlraman_hpc.model.expansion import bin_atoms, expand, room_for_density, roo
 
 CHUNK = 16  # atoms whose rho `sum_features` holds; a multiple of the eight that `_accumulate` takes in one sweep
 LANES = 32  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
+
+
+class Blocks(NamedTuple):
+    """The pairs (l1, l2) and the couplings between their components.
+
+    angular (blocks, 2) l1, l2; first (blocks + 1,) place of each block's products (2 l1 + 1, Q, 2 l2 + 1, Q) among all;
+    entries (couplings, 4) block, m1, m2 (from 0), component (0: lambda = 0, 1 ... 5: lambda = 2, mu = -2 ... 2);
+    values (couplings,) Clebsch-Gordan coefficients, doubled for m1 < m2 where l1 = l2
+    """
+
+    angular: np.ndarray
+    first: np.ndarray
+    entries: np.ndarray
+    values: np.ndarray
+
+
+class Terms(NamedTuple):
+    """What the weights of a model are coupled with: one term for each (l1, l2, lambda).
+
+    angular (terms, 2) l1, l2; first (terms + 1,) place of each term's couplings among all; entries (couplings, 3)
+    m1, m2 (from 0), component as in `Blocks`; values (couplings,), doubled for m1 < m2 where l1 = l2
+    """
+
+    angular: np.ndarray
+    first: np.ndarray
+    entries: np.ndarray
+    values: np.ndarray
 
 
 @inner
@@ -225,7 +254,7 @@ def _add_atoms(rho, owner, held, s, basis, terms, weights, limits, work, out, ou
 
 @outer
 def predict(positions, first_atom, cells, inverses, species, basis, terms, weights, limits, out, outliers):
-    """out[frame, member, species, 6]; weights (members, species, terms, Q, Q), see `tables.Terms`.
+    """out[frame, member, species, 6]; weights (members, species, terms, Q, Q), see `Terms`.
 
     Atoms of one species share the lanes, whichever frames they are from; each lane computes as if it were alone.
     """

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.errors import DataError
 from mlraman_hpc.model import definition
 from mlraman_hpc.model.contraction import sum_features
 from mlraman_hpc.model.geometry import laid_out
+from mlraman_hpc.model.species import compositions, places, species_index
 from mlraman_hpc.model.tables import basis, blocks
-from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames
+from mlraman_hpc.schema.records import Descriptor, Frames
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Layout:
     Of each block (l1, l2) with l1 < l2 all (q, q'), with l1 = l2 those with q <= q': the rest is the same by symmetry,
     and sqrt(2) for q < q' makes inner products equal to those of featomic's vector.
 
-    pieces  {lambda: [(block, l1, l2, first column, last column + 1)]}, blocks numbered as in `tables.Blocks`
+    pieces  {lambda: [(block, l1, l2, first column, last column + 1)]}, blocks numbered as in `contraction.Blocks`
     """
 
     channels: int
@@ -108,30 +108,6 @@ class Features:
         """Frames of all parts, one after another; the parts share their species."""
         columns = zip(*(part._by_frame() for part in parts))
         return Features(parts[0].species, *(np.concatenate(values) for values in columns))
-
-
-def species_index(numbers: np.ndarray, species: np.ndarray) -> np.ndarray:
-    """Place of each atomic number in `species`; -1 for one that is not there."""
-    table = np.full(256, -1, dtype=np.int64)
-    table[np.asarray(species, dtype=int)] = np.arange(len(species))
-    return table[numbers]
-
-
-def places(frames: Frames, species: np.ndarray) -> np.ndarray:
-    """Place of every atom's species; DataError for an atom of another one."""
-    found = species_index(frames.numbers, species)
-    if (found < 0).any():
-        unknown = ", ".join(ELEMENTS[z] for z in np.unique(frames.numbers[found < 0]))
-        frame = frames.index[frames.frame_of_atom[np.flatnonzero(found < 0)[0]]]
-        known = ", ".join(ELEMENTS[z] for z in species)
-        raise DataError(f"frame {frame}: contains {unknown}, but the model knows only {known}; train it on such atoms")
-    return found
-
-
-def compositions(frames: Frames, species: np.ndarray) -> np.ndarray:
-    """Number of atoms of each species (frames, S)."""
-    place = frames.frame_of_atom * len(species) + places(frames, species)
-    return np.bincount(place, minlength=len(frames) * len(species)).reshape(len(frames), len(species)).astype(float)
 
 
 def features(frames: Frames, descriptor: Descriptor, species) -> Features:

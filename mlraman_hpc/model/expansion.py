@@ -19,6 +19,24 @@ from mlraman_hpc.model.vectors import add_scaled, load, save
 ROOM = 64  # neighbours that are expanded together
 
 
+class Basis(NamedTuple):
+    """What the compiled loops need of a descriptor.
+
+    sizes     (max_angular + 1, max_radial + 1, species)
+    lengths   (cutoff, cutoff_width, spacing of the knots) Angstrom
+    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6;
+              filled up with zeros to a multiple of 16, since the compiler fills four vector registers at a time
+    central   (max_radial + 1,): the atom's own density
+    harmonics (3, max_angular + 1, max_angular + 1): factors of the recursion in `_harmonics`
+    """
+
+    sizes: np.ndarray
+    lengths: np.ndarray
+    spline: np.ndarray
+    central: np.ndarray
+    harmonics: np.ndarray
+
+
 class Near(NamedTuple):
     """Neighbours of one atom, up to ROOM together; arrays are a little longer, for whole vectors.
 

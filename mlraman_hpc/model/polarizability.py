@@ -9,19 +9,11 @@ from math import sqrt
 import numpy as np
 
 from mlraman_hpc.errors import DataError
-from mlraman_hpc.model import definition
-from mlraman_hpc.model.contraction import predict
-from mlraman_hpc.model.descriptors import Features, compositions, features, layout, places, reference_features
-from mlraman_hpc.model.geometry import laid_out
-from mlraman_hpc.model.tables import basis, term_weights, terms
+from mlraman_hpc.model.descriptors import Features, features, reference_features
+from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.numerics import ridge
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames, Labels, Model
-
-# An atom counts as an outlier where an invariant leaves the range of the training atoms by more than this share of it.
-# For alpha-AgI at 500 K that happens to 3 atoms in 10,000 with 93 training cells (40 in 10,000 with 20), but in nine of
-# ten frames in which one atom was displaced by 1.5 Angstrom.
-MARGIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -183,61 +175,6 @@ def _edge_warning(edge: str, mu: float, order: int) -> tuple[str, ...]:
     }
     return (f"regularization for lambda = {order}: leave-one-out chose the {edge} end of the grid ({mu:.0e}); "
             f"{advice[edge]}",)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says about frames.
-
-    shares    (frames, species, 3, 3) Angstrom^3 of the atoms of each species, baseline included; their sum is alpha
-    members   (frames, M, 3, 3) alpha of each committee member; None without a committee
-    outliers  (frames,) number of atoms far outside the training range (see `MARGIN`)
-    """
-
-    shares: np.ndarray
-    members: np.ndarray | None
-    outliers: np.ndarray
-
-    @property
-    def polarizability(self) -> np.ndarray:
-        """alpha (frames, 3, 3) Angstrom^3"""
-        return self.shares.sum(axis=1)
-
-
-class Predictor:
-    """A model made ready: radial functions tabulated, weights laid out for the compiled contraction.
-
-    A frame's result is the same to the last bit in any company.
-    """
-
-    def __init__(self, model: Model):
-        self.model = model
-        coefficients = definition.clebsch_gordan(model.descriptor.max_angular)
-        self._numbers = model.numbers
-        self._basis = basis(model.descriptor, len(self._numbers))
-        channels = len(self._numbers) * (model.descriptor.max_radial + 1)
-        self._terms = terms(coefficients)
-        everyone = [(model.baseline, model.isotropic, model.anisotropic), *model.members]
-        self._baseline = np.array([baseline for baseline, _, _ in everyone])
-        columns = layout(coefficients, channels)
-        shape = (len(everyone), len(self._numbers), -1)
-        zero, two = (np.array(parts).reshape(shape) for parts in list(zip(*everyone))[1:])
-        self._weights = term_weights(coefficients, {0: columns.unpacked(zero, 0), 2: columns.unpacked(two, 2)})
-        width = model.highest - model.lowest
-        self._limits = np.stack([model.lowest - MARGIN * width, model.highest + MARGIN * width])
-
-    def __call__(self, frames: Frames) -> Prediction:
-        """Prediction for frames of any size; DataError for a species that the model does not know."""
-        species = places(frames, self._numbers)
-        spherical = np.empty((len(frames), len(self._weights), len(self._numbers), 6))
-        outliers = np.empty(len(frames), dtype=np.int64)
-        predict(*laid_out(frames, self.model.descriptor.cutoff), species, self._basis, self._terms, self._weights,
-                self._limits, spherical, outliers)
-        atoms = compositions(frames, self._numbers)
-        isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline
-        tensors = from_spherical(isotropic, spherical[..., 1:])
-        members = tensors[:, 1:].sum(axis=2) if len(self._weights) > 1 else None
-        return Prediction(tensors[:, 0], members, outliers)
 
 
 @lru_cache(maxsize=1)

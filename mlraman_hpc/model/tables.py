@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import pi, sqrt
-from typing import NamedTuple
 
 import numpy as np
 
+from mlraman_hpc.model.contraction import Blocks, Terms
 from mlraman_hpc.model.definition import central_atom, radial_functions
+from mlraman_hpc.model.expansion import Basis
 from mlraman_hpc.schema.records import Descriptor
 
 # With a cubic spline on so many knots the radial functions are exact to 1e-9 of their largest value.
 KNOTS = 2000
-
-
-class Basis(NamedTuple):
-    """What the compiled loops need of a descriptor.
-
-    sizes     (max_angular + 1, max_radial + 1, species)
-    lengths   (cutoff, cutoff_width, spacing of the knots) Angstrom
-    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6;
-              filled up with zeros to a multiple of 16, since the compiler fills four vector registers at a time
-    central   (max_radial + 1,): the atom's own density
-    harmonics (3, max_angular + 1, max_angular + 1): factors of the recursion in `_harmonics`
-    """
-
-    sizes: np.ndarray
-    lengths: np.ndarray
-    spline: np.ndarray
-    central: np.ndarray
-    harmonics: np.ndarray
 
 
 @lru_cache(maxsize=4)  # campaigns ask for the same ones again and again
@@ -83,20 +66,6 @@ def _recursion_factors(max_angular: int) -> np.ndarray:
     return factors
 
 
-class Blocks(NamedTuple):
-    """The pairs (l1, l2) and the couplings between their components.
-
-    angular (blocks, 2) l1, l2; first (blocks + 1,) place of each block's products (2 l1 + 1, Q, 2 l2 + 1, Q) among all;
-    entries (couplings, 4) block, m1, m2 (from 0), component (0: lambda = 0, 1 ... 5: lambda = 2, mu = -2 ... 2);
-    values (couplings,) Clebsch-Gordan coefficients, doubled for m1 < m2 where l1 = l2
-    """
-
-    angular: np.ndarray
-    first: np.ndarray
-    entries: np.ndarray
-    values: np.ndarray
-
-
 def blocks(coefficients: dict[tuple[int, int, int], np.ndarray], channels: int) -> Blocks:
     """Blocks for these Clebsch-Gordan coefficients {(l1, l2, lambda): array} and number of channels q."""
     pairs = sorted({key[:2] for key in coefficients})
@@ -109,19 +78,6 @@ def blocks(coefficients: dict[tuple[int, int, int], np.ndarray], channels: int) 
     sizes = [(2 * l1 + 1) * channels * (2 * l2 + 1) * channels for l1, l2 in pairs]
     first = np.concatenate([[0], np.cumsum(sizes)])
     return Blocks(np.array(pairs), first, np.array(entries, dtype=np.int64), np.array(values))
-
-
-class Terms(NamedTuple):
-    """What the weights of a model are coupled with: one term for each (l1, l2, lambda).
-
-    angular (terms, 2) l1, l2; first (terms + 1,) place of each term's couplings among all; entries (couplings, 3)
-    m1, m2 (from 0), component as in `Blocks`; values (couplings,), doubled for m1 < m2 where l1 = l2
-    """
-
-    angular: np.ndarray
-    first: np.ndarray
-    entries: np.ndarray
-    values: np.ndarray
 
 
 def terms(coefficients: dict[tuple[int, int, int], np.ndarray]) -> Terms:

@@ -19,9 +19,9 @@ from mlraman_hpc.numerics.correlation import nyquist
 from mlraman_hpc.schema.records import Labels, Model
 from mlraman_hpc.tasks.forces import force_frames
 from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.tasks.predict import model_path
+from mlraman_hpc.tasks.predict import load_model, model_path
 from mlraman_hpc.tasks.spectrum import read_series
-from mlraman_hpc.tasks.train import descriptor_of, draw, load_model, read_labels
+from mlraman_hpc.tasks.train import descriptor_of, draw, read_labels
 from mlraman_hpc.tasks.trajectory import batches, frame_interval, selected_frames, trajectory_index
 
 TRIAL_LABELS, TRIAL_SECONDS = 8, 1.0

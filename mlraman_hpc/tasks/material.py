@@ -20,9 +20,9 @@ from mlraman_hpc.schema.ranking import LabelTest
 from mlraman_hpc.tasks import common_model
 from mlraman_hpc.tasks.folder import Busy
 from mlraman_hpc.tasks.job import Job, hashes
-from mlraman_hpc.tasks.predict import model_path
+from mlraman_hpc.tasks.predict import load_model, model_path
 from mlraman_hpc.tasks.run import run
-from mlraman_hpc.tasks.train import load_model, read_labels
+from mlraman_hpc.tasks.train import read_labels
 
 STATUS, LOG, DECK = "status.txt", "log.txt", "deck.yaml"
 UNFINISHED, DONE = "unfinished", "done"

@@ -18,7 +18,7 @@ from mlraman_hpc import machine
 from mlraman_hpc.console import duration
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.io.trajectory import read_frames
-from mlraman_hpc.model.polarizability import Predictor, check_against_featomic, check_applicable, compile_loops
+from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.alpha_file import AlphaFile
 from mlraman_hpc.schema.partial import drop
@@ -68,12 +68,15 @@ def model_path(job: Job) -> Path:
 def predict(job: Job) -> None:
     """Predict every selected frame; goes on where an earlier run stopped."""
     job.section("trajectory")
-    model = job.session.on_root(_load, job)
+    model = job.session.only_on_root(_load, job)
     predict_with(job, model, job.session.on_root(_origin, job), job.output / "alpha.h5")
 
 
 def predict_with(job: Job, model: Model, origin: Origin, path: Path) -> None:
-    """alpha of `model` along the deck's trajectory, written to `path` unless it is there with the same origin."""
+    """alpha of `model` along the deck's trajectory, written to `path` unless it is there with the same origin.
+
+    Root alone needs the model.
+    """
     session = job.session
     session.step("index")
     plan = session.only_on_root(_plan, job, model, origin, path)
@@ -81,9 +84,7 @@ def predict_with(job: Job, model: Model, origin: Origin, path: Path) -> None:
         job.console.say(f"{path} is up to date")
         return
     session.step("first frame")
-    session.on_root(compile_loops)  # the others find the result on disk
-    predictor = Predictor(model)
-    session.on_root(_check_first_frame, job, plan, model, predictor)
+    predictor = session.on_root(_predictor, job, plan, model)  # the others find the compiled loops on disk
     session.step("batches")
     _predict_all(job, plan, predictor)
     session.step("write")
@@ -94,8 +95,11 @@ def _load(job: Job) -> Model:
     path = model_path(job)
     if not path.exists():
         raise DataError(f"{path}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
-    from mlraman_hpc.tasks.train import load_model  # on root alone; the other ranks need no figures
     return load_model(path)
+
+
+def load_model(path: Path) -> Model:
+    return store.load(path, Model, "model")
 
 
 def _origin(job: Job) -> Origin:
@@ -107,6 +111,7 @@ def _origin(job: Job) -> Origin:
 
 def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
     """None where `path` is up to date."""
+    from mlraman_hpc.model.polarizability import check_applicable  # and featomic with it: root alone needs that
     partial = path.with_name(f"{path.stem}.partial.h5")
     if job.up_to_date(path, origin):
         drop(partial, origin.key)
@@ -138,13 +143,18 @@ def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count
                             batches=count, origin=origin)
 
 
-def _check_first_frame(job: Job, plan: Plan, model: Model, predictor: Predictor) -> None:
+def _predictor(job: Job, plan: Plan, model: Model) -> Predictor:
+    """Ready to be used, and found to agree with featomic on the first frame."""
+    from mlraman_hpc.model.polarizability import check_against_featomic, compile_loops
+    compile_loops()
+    predictor = Predictor(model)
     frames = read_frames(plan.index, plan.chosen[:1])
     deviation = check_against_featomic(model, predictor, frames)
     job.console.detail(f"first frame against featomic: relative deviation {deviation:.1e}")
     if not deviation <= FEATOMIC_TOLERANCE:
         raise DataError(f"{plan.index.names[0]}: frame {plan.chosen[0]}: the fast prediction differs from featomic's "
                         f"by {deviation:.1e} (relative); nothing was written. Please report this")
+    return predictor
 
 
 def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
@@ -164,20 +174,20 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
             length = _next_length(length, time.monotonic() - began)
             turn += 1
             if turn == 2 and more:  # in the first, ranks still load what was compiled
-                _say_expected(job, plan, predictor.model, written / computed)
+                _say_expected(job, plan, predictor, written / computed)
             stop = session.stop_asked()
             if stop and more:
                 raise stop
 
 
-def _say_expected(job: Job, plan: Plan | None, model: Model, rate: float) -> None:
+def _say_expected(job: Job, plan: Plan | None, predictor: Predictor, rate: float) -> None:
     """Time and memory of what is left, from a round; `rate` in frames/s."""
     held, ranks = job.session.everyone(machine.peak_memory()), job.session.size
     if plan is None:
         return
     left = int(plan.starts[-1]) - plan.frames_done
     frames = min(HAND_ATOMS * len(plan.index) / plan.index.atoms.sum(), ROUND_SECONDS * rate / ranks, left / ranks)
-    hand = 2 * frames * (len(model.species) + len(model.members)) * 72 / 2**20  # results, and their way to root
+    hand = 2 * frames * predictor.tensors * 72 / 2**20  # results, and their way to root
     memory = f"{held[0] + ranks * hand:.0f} MB on the first rank" + (
         f", {max(held[1:]) + hand:.0f} MB on each other" if ranks > 1 else "")
     job.console.say(f"expected: about {duration(left / rate)} for the other {left} frames; memory {memory}")

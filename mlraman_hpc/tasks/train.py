@@ -134,7 +134,3 @@ def _report(job: Job, model: Model, labels: Labels, predicted: np.ndarray) -> No
                          f"{r2['off_diagonal']:.2f} off-diagonal); the spectrum may not be trusted, add labels")
     job.draw("parity.png", figures.parity_figure, labels.polarizability[model.test], predicted[model.test],
              job.deck.title)
-
-
-def load_model(path: Path) -> Model:
-    return store.load(path, Model, KIND)

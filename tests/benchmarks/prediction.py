@@ -35,8 +35,9 @@ from metatensor import Labels
 
 from mlraman_hpc.console import QUIET, Console
 from mlraman_hpc.model import definition
-from mlraman_hpc.model.descriptors import features, layout, species_index, unpack
+from mlraman_hpc.model.descriptors import features, layout, unpack
 from mlraman_hpc.model.polarizability import compile_loops
+from mlraman_hpc.model.species import species_index
 from mlraman_hpc.numerics.tensors import from_spherical
 from mlraman_hpc.parallel import Session
 from mlraman_hpc.schema import store

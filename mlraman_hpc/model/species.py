@@ -1,0 +1,32 @@
+"""Where each atom's species stands in a model's list, and how many atoms of each there are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlraman_hpc.errors import DataError
+from mlraman_hpc.schema.records import ELEMENTS, Frames
+
+
+def species_index(numbers: np.ndarray, species: np.ndarray) -> np.ndarray:
+    """Place of each atomic number in `species`; -1 for one that is not there."""
+    table = np.full(256, -1, dtype=np.int64)
+    table[np.asarray(species, dtype=int)] = np.arange(len(species))
+    return table[numbers]
+
+
+def places(frames: Frames, species: np.ndarray) -> np.ndarray:
+    """Place of every atom's species; DataError for an atom of another one."""
+    found = species_index(frames.numbers, species)
+    if (found < 0).any():
+        unknown = ", ".join(ELEMENTS[z] for z in np.unique(frames.numbers[found < 0]))
+        frame = frames.index[frames.frame_of_atom[np.flatnonzero(found < 0)[0]]]
+        known = ", ".join(ELEMENTS[z] for z in species)
+        raise DataError(f"frame {frame}: contains {unknown}, but the model knows only {known}; train it on such atoms")
+    return found
+
+
+def compositions(frames: Frames, species: np.ndarray) -> np.ndarray:
+    """Number of atoms of each species (frames, S)."""
+    place = frames.frame_of_atom * len(species) + places(frames, species)
+    return np.bincount(place, minlength=len(frames) * len(species)).reshape(len(frames), len(species)).astype(float)
