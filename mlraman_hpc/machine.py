@@ -78,6 +78,33 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def free_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """MB that may still be taken on this host: what the kernel calls available, or what a control group leaves."""
+    found = []
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")]
+        own = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return min(found, default=None)
+    for line in own:
+        if line.startswith("0::"):  # version 2; limits may be set anywhere above
+            group = groups / line[3:].lstrip("/")
+            found += [left for folder in (group, *group.parents) if (left := _left_in(folder)) is not None]
+    return min(found, default=None)
+
+
+def _left_in(group: Path) -> float | None:
+    """MB that a control group may still take; its file cache counts as free."""
+    try:
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        lines = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no limit: 'max'
+        return None
+    cache = sum(int(line.split()[1]) for line in lines if line.startswith(("inactive_file ", "active_file ")))
+    return max(limit - used + cache, 0) / 2**20
+
+
 def seconds_left(walltime: float | None, tell: Callable[[str], None], env=os.environ) -> float | None:
     """Seconds until the run should stop by itself, some time before its limit; None: no limit is known.
 

@@ -264,6 +264,9 @@ class DynamicsSection(Section):
     smoothing: float = key(4.0, "sigma of the Gaussian that the density of states is convolved with", "cm^-1", gt=0)
     mass_weighted: bool = key(True, "density of states weighted with the masses; false: all atoms alike")
     blocks: int = key(8, "trajectory blocks for the error bars of the density of states", ge=2)
+    memory: float | None = key(
+        None, "for the atoms' motion on each rank; what is more is kept in a file in the output folder; null: half of "
+        "what is free on the host, divided by its ranks", "MB", gt=0)
     velocities: Literal["auto", "positions", "angstrom/fs", "angstrom/ps", "nm/ps", "m/s", "ase", "atomic"] = key(
         "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used")
     arrhenius: str | None = key(

@@ -27,7 +27,7 @@ from mlraman_hpc.schema.records import Dynamics
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks import jumps
 from mlraman_hpc.tasks.job import Job, hashes
-from mlraman_hpc.tasks.motion import Layout, Motion, block_sums, collect, layout_of
+from mlraman_hpc.tasks.motion import Layout, Motion, block_sums, collect, layout_of, place_for
 from mlraman_hpc.tasks.pieces import Kept, drop
 from mlraman_hpc.tasks.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.units import VELOCITY_UNITS
@@ -96,8 +96,9 @@ def dynamics(job: Job) -> None:
     session.only_on_root(jumps.check, job, drift)
     index, rows = plan[1:] if session.is_root else (None, None)
     session.step("exchange")
+    folder = place_for(job, layout, _section(job).memory)
     with job.console.progress("reading", layout.frames, "frames") as advance:
-        motion = collect(session, layout, index, rows, advance)
+        motion = collect(session, layout, index, rows, advance, folder)
     _unwrap(job, motion)
     session.step("frame")
     frame = _frame(job, motion, drift)

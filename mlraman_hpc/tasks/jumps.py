@@ -45,7 +45,8 @@ def check(job: Job, drift: str) -> None:
 
 def origin_parts(job: Job, section: DynamicsSection) -> tuple[dict[str, str], dict]:
     """Hash of the file of sites, and the section's settings: those of sites only where there are sites."""
-    elsewhere = {"lattice_sites", "arrhenius", "temperature"}  # hashed as a file; of the campaign's report alone
+    # hashed as a file; of the campaign's report alone; no part of the result
+    elsewhere = {"lattice_sites", "arrhenius", "temperature", "memory"}
     if section.lattice_sites is None:
         return {}, section.model_dump(exclude={*elsewhere, "site_core"})
     return hashes(job.files(KEY)), section.model_dump(exclude=elsewhere)

@@ -9,19 +9,25 @@ order, so that no number depends on the number of ranks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.io.elements import masses, symbols
 from mlraman_hpc.io.trajectory import TrajectoryIndex, read_frames, read_velocities
+from mlraman_hpc.machine import free_memory
 from mlraman_hpc.numerics.cells import completed, fractional
 from mlraman_hpc.parallel import Session
+from mlraman_hpc.tasks.held import InFile, InMemory, Shapes, held, size_of
+from mlraman_hpc.tasks.job import Job
 
 BLOCK_ATOMS = 8
 MOST_BLOCKS = 1024
+FREE_SHARE = 0.5  # of the memory that is free on the host
 CHUNK_ATOMS = 1 << 18  # positions that a rank reads at a time, 6 MB
 
 
@@ -77,19 +83,35 @@ class Motion:
 
     layout: Layout
     mine: list[int]
-    positions: dict[int, np.ndarray]
-    velocities: dict[int, np.ndarray]
+    positions: InMemory | InFile
+    velocities: InMemory | InFile
     mean_cell: np.ndarray
 
 
+def place_for(job: Job, layout: Layout, limit: float | None) -> Path | None:
+    """Folder of a file for this rank's motion, where that is more than `limit` MB; None: it is held in memory."""
+    session = job.session
+    size = size_of(_shapes(session, layout)) * (2 if layout.velocities else 1) / 2**20
+    if limit is None:
+        host = os.uname().nodename
+        ranks, free = session.everyone(host).count(host), free_memory()
+        limit = size if free is None else FREE_SHARE * free / ranks
+    large = [one for one, most in session.everyone((size, limit)) if one > most]
+    if large:
+        job.console.say(f"the atoms' motion, {max(large):.0f} MB on a rank, is kept in a file in {job.output} while it "
+                        "is analysed; more ranks or more memory would be faster")
+    return job.output if size > limit else None
+
+
 def collect(session: Session, layout: Layout, index: TrajectoryIndex | None, rows: np.ndarray | None,
-            advance: Callable[[int], None]) -> Motion:
-    """All frames of this rank's blocks; `index` and `rows` are root's."""
+            advance: Callable[[int], None], folder: Path | None = None) -> Motion:
+    """All frames of this rank's blocks, in memory or in a file of `folder`; `index` and `rows` are root's."""
     shares = session.on_root(lambda: [list(part) for part in np.array_split(np.arange(layout.frames), session.size)])
     part = session.deal([index.take(rows[share]) for share in shares] if session.is_root else None)
-    mine = list(range(session.rank, len(layout.blocks), session.size))
-    velocities = _empty(layout, mine if layout.velocities else [])
-    motion = Motion(layout, mine, _empty(layout, mine), velocities, np.zeros((3, 3)))
+    shapes = _shapes(session, layout)
+    with session.together():
+        positions, velocities = held(shapes, folder), held(shapes if layout.velocities else {}, folder)
+    motion = Motion(layout, list(shapes), positions, velocities, np.zeros((3, 3)))
     first = shares[session.rank][0] if shares[session.rank] else 0
     cells = []
     for start in range(0, max(map(len, shares)), layout.chunk):
@@ -97,17 +119,20 @@ def collect(session: Session, layout: Layout, index: TrajectoryIndex | None, row
             chunk = _read(layout, part, slice(start, start + layout.chunk))
         received = session.exchange([_parcel(layout, chunk, rank, session.size, first + start)
                                      for rank in range(session.size)])
-        for frame, positions, velocities in received:
-            _store(motion.positions, frame, positions)
-            _store(motion.velocities, frame, velocities)
+        with session.together():
+            for frame, positions, velocities in received:
+                _store(motion.positions, frame, positions)
+                _store(motion.velocities, frame, velocities)
         cells.append(session.gather((first + start, chunk[2])))
         advance(sum(len(found) for _, found in cells[-1]) if session.is_root else 0)
     motion.mean_cell = session.on_root(_mean_cell, cells)
     return motion
 
 
-def _empty(layout: Layout, mine: list[int]) -> dict[int, np.ndarray]:
-    return {number: np.empty((len(layout.blocks[number].atoms), 3, layout.frames)) for number in mine}
+def _shapes(session: Session, layout: Layout) -> Shapes:
+    """Of this rank's blocks."""
+    return {number: (len(layout.blocks[number].atoms), 3, layout.frames)
+            for number in range(session.rank, len(layout.blocks), session.size)}
 
 
 def _read(layout: Layout, part: TrajectoryIndex, chunk: slice):
@@ -149,9 +174,9 @@ def _parcel(layout: Layout, chunk, rank: int, size: int, first: int):
     return first, cut(chunk[0]), cut(chunk[1])
 
 
-def _store(target: dict[int, np.ndarray], frame: int, parts: dict[int, np.ndarray]) -> None:
+def _store(target: InMemory | InFile, frame: int, parts: dict[int, np.ndarray]) -> None:
     for number, values in parts.items():
-        target[number][..., frame:frame + values.shape[-1]] = values
+        target.add(number, frame, values)
 
 
 def _mean_cell(cells: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:

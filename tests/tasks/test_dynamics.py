@@ -6,8 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
+from mlraman_hpc import machine
+from mlraman_hpc.errors import DataError
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.records import Dynamics
+from mlraman_hpc.tasks import held
 
 CELL = np.array([[9.0, 0, 0], [1.0, 10.0, 0], [0, 0.5, 11.0]])
 SPECIES = ["Ag"] * 20 + ["I"] * 12
@@ -68,6 +71,45 @@ def test_any_number_of_ranks_gives_the_same_file(mlraman, tmp_path, velocities, 
         mlraman(ranks, "dynamics", "deck.yaml", "--force")
         contents.add(store.content_of(tmp_path / "out" / "dynamics.h5"))
     assert len(contents) == 1
+
+
+@pytest.mark.mpi
+def test_motion_in_a_file_gives_the_same(mlraman, tmp_path):
+    """A part of a MB is more than half a MB of memory; the files are gone afterwards."""
+    positions, speeds = motion(500)
+    prepare(tmp_path, extxyz(positions, speeds))
+    contents, said = set(), []
+    for ranks, memory in ((0, "null"), (0, "0.2"), (2, "0.2"), (3, "0.25")):
+        said.append(mlraman(ranks, "dynamics", "deck.yaml", "--force", "--set", f"dynamics.memory={memory}").stdout)
+        contents.add(store.content_of(tmp_path / "out" / "dynamics.h5"))
+        assert not list((tmp_path / "out").glob(".*"))
+    assert len(contents) == 1
+    assert ["is kept in a file" in text for text in said] == [False, True, True, True]
+    assert "is up to date" in mlraman(0, "dynamics", "deck.yaml").stdout
+
+
+def test_a_full_disk_is_told(tmp_path):
+    """/dev/full takes nothing."""
+    kept = held.InFile({0: (2, 3, 5)}, tmp_path)
+    kept._file.close()
+    full = pytest.raises(DataError, match="cannot be kept in a file there: No space left")
+    with open("/dev/full", "r+b", buffering=0) as kept._file, full:
+        kept.add(0, 0, np.zeros((2, 3, 5)))
+    with pytest.raises(DataError, match="cannot be kept in a file there: No such file"):
+        held.InFile({0: (2, 3, 5)}, tmp_path / "none")
+
+
+def test_memory_that_a_control_group_leaves(tmp_path):
+    (tmp_path / "self").mkdir()
+    (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable: 4096000 kB\n")
+    (tmp_path / "self" / "cgroup").write_text("0::/job/step\n")
+    group = tmp_path / "job"
+    group.mkdir()
+    assert machine.free_memory(tmp_path, tmp_path) == 4000
+    for name, text in (("max", "1048576000"), ("current", "524288000"), ("stat", "anon 1\ninactive_file 104857600\n")):
+        (group / f"memory.{name}").write_text(text)
+    assert machine.free_memory(tmp_path, tmp_path) == 600
+    assert machine.free_memory(tmp_path / "none", tmp_path) is None
 
 
 def test_wrapped_and_unwrapped_positions_mean_the_same(mlraman, tmp_path):
