@@ -27,7 +27,8 @@ def launcher(ranks: int) -> list[str]:
     if not exe:
         pytest.skip("no mpirun: pip install 'mlraman_hpc[mpi]', or load an MPI module")
     version = subprocess.run([exe, "--version"], capture_output=True, text=True).stdout
-    flags = ["--allow-run-as-root", "--oversubscribe"] if "Open MPI" in version or "prte" in version.lower() else []
+    flags = ["--allow-run-as-root", "--oversubscribe"] if any(
+        name in version.lower() for name in ("open mpi", "openrte", "prte")) else []
     return [exe, *flags, "-n", str(ranks)]
 
 

@@ -76,11 +76,18 @@ class Run:
         self.known: set[int] = set()
 
     def ranks(self) -> list[int]:
-        found = [pid for pid in _session_members(self.process.pid) if b"mlraman_hpc" in _command_line(pid)
-                 and pid != self.process.pid and b"mpirun" not in _command_line(pid).split(b"\0")[0]
-                 and b"hydra" not in _command_line(pid) and b"prte" not in _command_line(pid)]
+        """Processes of ours that none of ours has started (while MPI starts, each rank has one that watches it)."""
+        found = {pid: parent for pid, parent in _descendants(self.process.pid).items() if pid != self.process.pid
+                 and b"mlraman_hpc" in _command_line(pid) and b"mpirun" not in _command_line(pid).split(b"\0")[0]
+                 and b"hydra" not in _command_line(pid) and b"prte" not in _command_line(pid)}
         self.known |= set(found)
-        return found
+        return [pid for pid, parent in found.items() if parent not in found]
+
+    def wait_for(self, text: str, seconds: float = 60.0) -> None:
+        """Until the log has it, or the run has ended."""
+        end = time.monotonic() + seconds
+        while text not in self.log.read_text() and self.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
 
     def gone(self, seconds: float = 15.0) -> float:
         """Seconds until the launcher and every rank that was seen have ended; infinite where one has not."""
@@ -95,8 +102,8 @@ class Run:
         return float("inf")
 
 
-def _session_members(leader: int) -> list[int]:
-    """Processes of the launcher's session and its descendants (a launcher may start sessions of its own)."""
+def _descendants(leader: int) -> dict[int, int]:
+    """{process: its parent} of the launcher's descendants, which may be in sessions of their own."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -104,10 +111,10 @@ def _session_members(leader: int) -> list[int]:
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-    found, front = [], [leader]
+    found, front = {}, [leader]
     while front:
         front = [pid for pid, parent in parents.items() if parent in front]
-        found += front
+        found |= {pid: parents[pid] for pid in front}
     return found
 
 
@@ -166,7 +173,12 @@ def finish(run: Run, folder: Path, content: str, figures: Figures) -> None:
 
 def kill_once(folder: Path, content: str, figures: Figures, rng: random.Random) -> None:
     run = Run(folder, rng.choice([3, 3, 3, 2, 4]))
-    if watch(run, folder, content, figures, rng.uniform(0.3, 7.0)):
+    if rng.random() < 0.25:  # while it starts, on a machine that is not busy
+        going = watch(run, folder, content, figures, rng.uniform(0.3, 3.0))
+    else:
+        run.wait_for(" batches")
+        going = watch(run, folder, content, figures, rng.uniform(0.0, 4.0))
+    if going:
         ranks = run.ranks()
         target = rng.choice(["rank", "launcher"]) if ranks else "launcher"
         os.kill(rng.choice(ranks) if target == "rank" else run.process.pid, signal.SIGKILL)
@@ -183,9 +195,7 @@ def kill_once(folder: Path, content: str, figures: Figures, rng: random.Random) 
 
 def stop_once(folder: Path, content: str, figures: Figures, rng: random.Random) -> None:
     run = Run(folder, rng.choice([3, 3, 3, 2, 4]))
-    end = time.monotonic() + 60
-    while "MPI:" not in run.log.read_text() and time.monotonic() < end:  # before, Python itself is still loading
-        time.sleep(0.02)
+    run.wait_for("MPI:")  # before, Python itself is still loading
     if watch(run, folder, content, figures, rng.uniform(0.0, 5.0)):
         number = rng.choice([signal.SIGTERM, signal.SIGUSR1])
         run.process.send_signal(number)
