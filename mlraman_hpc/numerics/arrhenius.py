@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from mlraman_hpc.units import BOLTZMANN_EV_PER_K
 
@@ -68,7 +68,7 @@ def activation(temperature: np.ndarray, diffusion: np.ndarray, error: np.ndarray
     energy = slope_variance * np.sum((x - middle) * np.log(diffusion) / relative**2)
     chi2 = float(np.sum(((np.log(diffusion) - height - energy * (x - middle)) / relative) ** 2))
     freedom = len(x) - 2
-    probability = float(stats.chi2.sf(chi2, freedom)) if freedom else np.nan
+    probability = float(special.chdtrc(freedom, chi2)) if freedom else np.nan
     wider = max(chi2 / freedom, 1.0) if freedom and probability < IMPROBABLE else 1.0
     covariance = wider * np.array([[height_variance + middle**2 * slope_variance, -middle * slope_variance],
                                    [-middle * slope_variance, slope_variance]])

@@ -19,7 +19,7 @@ import numpy as np
 from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.schema.partial import bind, check_same, reading
-from mlraman_hpc.schema.store import Origin, replacing, seal
+from mlraman_hpc.schema.store import Origin, opened, replacing, seal
 
 KIND = "polarizability"
 _VALUE = "observables/polarizability/value"
@@ -142,6 +142,12 @@ class AlphaFile:
         place = self._places[name]
         data = os.pread(self._handle, place.bytes, place.offset)
         return np.frombuffer(data, place.dtype).reshape(place.shape)
+
+
+def read_outliers(path: Path) -> np.ndarray | None:
+    """(frames,) atoms outside the training range, of a finished file; None where it has no such numbers."""
+    with opened(path, KIND) as file:
+        return file[_OUTLIERS][:] if _OUTLIERS in file else None
 
 
 @contextmanager

@@ -125,12 +125,14 @@ def seal(file: h5py.File, kind: str, origin: Origin, content: str | None = None)
 def content_hash(file: h5py.File) -> str:
     digest = hashlib.sha256()
 
-    def add(name, item):
-        if isinstance(item, h5py.Dataset):
+    def add(name):
+        found = h5py.h5o.open(file.id, name.encode())  # h5py's own objects of groups would take longer than the hash
+        if isinstance(found, h5py.h5d.DatasetID):
+            item = h5py.Dataset(found)
             digest.update(f"{name} {item.dtype} {item.shape}".encode())
             for part in _chunks(item):
                 digest.update(part)
-    file.visititems(add)
+    file.visit(add)
     return digest.hexdigest()[:24]
 
 
@@ -200,7 +202,7 @@ def opened(path: Path, kind: str):
 
 def read_fields(group: h5py.Group, record_type, path):
     """The record in a group of the file `path`; DataError where a field is missing."""
-    hints = typing.get_type_hints(record_type)
+    hints = _hints(record_type)
     places = {field.name: field.metadata.get("path", field.name) for field in dataclasses.fields(record_type)}
     values = {}
     for field in dataclasses.fields(record_type):
@@ -215,6 +217,11 @@ def read_fields(group: h5py.Group, record_type, path):
         else:
             raise DataError(f"{path}: '{where}' is missing; the file is damaged or from another program")
     return record_type(**values)
+
+
+@functools.cache
+def _hints(record_type) -> dict:
+    return typing.get_type_hints(record_type)
 
 
 def _optional(hint) -> bool:

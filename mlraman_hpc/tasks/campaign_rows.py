@@ -9,7 +9,7 @@ import numpy as np
 
 from mlraman_hpc.errors import UserError
 from mlraman_hpc.schema import store
-from mlraman_hpc.schema.alpha_file import KIND as ALPHA
+from mlraman_hpc.schema.alpha_file import read_outliers
 from mlraman_hpc.schema.campaign import NONE, OWN, Material
 from mlraman_hpc.schema.deck_reader import resolved_yaml
 from mlraman_hpc.schema.ranking import DONE, DYNAMICS_ONLY, FAILED, MISSING, LabelTest
@@ -106,9 +106,8 @@ def _raman(row: Row, spectrum: RamanSpectrum) -> tuple[str, ...]:
 
 
 def _outliers(one: Material) -> list[str]:
-    with store.opened(one.folder / "alpha.h5", ALPHA) as file:  # all else in it is long
-        outliers = file["observables/outliers/value"][:] if "observables/outliers/value" in file else np.zeros(0)
-    if not outliers.any():
+    outliers = read_outliers(one.folder / "alpha.h5")
+    if outliers is None or not outliers.any():
         return []
     return [f"in {np.count_nonzero(outliers)} of {len(outliers)} frames some atoms are far outside the "
             "model's training range"]

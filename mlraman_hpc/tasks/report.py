@@ -10,6 +10,7 @@ from mlraman_hpc.errors import DataError
 from mlraman_hpc.io import html
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.alpha_file import KIND as ALPHA
+from mlraman_hpc.schema.alpha_file import read_outliers
 from mlraman_hpc.schema.deck_reader import resolved_yaml
 from mlraman_hpc.schema.force_record import Forces
 from mlraman_hpc.schema.motion import Coupling, Jumps
@@ -37,7 +38,7 @@ def report(job: Job) -> None:
 
 
 def _report(job: Job) -> None:
-    found = {name: store.load(job.output / name, *RESULTS[name]) for name in RESULTS if (job.output / name).exists()}
+    found = {name: _load(job.output / name) for name in RESULTS if (job.output / name).exists()}
     if not found:
         raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
     parts = _summary(found)
@@ -49,6 +50,11 @@ def _report(job: Job) -> None:
     with store.replacing(path) as temporary:
         temporary.write_text(html.page(title, f"mlraman_hpc {__version__}", parts), encoding="utf-8")
     job.console.say(f"wrote {path}")
+
+
+def _load(path: Path):
+    """The record in a file; of alpha.h5, which may be long, the outliers alone, None where there are none."""
+    return read_outliers(path) if path.name == "alpha.h5" else store.load(path, *RESULTS[path.name])
 
 
 def _summary(found: dict) -> list[str]:
@@ -197,9 +203,9 @@ def _number(value: float, error: float) -> str:
 def _warnings(found: dict) -> list[str]:
     with_warnings = ("raman.h5", "dynamics.h5", "forces.h5")
     texts = [text for name in with_warnings if name in found for text in found[name].warnings]
-    series = found.get("alpha.h5")
-    if series is not None and series.outliers is not None and series.outliers.any():
-        texts.append(f"In {int((series.outliers > 0).sum())} of {len(series.outliers)} frames some atoms are far "
+    outliers = found.get("alpha.h5")
+    if outliers is not None and outliers.any():
+        texts.append(f"In {int((outliers > 0).sum())} of {len(outliers)} frames some atoms are far "
                      "outside the model's training range; the model extrapolates there.")
     return [html.heading("Warnings"), *(html.warning(text) for text in texts)] if texts else []
 

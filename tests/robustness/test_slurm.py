@@ -81,7 +81,7 @@ def _state(slurm, job: str) -> dict[str, str]:
 def _spectra(trained: Path, folder: Path) -> None:
     """A folder for each of four jobs, and the decks of the array's two."""
     for name in ("warned", "asked", "first", "second"):
-        small.write(shutil.copytree(trained, folder / name), count=4800)
+        small.write(shutil.copytree(trained, folder / name), count=9600)
     for name in ("first", "second"):
         deck = (folder / name / "deck.yaml").read_text().replace("output: out", f"output: {name}/out")
         (folder / f"{name}.yaml").write_text(deck.replace("files: ", f"files: {name}/"))
@@ -101,12 +101,12 @@ materials:
 
 
 def _campaign(trained: Path, folder: Path) -> Path:
-    """Two materials of five batches, and one without a model."""
+    """Two materials of ten batches, and one without a model."""
     folder.mkdir()
     shutil.copy(trained / "out" / "model.h5", folder)
     (folder / "deck.yaml").write_text(CAMPAIGN)
     for seed, name in enumerate("abc"):
-        (folder / f"{name}.xdatcar").write_text(small.xdatcar(small.frames(2000, seed)))
+        (folder / f"{name}.xdatcar").write_text(small.xdatcar(small.frames(4000, seed)))
     return folder
 
 
@@ -121,7 +121,7 @@ def test_job_scripts_end_complete(slurm, trained, mlraman, tmp_path):
     """All scripts side by side: warned by USR1, asking Slurm for their time, arrays, campaigns."""
     _spectra(trained, tmp_path)
     single, array = (_campaign(trained, tmp_path / name) for name in ("single", "array"))
-    slow = {"MLRAMAN_TEST_SLOW": "12"}
+    slow = {"MLRAMAN_TEST_SLOW": "6"}  # less than the margin before a limit
     # Slurm looks at limits every half minute, so the warning comes after 30 to 60 s, when there is still work to do.
     warned, asked = ["--time=3", "--signal=USR1@120"], ["--signal=USR1@0"]
     alone = ["--ntasks-per-node=1", "--time=5", "--array=0-1"]
@@ -147,7 +147,7 @@ def test_job_scripts_end_complete(slurm, trained, mlraman, tmp_path):
 
 
 def _same_spectra(trained: Path, folder: Path, mlraman) -> None:
-    small.write(trained, count=4800)
+    small.write(trained, count=9600)
     mlraman(0, "predict", "deck.yaml", folder=trained)
     expected = store.content_of(trained / "out" / "alpha.h5")
     for name in ("warned", "asked", "first", "second"):
