@@ -21,8 +21,9 @@ def coupling_figure(path: Path, found: Coupling, title: str = "") -> None:
     with drawing(path, height=3.8) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.3))
         _curve(top, nu, found.vdos[shown], found.vdos_error[shown], BLUE, "VDOS g")
-        _curve(top, nu, found.activity[shown] / found.mean, found.activity_error[shown] / found.mean, VERMILION,
-               "Raman C g / mean C")
+        if found.mean > 0:
+            _curve(top, nu, found.activity[shown] / found.mean, found.activity_error[shown] / found.mean, VERMILION,
+                   "Raman C g / mean C")
         top.set(ylabel="States / cm⁻¹", ylim=(0, None))
         top.set_title(title, loc="left")
         top.legend(loc="best", handlelength=1.4)
@@ -41,4 +42,4 @@ def _curve(axes, nu, value, error, colour: str, label: str) -> None:
 def _top(found: Coupling, error: np.ndarray) -> float:
     """Above every value that is well known: what lies in a gap between bands may be large and uncertain."""
     known = np.isfinite(found.coupling) & (error < 0.5 * found.coupling)
-    return 1.15 * float(np.max((found.coupling + error)[known], initial=found.mean))
+    return 1.15 * float(np.max((found.coupling + error)[known], initial=0)) or 1.0

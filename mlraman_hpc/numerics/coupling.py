@@ -99,10 +99,13 @@ def _mean(activity: np.ndarray, g: np.ndarray, part: np.ndarray) -> float:
 
 
 def _low(activity: np.ndarray, g: np.ndarray, low: np.ndarray, there: np.ndarray) -> float:
-    return _mean(activity, g, low) / _mean(activity, g, there)
+    mean = _mean(activity, g, there)
+    return _mean(activity, g, low) / mean if mean > 0 else np.nan
 
 
 def _spread(value: np.ndarray, error: np.ndarray, g: np.ndarray, there: np.ndarray) -> float:
     share = g[there] / g[there].sum()
     mean = share @ value[there]
+    if not mean > 0:
+        return np.nan
     return float(np.sqrt(max(share @ ((value[there] - mean) ** 2 - error[there] ** 2), 0.0)) / mean)

@@ -17,6 +17,7 @@ from mlraman_hpc.model import polarizability
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.numerics.correlation import nyquist
 from mlraman_hpc.schema.records import Labels, Model
+from mlraman_hpc.tasks import jumps
 from mlraman_hpc.tasks.forces import force_frames
 from mlraman_hpc.tasks.job import Job
 from mlraman_hpc.tasks.predict import load_model, model_path
@@ -64,6 +65,7 @@ def _trajectory(job: Job, labels: Labels | None, model: Model | None, trial_seco
     interval = frame_interval(job, index)
     job.console.say(f"trajectory: {len(index)} frames of {_range(index.atoms)} atoms ({', '.join(index.species)}); "
                     f"{len(chosen)} are used, {_span(len(chosen), interval)}")
+    jumps.preview(job, index, chosen)
     reading = _reading(index, chosen, trial_seconds) * len(index) if job.deck.dynamics else 0.0
     trial = model or (_trial_model(job, labels) if labels is not None else None)
     training = _training(job, labels) if labels is not None else 0.0

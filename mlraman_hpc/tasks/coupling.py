@@ -79,6 +79,8 @@ def _check(job: Job, series: PolarizabilitySeries, motion: Dynamics) -> None:
 
 def sentence(found: Coupling) -> str:
     """What C(nu) says, in one sentence."""
+    if not found.mean > 0:
+        return "The polarizability does not change: there is no coupling of motion to light."
     low = (f"Below {found.cutoff:g} cm⁻¹ a degree of freedom scatters {found.low:.3g} ± {found.low_error:.2g} times as "
            "strongly as on average") if np.isfinite(found.low) else f"There are no states below {found.cutoff:g} cm⁻¹"
     return (f"{low}, and the coupling C(ν) varies by {100 * found.spread:.0f} % (standard deviation) over the states: "

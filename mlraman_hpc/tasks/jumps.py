@@ -9,7 +9,9 @@ import numpy as np
 from mlraman_hpc.errors import DataError, DeckError
 from mlraman_hpc.io.elements import symbols
 from mlraman_hpc.io.structure import read_structure
+from mlraman_hpc.io.trajectory import TrajectoryIndex, read_frames
 from mlraman_hpc.numerics import site_lattice
+from mlraman_hpc.numerics.cells import completed
 from mlraman_hpc.numerics.diffusion import Diffusion
 from mlraman_hpc.numerics.jumps import jump_statistics
 from mlraman_hpc.numerics.site_lattice import Crystal
@@ -17,7 +19,7 @@ from mlraman_hpc.numerics.sites import Finder, Sites, Stays, sites_in, stays
 from mlraman_hpc.schema.deck import DynamicsSection
 from mlraman_hpc.schema.motion import Jumps
 from mlraman_hpc.tasks.job import Job, hashes
-from mlraman_hpc.tasks.motion import Layout, Motion, block_sums
+from mlraman_hpc.tasks.motion import Layout, Motion, block_sums, layout_of
 
 KEY = "dynamics.lattice_sites"
 
@@ -41,6 +43,19 @@ def check(job: Job, drift: str) -> None:
     if drift != "host":
         raise DeckError(f"{job.deck.place(KEY)}: sites are at rest in the host lattice; leave dynamics.drift out, and "
                         "an element that is not in dynamics.mobile")
+
+
+def preview(job: Job, index: TrajectoryIndex, rows: np.ndarray) -> None:
+    """The sites in the first frame's cell, with the mistakes that the run itself would find; on root."""
+    section = job.deck.dynamics
+    if section is None or section.lattice_sites is None:
+        return
+    check(job, section.drift or "host")
+    layout, first = layout_of(index, rows[:1], 1.0, False), read_frames(index, rows[:1])
+    cell = completed(first.cells, layout.periodic)[0]
+    resting = ~np.isin(symbols(layout.numbers), section.mobile)
+    host = Crystal(cell, layout.numbers[resting], first.positions[resting] @ np.linalg.inv(cell))
+    _placed(job, layout, cell, host)
 
 
 def origin_parts(job: Job, section: DynamicsSection) -> tuple[dict[str, str], dict]:
@@ -118,6 +133,8 @@ def _at_origin(job: Job, reference: Crystal, host: Crystal, layout: Layout, copi
 
 
 def _sites(job: Job, reference: Crystal, name: str, cell: np.ndarray, layout: Layout) -> Sites:
+    if name not in layout.species:
+        raise DataError(f"the trajectory has no {name}")
     number = layout.numbers[next(block.atoms[0] for block in layout.blocks if block.species == name)]
     places = reference.of(number)
     if not len(places):

@@ -80,3 +80,8 @@ def test_errors_hold_the_truth_and_modes_that_do_not_scatter_are_seen():
         low.append(found.low)
     assert np.mean(inside) > 0.8
     assert np.mean(low) < 0.02
+
+
+def test_a_polarizability_at_rest_couples_to_nothing():
+    _, found = ratio(np.zeros(180))
+    assert found.mean == 0 and np.isnan(found.low) and np.isnan(found.spread)
