@@ -228,7 +228,7 @@ def _figures(plan: Campaign, ranking: Ranking) -> list[str]:
                    "was found; D is below them (two standard errors)."}
     if len(ranking.spectrum) > MOST_SPECTRA:
         captions[SPECTRA] += f" The first {MOST_SPECTRA} of {len(ranking.spectrum)}."
-    return [html.figure(plan.output / name, caption, wide=name == SPECTRA) for name, caption in captions.items()
+    return [html.figure(plan.output / name, caption) for name, caption in captions.items()
             if (plan.output / name).exists()]
 
 

@@ -116,16 +116,21 @@ def _learning_curve(found: dict) -> list[str]:
     if "learning_curve.h5" not in found:
         return []
     curve = found["learning_curve.h5"]
-    rows = [[f"{size}", *(_with_spread(curve.r2[part][k], curve.r2_spread[part][k], 5) for part in curve.r2
+    rows = [[f"{size}", *(_with_spread(curve.r2[part][k], curve.r2_spread[part][k]) for part in curve.r2
                           if "diagonal" in part),
              *(f"{curve.rmse[part][k]:.4g}" for part in curve.rmse if "diagonal" in part)]
             for k, size in enumerate(curve.train_size)]
     names = [part.replace("_", "-") for part in curve.r2 if "diagonal" in part]
-    return [html.table(["labels", *(f"R² {name}" for name in names), *(f"RMSE {name} (Å³)" for name in names)], rows)]
+    return [html.table(["labels", *(f"R² {name}" for name in names), *(f"RMSE {name} (Å³)" for name in names)], rows,
+                       broad=True)]
 
 
-def _with_spread(value: float, spread: float, digits: int) -> str:
-    return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if math.isfinite(spread) else "")
+def _with_spread(value: float, spread: float) -> str:
+    """'0.9945 ± 0.0018': as many digits as the spread has."""
+    if not spread > 0:
+        return f"{value:.5f}"
+    digits = min(5, max(0, 1 - math.floor(math.log10(spread))))
+    return f"{value:.{digits}f} ± {spread:.{digits}f}"
 
 
 def _convergence(folder: Path, found: dict) -> list[str]:
@@ -147,7 +152,7 @@ def _convergence(folder: Path, found: dict) -> list[str]:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.2g} %" if math.isfinite(value) else "–"
+    return f"{100 * value if value > 1e-6 else 0:.2g} %" if math.isfinite(value) else "–"
 
 
 def _dynamics(folder: Path, found: dict) -> list[str]:
@@ -157,8 +162,8 @@ def _dynamics(folder: Path, found: dict) -> list[str]:
     rows = [[name, _number(dynamics.diffusion[name], dynamics.diffusion_error[name]),
              _number(dynamics.diffusion_from_vdos[name], dynamics.diffusion_from_vdos_error[name]),
              f"{dynamics.rms_displacement[name]:.3f}", dynamics.verdict[name]] for name in dynamics.diffusion]
-    return [html.heading("Dynamics"), html.table(
-        ["species", "D (cm²/s)", "D from VDOS(0) (cm²/s)", "rms displacement (Å)", "motion"], rows), *_figures(folder, {
+    head = ["species", "D (cm²/s)", "D from VDOS(0) (cm²/s)", "rms displacement (Å)", "motion"]
+    return [html.heading("Dynamics"), html.table(head, rows, broad=True), *_figures(folder, {
             "msd.png": "Mean squared displacements over all time origins, and the fitted lines.",
             "vdos.png": "Vibrational density of states by species."}), *_jumps(folder, dynamics.jumps)]
 
@@ -180,7 +185,7 @@ def _forces(folder: Path, found: dict) -> list[str]:
              f"{forces.rms_reference[name]:.4f}", f"{100 * forces.relative_rmse[name]:.1f} %", f"{forces.r2[name]:.4f}",
              f"{forces.slope[name]:.3f}"] for name in forces.rmse]
     head = ["species", "atoms", "RMSE (eV/Å)", "MAE (eV/Å)", "rms force (eV/Å)", "RMSE / rms", "R²", "slope"]
-    return [html.heading("Forces of the force field"), html.table(head, rows), *_figures(folder, {
+    return [html.heading("Forces of the force field"), html.table(head, rows, broad=True), *_figures(folder, {
         "forces.png": f"Predicted against reference forces of {forces.frames} structures, every Cartesian component."})]
 
 
@@ -217,8 +222,8 @@ def _origin(job: Job, found: dict) -> list[str]:
         last = origin.history[-1]
         packages = last["packages"]
         parents = ", ".join(f"{Path(parent).name} {digest[:8]}" for parent, digest in origin.parents.items())
-        rows.append([name, last["date"], store.content_of(job.output / name)[:8], parents])
+        rows.append([name, f"{last['date'][:16].replace('T', ' ')} UTC", store.content_of(job.output / name)[:8], parents])
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
-    return [html.heading("Where it comes from"), html.table(["file", "made", "content", "from"], rows),
+    return [html.heading("Where it comes from"), html.table(["file", "made", "content", "from"], rows, broad=True),
             html.paragraph(f"mlraman_hpc {__version__}; {versions}"),
             html.folded("The deck, every key", resolved_yaml(job.deck))]
