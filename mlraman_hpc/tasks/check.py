@@ -75,7 +75,7 @@ def _trajectory(job: Job, labels: Labels | None, model: Model | None, trial_seco
         raise DataError(f"{model_path(job)}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
     polarizability.check_applicable(trial, index.species, read_frames(index, chosen[:1]),
                                     job.deck.model.density_tolerance)
-    predicting = _estimate(job, index, chosen, polarizability.Predictor(trial), labels, trial_seconds)
+    predicting = _estimate(job, index, chosen, trial, labels, trial_seconds)
     return training + predicting + (1 + ANALYSIS) * reading
 
 
@@ -120,10 +120,10 @@ def _trial_model(job: Job, labels: Labels) -> Model:
     return model
 
 
-def _estimate(job: Job, index, chosen: np.ndarray, predictor, labels: Labels | None,
+def _estimate(job: Job, index, chosen: np.ndarray, model: Model, labels: Labels | None,
               trial_seconds: float) -> float:
     """Time (s) on one rank from a trial, which is returned; memory from this process and the sizes of the arrays."""
-    starts = batches(index.atoms[chosen])
+    starts, predictor = batches(index.atoms[chosen]), polarizability.Predictor(model)
     predictor(read_frames(index, chosen[:1]))  # compile before the clock starts
     began, done, batch = time.perf_counter(), 0, 0
     while batch < len(starts) - 1 and time.perf_counter() - began < trial_seconds:
@@ -138,7 +138,7 @@ def _estimate(job: Job, index, chosen: np.ndarray, predictor, labels: Labels | N
     here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     root = len(chosen) * (9 * (1 + len(index.species) + members) + 8) * 8 / 2**20
     if labels is not None:
-        columns = predictor.model.isotropic.size + 5 * predictor.model.anisotropic.size
+        columns = model.isotropic.size + 5 * model.anisotropic.size
         root += 2 * len(labels) * columns * 8 / 2**20
     job.console.say(f"memory: about {here:.0f} MB on each rank, and {root:.0f} MB more on the first")
     return seconds * ranks

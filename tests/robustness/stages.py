@@ -79,16 +79,22 @@ class Outcome:
     problems: list[str]
 
 
-def prepare(folder: Path) -> None:
-    """Deck and data of a small system with every section, and all results but those of the campaign."""
+def lay_out(folder: Path) -> Path:
+    """Decks and data of a small system, with every section."""
     import numpy as np
     small.write(folder)
     np.save(folder / "alpha.npy", small.alpha(small.frames(150)))
     (folder / "deck.yaml").write_text(DECK)
     (folder / "forces.extxyz").write_text(_with_forces(12))
     (folder / "campaign.yaml").write_text(CAMPAIGN)
+    return folder
+
+
+def prepare(folder: Path) -> None:
+    """All results but those of the campaign."""
+    lay_out(folder)
     for command in ("run", "convert"):
-        subprocess.run([sys.executable, "-m", "mlraman_hpc", *_arguments(command)], cwd=folder, check=True,
+        subprocess.run([sys.executable, "-m", "mlraman_hpc", *arguments(command)], cwd=folder, check=True,
                        env=_environment(None), stdout=subprocess.DEVNULL)
 
 
@@ -105,7 +111,8 @@ def _with_forces(count: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arguments(command: str) -> list[str]:
+def arguments(command: str) -> list[str]:
+    """The command line of a command, without figures, whatever is there already."""
     deck = "campaign.yaml" if command == "campaign" else "deck.yaml"
     force = [] if command in ("run", "check", "benchmark") else ["--force"]
     return [command, deck, *force, "--set", "figures=false"]
@@ -116,7 +123,7 @@ def attempt(folder: Path, trial: Trial) -> Outcome:
     mark = folder / "failed"
     mark.unlink(missing_ok=True)
     fault = f"{trial.stage}:{trial.rank}:{trial.kind}:1:{mark}"
-    command = [*launcher(trial.ranks), sys.executable, "-m", "mlraman_hpc", *_arguments(trial.command)]
+    command = [*launcher(trial.ranks), sys.executable, "-m", "mlraman_hpc", *arguments(trial.command)]
     with open(folder / "log", "w+b") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                    env=_environment({"MLRAMAN_TEST_FAIL": fault, "PYTHONFAULTHANDLER": "0"}),
@@ -207,7 +214,7 @@ def main() -> None:
                 bad += 1
                 print(outcome.said[-3000:], flush=True)
         for command in options.commands:
-            subprocess.run([sys.executable, "-m", "mlraman_hpc", *_arguments(command)], cwd=folder, check=True,
+            subprocess.run([sys.executable, "-m", "mlraman_hpc", *arguments(command)], cwd=folder, check=True,
                            env=_environment(None), stdout=subprocess.DEVNULL)
     for (kind, rank), count in codes.items():
         print(f"{kind:<10} {rank:<6} rank: {sum(count.values())} times, codes {dict(count)}, at most "

@@ -1,0 +1,49 @@
+"""Every stage of every command is one where a rank can be made to fail, and leaves readable files; stages.py does it on
+ranks."""
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+from stages import STAGES, arguments, lay_out, unreadable
+
+import mlraman_hpc
+from mlraman_hpc import cli
+from mlraman_hpc.parallel import Session
+from mlraman_hpc.place import Place
+from mlraman_hpc.tasks import benchmark
+
+
+def execute(folder, command, fault=""):
+    os.chdir(folder)
+    session = Session()
+    session._place = Place(fault)
+    cli._execute(session, cli.parser().parse_args([*arguments(command), "--quiet"]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = lay_out(tmp_path_factory.mktemp("stages"))
+    for command in ("run", "convert"):
+        execute(folder, command)
+    return folder
+
+
+@pytest.mark.parametrize(("command", "stage"), [(command, stage) for command in STAGES for stage in STAGES[command]])
+def test_failure_leaves_readable_files(command, stage, folder, monkeypatch):
+    monkeypatch.setattr(benchmark, "STAGE_SECONDS", 0.01)
+    with pytest.raises(RuntimeError, match="asked for by MLRAMAN_TEST_FAIL"):
+        execute(folder, command, f"{stage}:0:exception")
+    assert not unreadable(folder)
+
+
+def test_the_table_has_every_stage():
+    known = {part for stages in STAGES.values() for stage in stages for part in stage.split("/")}
+    found = set()
+    for path in Path(mlraman_hpc.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("step", "enter") and isinstance(
+                    node.args[0], ast.Constant):
+                found.add(node.args[0].value)
+    assert found <= known
