@@ -27,9 +27,10 @@ pre { overflow-x: auto; background: #f6f6f6; padding: .6rem; font-size: .8rem; l
 details { margin: .5rem 0; } summary { cursor: pointer; }
 body.wide { max-width: 76rem; }
 @media print { body { max-width: none; font-size: 10pt; } .scroll { overflow: visible; }
+               html { font-size: 11px; } h2, summary { break-after: avoid; } pre { white-space: pre-wrap; }
                table.broad, figure img { min-width: 0 !important; }
                figure, table, .warning, .verdict { break-inside: avoid; }
-               details > * { display: block; } }
+               details::details-content { content-visibility: visible; display: block; height: auto; } }
 """
 
 

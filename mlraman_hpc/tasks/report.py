@@ -222,7 +222,8 @@ def _origin(job: Job, found: dict) -> list[str]:
         last = origin.history[-1]
         packages = last["packages"]
         parents = ", ".join(f"{Path(parent).name} {digest[:8]}" for parent, digest in origin.parents.items())
-        rows.append([name, f"{last['date'][:16].replace('T', ' ')} UTC", store.content_of(job.output / name)[:8], parents])
+        made = f"{last['date'][:16].replace('T', ' ')} UTC"
+        rows.append([name, made, store.content_of(job.output / name)[:8], parents])
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     return [html.heading("Where it comes from"), html.table(["file", "made", "content", "from"], rows, broad=True),
             html.paragraph(f"mlraman_hpc {__version__}; {versions}"),
