@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 
 from ..errors import DataError, DeckError
 from ..schema.records import Frames
-from . import asetraj, extxyz, h5md, index_cache, joints, lammps, vaspout, vasprun, xdatcar
+from . import asetraj, extxyz, extxyz_alike, h5md, index_cache, joints, lammps, vaspout, vasprun, xdatcar
 from .pieces import Piece, Place, Warn, described, frames_of, good_cells, species_table, unpack
 from .seeking import texts
 
@@ -301,6 +301,9 @@ def _parsed(index: TrajectoryIndex, which: np.ndarray) -> list[tuple]:
     found, parts = list(texts(index, which)), None
     if index.format == "xdatcar":
         parts = xdatcar.read_alike([text for _, text in found], index.numbers, index.cells[index.header[which]])
+    elif index.format == "extxyz" and len(found) > 1:
+        places = [index.place(frame) for frame, _ in found]
+        parts = extxyz_alike.read_alike([text for _, text in found], places, dict(index.labels))
     parse = _reader(index)
     return parts or [parse(text, frame) for frame, text in found]
 

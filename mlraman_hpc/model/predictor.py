@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from math import sqrt
 
@@ -69,6 +70,21 @@ class Predictor:
     def tensors(self) -> int:
         """Number of tensors that come out for each frame."""
         return len(self._numbers) + len(self._weights) - 1
+
+    def without_contraction(self) -> Predictor:
+        """Does all but apply the weights, to be timed; its results mean nothing."""
+        part = copy(self)
+        part._terms = self._terms._replace(angular=self._terms.angular[:0], first=self._terms.first[:1])
+        part._weights = self._weights[:, :, :0].copy()
+        return part
+
+    def neighbours_only(self) -> Predictor:
+        """Finds the neighbours and expands them in one function instead of all, to be timed; its results mean nothing."""
+        part, sizes = self.without_contraction(), np.array([1, 1, len(self._numbers)])
+        part._basis = self._basis._replace(sizes=sizes, spline=self._basis.spline[:, :, :16].copy(),
+                                           harmonics=self._basis.harmonics[:, :1, :1].copy())
+        part._limits = self._limits[:, :, :len(self._numbers)].copy()
+        return part
 
     def __call__(self, frames: Frames) -> Prediction:
         """Prediction for frames of any size; DataError for a species that the model does not know."""

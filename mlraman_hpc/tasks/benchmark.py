@@ -11,17 +11,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from mlraman_hpc.console import duration
 from mlraman_hpc.io.trajectory import read_frames
-from mlraman_hpc.model.polarizability import Predictor, compile_loops
+from mlraman_hpc.model.polarizability import compile_loops
+from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.schema.alpha_file import AlphaFile
 from mlraman_hpc.schema.records import Frames, Model
 from mlraman_hpc.tasks.check import working_model
 from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.predict import predict_hand
 from mlraman_hpc.tasks.trajectory import batches, selected_frames, trajectory_index
 
 STAGE_SECONDS = 2.0
@@ -55,10 +58,12 @@ def benchmark(job: Job) -> None:
     predictor(read_frames(sample.index, sample.batches[0]))  # compiled, and files in the page cache, before the clock
     session.step("stages")
     stages = session.on_root(_stages, job, sample, predictor, model)
+    gathering = _gather_seconds(job, sample, predictor)
     session.step("ranks")
-    rates = _by_ranks(job, sample, predictor)
+    threads, rates = _by_threads(job, sample, predictor), _by_ranks(job, sample, predictor)
     memory = session.everyone(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    session.on_root(_report, job, sample, stages, rates, memory)
+    session.on_root(_report, job, sample, {**stages, "gather": gathering, "write": stages["write"]}, threads, rates,
+                    memory)
 
 
 def _sample(job: Job) -> Sample:
@@ -75,11 +80,25 @@ def _stages(job: Job, sample: Sample, predictor: Predictor, model: Model) -> dic
     """Seconds a frame of each stage on one rank."""
     loaded = [read_frames(sample.index, rows) for rows in sample.batches]
     results = [predictor(frames) for frames in loaded]
+    parts = predictor.neighbours_only(), predictor.without_contraction(), predictor
+    found = [_seconds_a_frame(lambda k, part=part: part(loaded[k]), loaded) for part in parts]
+    neighbours, expansion, contraction = np.diff([0.0, *np.maximum.accumulate(found)])
     return {
         "read": _seconds_a_frame(lambda k: read_frames(sample.index, sample.batches[k]), loaded),
-        "predict": _seconds_a_frame(lambda k: predictor(loaded[k]), loaded),
+        "neighbours": neighbours, "expansion": expansion, "contraction": contraction,
         "write": _write_seconds(job, sample, model, results),
     }
+
+
+def _gather_seconds(job: Job, sample: Sample, predictor: Predictor) -> float:
+    """Seconds a frame until root has the sample's rows from every rank, of which there are as many samples."""
+    session = job.session
+    rows = [(found.shares, found.members, found.outliers)
+            for found in (predictor(read_frames(sample.index, rows)) for rows in sample.batches)]
+    session.wait()
+    began = time.perf_counter()
+    session.gather(rows)
+    return session.on_root(lambda: (time.perf_counter() - began) / (len(sample.index) * session.size))
 
 
 def _seconds_a_frame(work: Callable[[int], object], loaded: list[Frames]) -> float:
@@ -109,36 +128,55 @@ def _write_seconds(job: Job, sample: Sample, model: Model, results: list) -> flo
     return seconds / frames
 
 
+def _up_to(most: int) -> list[int]:
+    """1, 2, 4, ... and `most`"""
+    return [2**power for power in range(20) if 2**power < most] + [most]
+
+
+def _by_threads(job: Job, sample: Sample, predictor: Predictor) -> dict[int, float]:
+    """Frames per second of the first rank alone with 1, 2, 4, ... threads."""
+    return {count: job.session.on_root(_rate, sample, predictor, count, 0, 1) for count in _up_to(job.session.threads)}
+
+
 def _by_ranks(job: Job, sample: Sample, predictor: Predictor) -> dict[int, float]:
-    """Frames per second of the first 1, 2, 4, ... ranks, reading and predicting at the same time."""
+    """Frames per second of the first 1, 2, 4, ... ranks with all their threads."""
     session, rates = job.session, {}
-    counts = [2**power for power in range(20) if 2**power < session.size] + [session.size]
-    for count in counts:
+    for count in _up_to(session.size):
         session.wait()
-        frames, seconds = 0, 1.0
-        if session.rank < count:
-            began, turn = time.perf_counter(), session.rank
-            while (seconds := time.perf_counter() - began) < STAGE_SECONDS:
-                rows = sample.batches[turn % len(sample.batches)]
-                predictor(read_frames(sample.index, rows))
-                frames, turn = frames + len(rows), turn + count
-        rates[count] = sum(session.everyone(frames / seconds))
+        mine = _rate(sample, predictor, session.threads, session.rank, count) if session.rank < count else 0.0
+        rates[count] = sum(session.everyone(mine))
     return rates
 
 
-def _report(job: Job, sample: Sample, stages: dict, rates: dict, memory: list[float]) -> None:
+def _rate(sample: Sample, predictor: Predictor, threads: int, first: int, step: int) -> float:
+    """Frames per second, read and predicted as `mlraman predict` does."""
+    frames, turn, began = 0, first, time.perf_counter()
+    while (seconds := time.perf_counter() - began) < STAGE_SECONDS:
+        numbers = [k % len(sample.batches) for k in range(turn, turn + threads * step, step)]
+        chosen = [sample.batches[k] for k in numbers]
+        stops = np.cumsum([0] + [len(rows) for rows in chosen])
+        places = [slice(int(a), int(b)) for a, b in pairwise(stops)]
+        predict_hand((list(zip(numbers, places)), sample.index, np.concatenate(chosen)), predictor, threads)
+        frames, turn = frames + int(stops[-1]), turn + threads * step
+    return frames / seconds
+
+
+def _report(job: Job, sample: Sample, stages: dict, threads: dict, rates: dict, memory: list[float]) -> None:
     say = job.console.say
     atoms = sample.atoms / len(sample.index)
     total = sum(stages.values())
     say(f"{len(sample.index)} frames of {atoms:.4g} atoms; the index of the trajectory took "
         f"{duration(sample.index_seconds)}")
-    say("stage     ms a frame   share   frames/s   atom-frames/s")
+    say("stage        ms a frame   share   frames/s   atom-frames/s")
     for name, seconds in [*stages.items(), ("together", total)]:
-        share = 100 * seconds / total
-        say(f"{name:<9} {1e3 * seconds:10.4f}  {share:5.1f} % {1 / seconds:10.4g} {atoms / seconds:15.4g}")
-    say("ranks     frames/s   atom-frames/s   speed-up")
-    for count, rate in rates.items():
-        say(f"{count:5d} {rate:12.4g} {rate * atoms:15.4g} {rate / rates[1]:10.2f}")
+        share, rate = 100 * seconds / total, 1 / max(seconds, 1e-12)
+        say(f"{name:<12} {1e3 * seconds:10.4f}  {share:5.1f} % {rate:10.4g} {rate * atoms:15.4g}")
+    for title, found in (("threads", threads), ("ranks", rates)):
+        if title == "threads" and len(found) == 1:
+            continue
+        say(f"{title:<7}   frames/s   atom-frames/s   speed-up")
+        for count, rate in found.items():
+            say(f"{count:7d} {rate:10.4g} {rate * atoms:15.4g} {rate / found[1]:10.2f}")
     say(f"memory: at most {max(memory):.0f} MB a rank")
     best = rates[max(rates)]
     say(f"frames    on {max(rates)} rank{'s' if max(rates) > 1 else ''}")

@@ -166,7 +166,7 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
             began = time.monotonic()
             more, hand = session.deal(_hands(plan, length, session.size) if session.is_root else None)
             with session.together():
-                rows = _predict_hand(hand, predictor, session.threads)
+                rows = predict_hand(hand, predictor, session.threads)
             gathered = session.gather(rows)
             computed = time.monotonic() - began
             written = session.on_root(_write, plan, gathered)
@@ -210,7 +210,7 @@ def _hands(plan: Plan, length: int, ranks: int) -> list:
     return [(bool(plan.todo), hand) for hand in hands]
 
 
-def _predict_hand(hand, predictor: Predictor, threads: int) -> list:
+def predict_hand(hand, predictor: Predictor, threads: int) -> list:
     """[(batch, rows, shares, members, outliers)], one batch at a time, so that no result depends on hand or threads."""
     batches_, index, numbers = hand
     stops = np.cumsum([0] + [_size(rows) for _, rows in batches_])
