@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from mlraman_hpc.schema.deck import Deck, Section, Walltime, key
+from mlraman_hpc.schema.deck import Deck, Files, Section, Walltime, key
 
 COMMON = "common_model"  # folder of the model that several materials share
 OWN, SHARED, GIVEN, NONE = "own", "common", "given", "none"
@@ -24,6 +24,20 @@ class CampaignKeys(Section):
     walltime: Walltime = key(None, "time limit of the whole campaign", "minutes")
     groups: int = key(1, "groups of ranks, each computing one material at a time", ge=1)
     train_together: list[str] = key([], "materials whose labels train one common model")
+
+
+class MaterialKeys(Section):
+    """One of the materials: its name and what is different for it."""
+
+    name: str = key(..., "name of the material, and of its folder in output")
+    temperature: float | None = key(None, "short for spectrum.temperature", "K")
+    mobile: list[str] = key([], "short for dynamics.mobile")
+    trajectory: Files | None = key(None, "short for trajectory.files")
+    reference: Files | None = key(None, "short for reference.files")
+    series: str | None = key(None, "short for series.file")
+    forces: Files | None = key(None, "short for forces.files")
+    arrhenius: str | None = key(None, "short for dynamics.arrhenius")
+    model: str | None = key(None, "short for model.file; or 'common', the model of train_together; or 'none'")
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from mlraman_hpc.schema.campaign import CampaignKeys, MaterialKeys
 from mlraman_hpc.schema.deck import Deck
 from mlraman_hpc.schema.deck_reader import model_of
 
@@ -21,20 +22,46 @@ _EXAMPLES = {
 }
 
 
+_MATERIALS = "list of materials, or {table: FILE.csv} with a column for each key; 'mlraman docs campaign'"
+
+
 def json_schema() -> str:
-    return json.dumps(Deck.model_json_schema(), indent=2)
+    """Of ordinary decks and of campaigns'."""
+    found, material = Deck.model_json_schema(), MaterialKeys.model_json_schema() | {"additionalProperties": True}
+    for name in Deck.model_fields.keys() & MaterialKeys.model_fields.keys():  # sections that may be a file's name too
+        material["properties"][name] = {"description": MaterialKeys.model_fields[name].description}
+    own = CampaignKeys.model_json_schema()["properties"]
+    table = {"type": "object", "properties": {"table": {"type": "string"}}, "required": ["table"]}
+    found["properties"] |= {name: own[name] for name in _campaigns_own()}
+    found["properties"]["materials"] = {"anyOf": [{"type": "array", "items": material}, table],
+                                        "description": _MATERIALS}
+    return json.dumps(found, indent=2)
+
+
+def _campaigns_own() -> list[str]:
+    """Keys that only a campaign has."""
+    return [name for name in CampaignKeys.model_fields if name not in Deck.model_fields]
 
 
 def key_table() -> str:
     """One line for each key: name, type, default, unit, sentence."""
-    rows = [(name, _type(field), _default(field), _unit(field), field.description or "")
-            for name, field in _keys(Deck, "")]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = []
-    for name, kind, default, unit, sentence in rows:
-        text = f"{sentence} ({unit})" if unit else sentence
-        lines.append(f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {default:<{widths[2]}}  {text}".rstrip())
-    return "\n".join(lines)
+    ordinary = [_row(name, field) for name, field in _keys(Deck, "")]
+    only = [_row(name, CampaignKeys.model_fields[name]) for name in _campaigns_own()]
+    only.append(("materials", "list", "(must be given)", _MATERIALS))
+    only += [_row(f"materials[].{name}", field) for name, field in _keys(MaterialKeys, "")]
+    widths = [max(len(row[column]) for row in ordinary + only) for column in range(3)]
+    return "\n".join([*_lines(ordinary, widths), "", "Decks of 'mlraman campaign' have these too; a material may "
+                      "override any other key except output and walltime:", "", *_lines(only, widths)])
+
+
+def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
+    """Name, type, default and sentence."""
+    unit, sentence = _unit(field), field.description or ""
+    return name, _type(field), _default(field), f"{sentence} ({unit})" if unit else sentence
+
+
+def _lines(rows: list[tuple[str, str, str, str]], widths: list[int]) -> list[str]:
+    return ["  ".join(f"{text:<{width}}" for text, width in zip(row, [*widths, 0])).rstrip() for row in rows]
 
 
 def starter_deck() -> str:

@@ -1,11 +1,14 @@
 """A campaign deck becomes ordinary decks; all mistakes come at once, with line and material."""
 
+import json
+
 import pytest
 
 from mlraman_hpc.errors import DeckError
-from mlraman_hpc.schema.campaign import ordinary_yaml
+from mlraman_hpc.schema.campaign import MaterialKeys, ordinary_yaml
 from mlraman_hpc.schema.campaign_reader import is_campaign, read_campaign
 from mlraman_hpc.schema.deck_reader import read_deck, resolved_yaml
+from mlraman_hpc.schema.describe import json_schema, key_table
 
 HEAD = """title: test
 output: out
@@ -13,6 +16,8 @@ trajectory: {files: "runs/{name}/XDATCAR", frame_interval: 10}
 spectrum: {smoothing: 8, blocks: 4}
 dynamics: {mobile: [Li]}
 """
+MATERIAL = {"name": "A", "temperature": "300", "mobile": "[Na]", "trajectory": "a.xyz", "model": "m.h5",
+            "arrhenius": "A", "forces": "f.xyz", "reference": None, "series": None}  # the last two exclude others
 LABELS = "{files: l.xyz, unit: bohr^3, quantity: polarizability}"
 
 
@@ -23,6 +28,19 @@ def read(tmp_path, text, *changes):
 
 def by_name(campaign):
     return {one.name: one for one in campaign.materials}
+
+
+def test_the_schema_has_every_key_of_a_campaign(tmp_path):
+    table, given = key_table(), {name: value for name, value in MATERIAL.items() if value}
+    assert set(MATERIAL) == set(MaterialKeys.model_fields)
+    for name in ("groups ", "train_together ", "materials ", *(f"materials[].{name} " for name in MATERIAL)):
+        assert f"\n{name}" in table
+    text = ", ".join(f"{name}: {value}" for name, value in given.items())
+    found = by_name(read(tmp_path, HEAD + f"forces: {{predicted: mace}}\nmaterials:\n  - {{{text}}}\n"))
+    assert found["A"].deck.forces.files == [str(tmp_path / "f.xyz")] and found["A"].deck.dynamics.arrhenius == "A"
+    schema = json.loads(json_schema())["properties"]
+    assert {"groups", "train_together", "materials", "trajectory"} <= set(schema)
+    assert set(MATERIAL) == set(schema["materials"]["anyOf"][0]["items"]["properties"])
 
 
 def test_overlays_shorthands_and_patterns(tmp_path):
