@@ -14,6 +14,7 @@ from mlraman_hpc.schema.campaign import Campaign, Material
 from mlraman_hpc.schema.ranking import Arrhenius
 from mlraman_hpc.schema.records import Dynamics
 from mlraman_hpc.tasks.dynamics import FOLDED
+from mlraman_hpc.tasks.quantity import number
 
 LINE = 60          # points of a line in the figure
 DIFFERENT = 0.1    # of the temperature, between what the deck says and what the atoms' motion means
@@ -128,7 +129,7 @@ def lines(found: Arrhenius | None) -> list[str]:
 def _result(found: Arrhenius, name: str) -> str:
     if not found.points[name]:
         return found.verdict[name]
-    text = (f"activation energy {found.energy[name]:.3f} ± {found.energy_error[name]:.3f} eV from {found.points[name]} "
+    text = (f"activation energy {number(found.energy[name], found.energy_error[name])} eV from {found.points[name]} "
             f"temperatures; D(300 K) = {_room(found, name)} cm²/s")
     return f"{text}; {found.verdict[name]}" if found.verdict[name] else text
 
@@ -165,6 +166,6 @@ def _numbers(found: Arrhenius, name: str) -> list[str]:
         return ["–"] * 4
     freedom = found.points[name] - 2
     factor = np.exp(found.prefactor_error[name])
-    return [f"{found.energy[name]:.3f} ± {found.energy_error[name]:.3f}",
+    return [number(found.energy[name], found.energy_error[name]),
             f"{found.prefactor[name]:.2g} (×/÷ {factor:.2g})", _room(found, name),
             f"{found.chi2[name]:.1f} / {freedom}" if freedom else "–"]

@@ -19,6 +19,7 @@ from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks import arrhenius
 from mlraman_hpc.tasks.campaign_rows import Row, row_of
 from mlraman_hpc.tasks.material import write as write_text
+from mlraman_hpc.tasks.quantity import number, scientific
 
 KIND = "campaign"
 SPECTRA, DIFFUSION, ARRHENIUS = "campaign_spectra.png", "campaign_diffusion.png", "campaign_arrhenius.png"
@@ -100,24 +101,6 @@ def sentence(one: Material, problem: str | None) -> str:
     parts += [_motion(row.diffusing, row.diffusion, row.diffusion_error, row.diffusion_upper)] if row.diffusing else []
     parts += [f"{row.warnings} warning{'s' if row.warnings > 1 else ''}"] if row.warnings else []
     return ", ".join(parts) or "done"
-
-
-def number(value: float, error: float) -> str:
-    """'0.2343 ± 0.0051': as many digits as the error has."""
-    if not math.isfinite(value):
-        return "–"
-    if not math.isfinite(error) or error <= 0:
-        return f"{value:.3g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
-
-
-def scientific(value: float, error: float) -> str:
-    """'(2.31 ± 0.12)e-05'"""
-    if not math.isfinite(value) or value <= 0:
-        return "–"
-    power = math.floor(math.log10(value))
-    return f"({number(value / 10.0**power, error / 10.0**power)})e{power:03d}"
 
 
 def _motion(name: str, value: float, error: float, upper: float) -> str:

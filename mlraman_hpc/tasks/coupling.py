@@ -15,6 +15,7 @@ from mlraman_hpc.schema.alpha_file import KIND as ALPHA
 from mlraman_hpc.schema.motion import Coupling
 from mlraman_hpc.schema.records import Dynamics, PolarizabilitySeries
 from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.tasks.quantity import number
 
 KIND = "coupling"
 
@@ -81,7 +82,7 @@ def sentence(found: Coupling) -> str:
     """What C(nu) says, in one sentence."""
     if not found.mean > 0:
         return "The polarizability does not change: there is no coupling of motion to light."
-    low = (f"Below {found.cutoff:g} cm⁻¹ a degree of freedom scatters {found.low:.3g} ± {found.low_error:.2g} times as "
+    low = (f"Below {found.cutoff:g} cm⁻¹ a degree of freedom scatters {number(found.low, found.low_error)} times as "
            "strongly as on average") if np.isfinite(found.low) else f"There are no states below {found.cutoff:g} cm⁻¹"
     return (f"{low}, and the coupling C(ν) varies by {100 * found.spread:.0f} % (standard deviation) over the states: "
             "it would be constant if no selection rule were left and all motion scattered alike.")

@@ -20,6 +20,7 @@ from mlraman_hpc.schema.deck import DynamicsSection
 from mlraman_hpc.schema.motion import Jumps
 from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.motion import Layout, Motion, block_sums, layout_of
+from mlraman_hpc.tasks.quantity import number
 
 KEY = "dynamics.lattice_sites"
 
@@ -170,11 +171,11 @@ def sentence(jumps: Jumps, name: str) -> str:
     """The species' jumps in words."""
     if not jumps.jumps[name]:
         return f"no jump between sites; fewer than {jumps.rate[name]:.2g} for each atom and ps (95 %)"
-    text = (f"{jumps.jumps[name]} jumps between sites, {jumps.rate[name]:.3g} ± {jumps.rate_error[name]:.2g} for each "
-            f"atom and ps, mostly of {_usual(jumps, name):.2f} Å; residence time {jumps.residence[name]:.3g} ± "
-            f"{jumps.residence_error[name]:.2g} ps, flight {jumps.flight[name]:.2g} ps")
+    text = (f"{jumps.jumps[name]} jumps between sites, {number(jumps.rate[name], jumps.rate_error[name])} for each "
+            f"atom and ps, mostly of {_usual(jumps, name):.2f} Å; residence time "
+            f"{number(jumps.residence[name], jumps.residence_error[name])} ps, flight {jumps.flight[name]:.2g} ps")
     if np.isfinite(jumps.correlation[name]):
-        text += f"; correlation factor {jumps.correlation[name]:.2f} ± {jumps.correlation_error[name]:.2f}"
+        text += f"; correlation factor {number(jumps.correlation[name], jumps.correlation_error[name])}"
     return f"{text}; {jumps.verdict[name]}"
 
 

@@ -6,6 +6,7 @@ import math
 
 from mlraman_hpc.schema.motion import Jumps
 from mlraman_hpc.schema.records import CentralPeak, Dynamics, RamanSpectrum
+from mlraman_hpc.tasks.quantity import pair
 
 CLEAR = 3.0  # standard errors
 
@@ -53,13 +54,12 @@ def _dynamics_rows(dynamics: Dynamics) -> list[list[str]]:
 
 def _jump_rows(jumps: Jumps, name: str) -> list[list[str]]:
     """Of a species that jumps between sites."""
-    rows = [[f"jumps of each {name}", f"{jumps.rate[name]:.3g}", f"{jumps.rate_error[name]:.2g}", "1/ps"],
-            [f"residence time of {name} on a site", f"{jumps.residence[name]:.3g}",
-             f"{jumps.residence_error[name]:.2g}", "ps"],
+    rows = [[f"jumps of each {name}", *pair(jumps.rate[name], jumps.rate_error[name]), "ps⁻¹"],
+            [f"residence time of {name} on a site", *pair(jumps.residence[name], jumps.residence_error[name]), "ps"],
             [f"share of the time that {name} is between sites", f"{jumps.transit[name]:.2f}", "", ""]]
     if math.isfinite(jumps.correlation[name]):
         rows.append([f"correlation factor of {name}, D over that of a random walk with these jumps",
-                     f"{jumps.correlation[name]:.2f}", f"{jumps.correlation_error[name]:.2f}", ""])
+                     *pair(jumps.correlation[name], jumps.correlation_error[name]), ""])
     return rows
 
 

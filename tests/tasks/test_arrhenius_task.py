@@ -93,7 +93,7 @@ def test_file_log_page_and_figure(plan, tmp_path):
     assert again.energy == pytest.approx(found.energy, nan_ok=True) and again.material == found.material
     figures_arrhenius.arrhenius_figure(tmp_path / "campaign_arrhenius.png", ranking)
     page = "".join(arrhenius.parts(found, tmp_path / "campaign_arrhenius.png"))
-    assert "0.200 ±" in page and "data:image/png" in page
+    assert "0.200 ± 0.0" in page and "data:image/png" in page
     log = arrhenius.lines(found)
     assert len(log) == 3 and log[0].startswith("a Ag: activation energy 0.200 ± ") and "D(300 K)" in log[0]
 
