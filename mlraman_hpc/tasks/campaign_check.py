@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlraman_hpc.console import Console, duration
+from mlraman_hpc.console import NORMAL, VERBOSE, Console, duration
 from mlraman_hpc.errors import DataError, UserError
 from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema.campaign import SHARED, Campaign, Material
+from mlraman_hpc.schema.campaign import NONE, OWN, SHARED, Campaign, Material
 from mlraman_hpc.schema.campaign_reader import read_campaign
 from mlraman_hpc.schema.deck import Deck
 from mlraman_hpc.schema.deck_reader import input_files
@@ -17,29 +17,32 @@ from mlraman_hpc.tasks.check import inspect
 from mlraman_hpc.tasks.job import Job
 
 TRIALS = 60.0          # s, for all trials together, at most one for each material
-OVERHEAD, FIGURES = 0.3, 5.0  # s for each material
+OVERHEAD, FIGURE = 0.3, 0.7  # s for each material, and for each of its figures
+FEW = 20               # materials of which it is told what was found
 WISHED = 15 * 60.0     # s, the wall time that the proposal aims at
 MARGIN, ROUND = 1.5, 300.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one material: seconds on one rank, or what is wrong with it."""
+    """Of one material: seconds on one rank, or what is wrong with it; what was found, and warnings."""
 
     name: str
     model: str
     seconds: float
     problem: str = ""
+    found: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def check(session: Session, options) -> None:
     """Look at all files of all materials, ranks sharing them. Raises DataError with all problems."""
+    console = Console(session, options.level)
     plan = session.on_root(read_campaign, options.deck, options.changes)
     trial = min(1.0, TRIALS * session.size / len(plan.materials))
     _, alone = session.split(session.size)
     mine = [_cost(plan, one, alone, trial) for one in session.share(plan.materials)]
     costs = [cost for part in session.everyone(mine) for cost in part]
-    console = Console(session, options.level)
     _tell(plan, costs, console)
     console.summary()
     problems = [f"{cost.name}: {cost.problem}" for cost in costs if cost.problem]
@@ -51,17 +54,30 @@ class _Silent(Console):
 
     def __init__(self, session: Session):
         super().__init__(session, -1)
+        self.found: list[str] = []
+
+    def say(self, text: str = "", level: int = 1) -> None:
+        if text.startswith(("reference:", "trajectory:", "series:")):
+            self.found.append(text)
 
     def warn(self, text: str) -> None:
         self.warnings[text] = 1
 
 
 def _cost(plan: Campaign, one: Material, session: Session, trial: float) -> Cost:
+    console = _Silent(session)
     try:
-        seconds = inspect(Job(_deck(plan, one), session, _Silent(session)), trial)
+        seconds = inspect(Job(_deck(plan, one), session, console), trial)
     except UserError as error:
-        return Cost(one.name, one.model, 0.0, str(error))
-    return Cost(one.name, one.model, seconds + OVERHEAD + FIGURES * one.deck.figures)
+        return Cost(one.name, one.model, 0.0, str(error), tuple(console.found), tuple(console.warnings))
+    return Cost(one.name, one.model, seconds + OVERHEAD + FIGURE * _figures(one), "", tuple(console.found),
+                tuple(console.warnings))
+
+
+def _figures(one: Material) -> int:
+    """Parity; spectrum, polarization, species and central peak; displacements and vibrational densities."""
+    raman = one.model != NONE or one.deck.series is not None
+    return ((one.model == OWN) + 4 * raman + 2 * (one.deck.dynamics is not None)) * one.deck.figures
 
 
 def _deck(plan: Campaign, one: Material) -> Deck:
@@ -80,6 +96,10 @@ def _tell(plan: Campaign, costs: list[Cost], console: Console) -> None:
     for cost in costs:
         text = f"cannot be computed: {cost.problem}" if cost.problem else f"about {duration(cost.seconds)} on one rank"
         console.say(f"  {cost.name:<{width}}  model: {cost.model:<6}  {' '.join(text.split())}")
+        for line in cost.found:
+            console.say(f"      {line}", NORMAL if len(costs) <= FEW else VERBOSE)
+        for line in cost.warnings:
+            console.warn(f"{cost.name}: {line}")
     times = [cost.seconds for cost in costs if not cost.problem]
     if times:
         console.say(f"together about {duration(sum(times))} on one rank")
