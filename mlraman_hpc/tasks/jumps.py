@@ -82,9 +82,11 @@ def collect_stays(job: Job, motion: Motion, drift: np.ndarray) -> SiteSums | Non
         species = layout.blocks[number].species
         return stays(motion.positions[number] - drift, finders[species]) if species in finders else None
     found: dict[str, Stays] = {}
-    for block, part in block_sums(session, layout, work):
-        if part is not None:
-            found[block.species] = found[block.species] + part if block.species in found else part
+    with job.console.progress("jumps", len(layout.numbers), "atoms") as advance:
+        for block, part in block_sums(session, layout, work):
+            if part is not None:
+                found[block.species] = found[block.species] + part if block.species in found else part
+            advance(len(block.atoms))
     return SiteSums(sites, found, misfit)
 
 

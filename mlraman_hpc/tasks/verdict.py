@@ -6,7 +6,7 @@ import math
 
 from mlraman_hpc.schema.motion import Jumps
 from mlraman_hpc.schema.records import CentralPeak, Dynamics, RamanSpectrum
-from mlraman_hpc.tasks.quantity import pair
+from mlraman_hpc.tasks.quantity import pair, scientific
 
 CLEAR = 3.0  # standard errors
 
@@ -27,8 +27,8 @@ def _raman_rows(spectrum: RamanSpectrum) -> list[list[str]]:
              f"{peak.weight_error:.4f}", ""]]
     for name in ("isotropic", "anisotropic"):
         value, error = getattr(peak, f"zero_{name}"), getattr(peak, f"zero_{name}_error")
-        rows.append([f"zero-frequency limit of the polarizability's fluctuations, {name}", f"{value:.3g}",
-                     f"{error:.2g}", "Å⁶ cm"])
+        rows.append([f"zero-frequency limit of the polarizability's fluctuations, {name}", *pair(value, error),
+                     "Å⁶\u00a0cm"])
     beyond = f"{peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
     rows.append([f"rise of the fluctuations towards zero, over their mean from {beyond}", f"{peak.rise:.3g}",
                  f"{peak.rise_error:.2g}", ""])
@@ -72,12 +72,19 @@ def sentences(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list
         if peak.verdict:
             texts.append(f"Fit of the low-frequency part: {peak.verdict}.")
     for name in dynamics.mobile if dynamics is not None else ():
-        texts.append(f"{name}: {dynamics.verdict[name]}.")
+        texts.append(_motion(dynamics, name))
         if dynamics.jumps is not None and name in dynamics.jumps.jumps:
             texts.append(f"Jumps of {name} between lattice sites: {dynamics.jumps.verdict[name]}.")
     if peak is not None and dynamics is not None and dynamics.mobile:
         texts.append(_together(peak, dynamics))
     return texts
+
+
+def _motion(dynamics: Dynamics, name: str) -> str:
+    if math.isfinite(dynamics.diffusion[name]):
+        d = scientific(dynamics.diffusion[name], dynamics.diffusion_error[name])
+        return f"The motion of {name} is {dynamics.verdict[name]}, D = {d} cm²/s."
+    return f"{name}: {dynamics.verdict[name]}."
 
 
 def rises(peak: CentralPeak) -> bool:

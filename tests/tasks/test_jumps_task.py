@@ -11,8 +11,10 @@ from mlraman_hpc.console import Console
 from mlraman_hpc.errors import UserError
 from mlraman_hpc.parallel import Session
 from mlraman_hpc.schema import store
+from mlraman_hpc.schema.campaign_reader import read_campaign
 from mlraman_hpc.schema.deck_reader import read_deck
 from mlraman_hpc.schema.records import Dynamics
+from mlraman_hpc.tasks.check import inspect
 from mlraman_hpc.tasks.dynamics import dynamics
 from mlraman_hpc.tasks.job import Job
 from mlraman_hpc.tasks.report import report
@@ -92,6 +94,22 @@ def test_file_log_and_report(tmp_path):
     assert "is up to date" in compute(tmp_path)[1]
     (tmp_path / "sites.vasp").write_text(poscar(EDGE, "I Ag", "1 1", [[0, 0, 0], [0.5, 0.5, 0.49]]))
     assert "is up to date" not in compute(tmp_path)[1]
+
+
+def test_check_places_the_sites_in_the_first_frame(tmp_path):
+    write(tmp_path, frames=40)
+    session, stream = Session(), io.StringIO()
+    inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session, stream=stream)), trial_seconds=0.01)
+    assert "27 sites of Ag" in stream.getvalue()
+    (tmp_path / "sites.vasp").write_text(poscar(1.3 * EDGE, "Ag", "1", [[0, 0, 0]]))
+    with pytest.raises(UserError, match="nor one of which"):
+        inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session)), trial_seconds=0.01)
+
+
+def test_a_campaign_finds_the_sites_from_anywhere(tmp_path):
+    write(tmp_path, frames=1)
+    (tmp_path / "c.yaml").write_text((tmp_path / "deck.yaml").read_text() + "materials: [{name: a}]\n")
+    assert read_campaign(tmp_path / "c.yaml").materials[0].deck.dynamics.lattice_sites == str(tmp_path / "sites.vasp")
 
 
 def test_without_sites_nothing_changes(tmp_path):
