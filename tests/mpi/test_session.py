@@ -70,6 +70,22 @@ def test_serial_use_needs_no_mpi_library():
     assert done.returncode == 0
 
 
+WITHOUT_MPI4PY = "import sys; sys.modules['mpi4py'] = None; from mlraman_hpc.cli import main; main(sys.argv[1:])"
+
+
+def test_serial_use_needs_no_mpi4py(trained):
+    command = [sys.executable, "-c", WITHOUT_MPI4PY]
+    for task in (["run", "deck.yaml", "--set", "figures=false"], ["info"]):
+        done = subprocess.run([*command, *task], cwd=trained, env=_environment(None), capture_output=True, text=True,
+                              timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "none (serial)" in done.stdout
+    assert (trained / "out" / "raman.h5").exists()
+    done = subprocess.run([*command, "info"], env=_environment({"PMI_SIZE": "3", "PMI_RANK": "0"}), capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 2 and "started 3 processes, but MPI cannot be used" in done.stderr
+
+
 def test_launchers_are_recognised():
     assert parallel.launched({}) is None
     assert parallel.launched({"SLURM_NTASKS": "4"}) is None  # the batch script itself is one process

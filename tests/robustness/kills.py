@@ -89,6 +89,12 @@ class Run:
         while text not in self.log.read_text() and self.process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
 
+    def wait_for_rows(self, path: Path, seconds: float = 60.0) -> None:
+        """Until rows are written, or the run has ended."""
+        before, end = _written(path), time.monotonic() + seconds
+        while _written(path) == before and self.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+
     def gone(self, seconds: float = 15.0) -> float:
         """Seconds until the launcher and every rank that was seen have ended; infinite where one has not."""
         began = time.monotonic()
@@ -100,6 +106,14 @@ class Run:
             if _alive(pid):
                 os.kill(pid, signal.SIGKILL)
         return float("inf")
+
+
+def _written(path: Path) -> int:
+    """When, ns; 0 where there is no file."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _descendants(leader: int) -> dict[int, int]:
@@ -175,9 +189,11 @@ def kill_once(folder: Path, content: str, figures: Figures, rng: random.Random) 
     run = Run(folder, rng.choice([3, 3, 3, 2, 4]))
     if rng.random() < 0.25:  # while it starts, on a machine that is not busy
         going = watch(run, folder, content, figures, rng.uniform(0.3, 3.0))
-    else:
+    else:  # while it works: at once, or when it has written something
         run.wait_for(" batches")
-        going = watch(run, folder, content, figures, rng.uniform(0.0, 4.0))
+        if rng.random() < 0.6:
+            run.wait_for_rows(folder / "out" / "alpha.partial.h5")
+        going = watch(run, folder, content, figures, rng.uniform(0.0, 2.0))
     if going:
         ranks = run.ranks()
         target = rng.choice(["rank", "launcher"]) if ranks else "launcher"

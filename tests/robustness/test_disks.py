@@ -122,6 +122,18 @@ def test_trajectory_that_changes_or_grows_while_it_is_read(trained, background):
 
 
 @RANKS
+def test_disk_that_is_full_when_pieces_are_written(ranks, trained, mlraman, disk):
+    """Learning curves: the pieces cannot be written, then the result cannot; with space it goes on."""
+    settings = ["--set", "figures=false", "--set", "learning_curve={sizes: [4, 8], draws: 2}"]
+    curve = ["learning-curve", "deck.yaml", *settings, *finished(trained, disk, 8)]
+    done = mlraman(ranks, *curve, code=3, folder=trained)
+    one_error(done, "No space left on device", "free space and quota")
+    assert {path.name for path in (disk.path / "out").iterdir()} == {path.name for path in (trained / "out").iterdir()}
+    disk.remount("size=50m")
+    mlraman(0, *curve, folder=trained)
+
+
+@RANKS
 @pytest.mark.parametrize("name", ["alpha.partial.h5", "model.h5"])
 def test_truncated_files_are_one_message(ranks, name, trained, mlraman):
     mlraman(0, "predict", "deck.yaml", code=-9, folder=trained, env={"MLRAMAN_TEST_FAIL": "predict:0:kill:8"})
