@@ -26,6 +26,7 @@ from mlraman_hpc.units import CM2_PER_S_PER_ANGSTROM2_PER_FS
 PS = 1e-3               # ps in a fs
 SHELL = 0.15            # Angstrom between the lengths of two kinds of jumps
 HOPPING, LIQUID = 0.2, 0.5  # share of the time in flight below which atoms hop, and above which they flow
+UNDONE = 0.5            # f below which most of what jumps achieve is lost again
 LILLIEFORS = 1.094      # over sqrt(n): 5 % point of the largest difference from an exponential with fitted mean
 LEAST_STAYS = 20        # to say anything about their distribution
 LEAST_RESIDENCE = 10    # frames between two jumps of an atom, for jumps to be told apart
@@ -172,4 +173,5 @@ def _verdict(found: JumpStatistics) -> str:
     kind = "hopping" if found.transit < HOPPING else "between hopping and liquid-like"
     rates = {True: ", and residence times are those of one rate", None: "",
              False: ", and residence times are not those of one rate"}[found.one_rate]
-    return f"{kind}: {share}{rates}"
+    undone = "; most jumps are undone by later ones" if found.correlation + 2 * found.correlation_error < UNDONE else ""
+    return f"{kind}: {share}{rates}{undone}"

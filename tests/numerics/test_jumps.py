@@ -92,6 +92,16 @@ def test_jumps_back_and_forth_lead_nowhere():
     assert not found.correlation > 0.2  # where the mean squared displacement calls the motion diffusive at all
 
 
+def test_rattling_with_rare_jumps_diffuses_by_the_rare_ones():
+    """Pairs of sites that an atom changes between every 20 frames, and a random walk of one jump in 200."""
+    rng = np.random.default_rng(3)
+    positions = walk(3000, 200, seed=3)
+    positions[:, 0] += EDGE * (np.cumsum(rng.random((ATOMS, 3000)) < 0.05, axis=1) % 2)
+    found = statistics(positions)
+    assert found.correlation == pytest.approx(1 / 11, abs=3 * found.correlation_error)
+    assert found.verdict.endswith("most jumps are undone by later ones")
+
+
 def test_brownian_motion_flows():
     rng = np.random.default_rng(2)
     positions = np.cumsum(rng.normal(scale=0.12, size=(ATOMS, 3, 4000)), axis=-1)
