@@ -1,6 +1,6 @@
 """The job scripts as they are shipped, under a real Slurm of one node: warning, own time limit, requeue, arrays.
 
-Depends on the clock (Slurm's limits are minutes), so it runs only where MLRAMAN_SLURM_TESTS=1 asks for it.
+Takes minutes (Slurm's limits are whole ones), so it runs only where MLRAMAN_SLURM_TESTS=1 asks for it.
 """
 
 import os
