@@ -22,6 +22,7 @@ import numpy as np
 
 from mlraman_hpc.model.compiled import inner, outer
 from mlraman_hpc.model.expansion import bin_atoms, expand, room_for_density, room_for_neighbours
+from mlraman_hpc.model.vectors import add_scaled, load, save
 
 CHUNK = 16  # atoms whose rho `sum_features` holds; a multiple of the eight that `_accumulate` takes in one sweep
 LANES = 32  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
@@ -189,16 +190,30 @@ def _excess(lanes, angulars, room, limits, s, out):
 @inner
 def _weighted(part, weights, out):
     """out[p] = sum_q weights[p, q] part[q]; the number of q and that of p are multiples of four."""
+    length = part.shape[1]
     out[:] = 0.0
-    for p in range(0, weights.shape[0], 2):
-        target, other = out[p], out[p + 1]
+    for p in range(0, weights.shape[0], 4):
         for q in range(0, weights.shape[1], 4):
-            w0, w1, w2, w3 = weights[p, q], weights[p, q + 1], weights[p, q + 2], weights[p, q + 3]
-            v0, v1, v2, v3 = weights[p + 1, q], weights[p + 1, q + 1], weights[p + 1, q + 2], weights[p + 1, q + 3]
-            r0, r1, r2, r3 = part[q], part[q + 1], part[q + 2], part[q + 3]
-            for k in range(part.shape[1]):
-                target[k] += w0 * r0[k] + w1 * r1[k] + w2 * r2[k] + w3 * r3[k]
-                other[k] += v0 * r0[k] + v1 * r1[k] + v2 * r2[k] + v3 * r3[k]
+            a0, a1, a2, a3 = weights[p, q], weights[p, q + 1], weights[p, q + 2], weights[p, q + 3]
+            b0, b1, b2, b3 = weights[p + 1, q], weights[p + 1, q + 1], weights[p + 1, q + 2], weights[p + 1, q + 3]
+            c0, c1, c2, c3 = weights[p + 2, q], weights[p + 2, q + 1], weights[p + 2, q + 2], weights[p + 2, q + 3]
+            d0, d1, d2, d3 = weights[p + 3, q], weights[p + 3, q + 1], weights[p + 3, q + 2], weights[p + 3, q + 3]
+            for k in range(0, length, 4):
+                i, o = q * length + k, p * length + k
+                r0, r1, r2 = load(part, i), load(part, i + length), load(part, i + 2 * length)
+                r3 = load(part, i + 3 * length)
+                save(out, o, _four_terms(load(out, o), a0, r0, a1, r1, a2, r2, a3, r3))
+                o += length
+                save(out, o, _four_terms(load(out, o), b0, r0, b1, r1, b2, r2, b3, r3))
+                o += length
+                save(out, o, _four_terms(load(out, o), c0, r0, c1, r1, c2, r2, c3, r3))
+                o += length
+                save(out, o, _four_terms(load(out, o), d0, r0, d1, r1, d2, r2, d3, r3))
+
+
+@inner
+def _four_terms(total, a, x, b, y, c, z, d, w):
+    return add_scaled(add_scaled(add_scaled(add_scaled(total, a, x), b, y), c, z), d, w)
 
 
 @inner

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlraman_hpc.model.compiled import inner
-from mlraman_hpc.model.vectors import add_scaled, load, save
+from mlraman_hpc.model.vectors import add_scaled, load, number, save
 
 ROOM = 64  # neighbours that are expanded together
 
@@ -162,10 +162,10 @@ def _add_products(near, s, sizes, rho):
                 f2, f3 = load(radial, j2 * width + place), load(radial, j3 * width + place)
                 for m in range(l * l, (l + 1) * (l + 1)):
                     row = m * stride
-                    total = add_scaled(load(rho, m * across + target), angular, row + j0, f0)
-                    total = add_scaled(total, angular, row + j1, f1)
-                    total = add_scaled(total, angular, row + j2, f2)
-                    save(rho, m * across + target, add_scaled(total, angular, row + j3, f3))
+                    total = add_scaled(load(rho, m * across + target), number(angular, row + j0), f0)
+                    total = add_scaled(total, number(angular, row + j1), f1)
+                    total = add_scaled(total, number(angular, row + j2), f2)
+                    save(rho, m * across + target, add_scaled(total, number(angular, row + j3), f3))
 
 
 @inner

@@ -79,7 +79,7 @@ class Predictor:
         return part
 
     def neighbours_only(self) -> Predictor:
-        """Finds the neighbours and expands them in one function instead of all, to be timed; its results mean nothing."""
+        """Finds the neighbours and expands them in one function, not in all, to be timed; its results mean nothing."""
         part, sizes = self.without_contraction(), np.array([1, 1, len(self._numbers)])
         part._basis = self._basis._replace(sizes=sizes, spline=self._basis.spline[:, :, :16].copy(),
                                            harmonics=self._basis.harmonics[:, :1, :1].copy())

@@ -64,10 +64,17 @@ def save(_, array, place, values):
 
 
 @intrinsic
-def add_scaled(_, values, array, place, others):
-    """values + array[place] others"""
+def number(_, array, place):
+    """array[place]"""
     def generate(context, builder, signature, arguments):
-        factor = builder.load(_pointer(context, builder, signature.args[1], *arguments[1:3]))
-        product = builder.fmul(_spread(builder, factor), _pack(builder, arguments[3]), flags=_CONTRACT)
+        return builder.load(_pointer(context, builder, signature.args[0], *arguments))
+    return types.float64(array, types.intp), generate
+
+
+@intrinsic
+def add_scaled(_, values, factor, others):
+    """values + factor others"""
+    def generate(context, builder, _signature, arguments):
+        product = builder.fmul(_spread(builder, arguments[1]), _pack(builder, arguments[2]), flags=_CONTRACT)
         return _unpack(context, builder, builder.fadd(_pack(builder, arguments[0]), product, flags=_CONTRACT))
-    return FOUR(FOUR, array, types.intp, FOUR), generate
+    return FOUR(FOUR, types.float64, FOUR), generate
