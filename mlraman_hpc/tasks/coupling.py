@@ -84,5 +84,7 @@ def sentence(found: Coupling) -> str:
         return "The polarizability does not change: there is no coupling of motion to light."
     low = (f"Below {found.cutoff:g} cm⁻¹ a degree of freedom scatters {number(found.low, found.low_error)} times as "
            "strongly as on average") if np.isfinite(found.low) else f"There are no states below {found.cutoff:g} cm⁻¹"
+    if not found.spread > 0:
+        return f"{low}; beyond its errors, the coupling C(ν) does not vary over the states."
     return (f"{low}, and the coupling C(ν) varies by {100 * found.spread:.0f} % (standard deviation) over the states: "
             "it would be constant if no selection rule were left and all motion scattered alike.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -56,7 +57,11 @@ def test_what_the_file_holds(job):
     assert set(store.read_origin(path).parents) == {str(job.output / name) for name in ("alpha.h5", "dynamics.h5")}
     there = np.isfinite(found.coupling)
     np.testing.assert_allclose(found.error_model[there], 0.0201 / np.sqrt(2) * found.coupling[there], rtol=1e-3)
-    assert found.mean > 0 and "no selection rule were left" in sentence(found)
+    assert found.mean > 0 and "Below 50 cm⁻¹ a degree of freedom scatters" in sentence(found)
+    assert "no selection rule were left" in sentence(replace(found, spread=0.5))
+    assert "does not vary" in sentence(replace(found, spread=0.0))
+    assert "no states below 50" in sentence(replace(found, low=np.nan))
+    assert "does not change" in sentence(replace(found, mean=0.0))
     assert (job.output / "coupling.png").stat().st_size > 1000
     before = path.stat().st_mtime_ns
     coupling(job)
