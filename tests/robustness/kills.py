@@ -22,7 +22,7 @@ from pathlib import Path
 import h5py
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from conftest import DATA, _environment, launcher
+from conftest import DATA, _environment, launcher, stop_signal
 
 from mlraman_hpc.schema import store
 
@@ -213,7 +213,7 @@ def stop_once(folder: Path, content: str, figures: Figures, rng: random.Random) 
     run = Run(folder, rng.choice([3, 3, 3, 2, 4]))
     run.wait_for("MPI:")  # before, Python itself is still loading
     if watch(run, folder, content, figures, rng.uniform(0.0, 5.0)):
-        number = rng.choice([signal.SIGTERM, signal.SIGUSR1])
+        number = rng.choice([stop_signal(3), signal.SIGUSR1])
         run.process.send_signal(number)
         code = run.process.wait(timeout=60)
         complete = (folder / "out" / "alpha.h5").exists()

@@ -123,7 +123,8 @@ def attempt(folder: Path, trial: Trial) -> Outcome:
     mark = folder / "failed"
     mark.unlink(missing_ok=True)
     fault = f"{trial.stage}:{trial.rank}:{trial.kind}:1:{mark}"
-    command = [*launcher(trial.ranks), sys.executable, "-m", "mlraman_hpc", *arguments(trial.command)]
+    start = launcher(trial.ranks) if trial.ranks else []
+    command = [*start, sys.executable, "-m", "mlraman_hpc", *arguments(trial.command)]
     with open(folder / "log", "w+b") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                    env=_environment({"MLRAMAN_TEST_FAIL": fault, "PYTHONFAULTHANDLER": "0"}),
