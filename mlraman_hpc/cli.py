@@ -40,7 +40,7 @@ COMMANDS = {
     "spectrum": Command("spectrum", "spectrum", "Raman spectrum: raman.h5, raman.dat, raman.png"),
     "dynamics": Command("dynamics", "dynamics", "VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"),
     "coupling": Command("coupling", "coupling", "Raman intensity over density of states: coupling.h5, .png"),
-    "compare": Command("compare", "compare", "against reference tensors, a measurement, other runs: comparison.h5, .png"),
+    "compare": Command("compare", "compare", "against reference tensors, experiment, other runs: comparison.h5, .png"),
     "forces": Command("forces", "forces", "forces of the force field against DFT: forces.h5, .png"),
     "report": Command("report", "report", "one document with every figure and number: report.html"),
     "converge": Command("converge", "converge", "spectra against N_T and trajectory length: convergence.h5, .png"),

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from mlraman_hpc.errors import DeckError
 from mlraman_hpc.schema import campaign_table, deck_reader
 from mlraman_hpc.schema.campaign import COMMON, GIVEN, NONE, OWN, SHARED, Campaign, CampaignKeys, Material
-from mlraman_hpc.schema.deck import Deck
+from mlraman_hpc.schema.deck import Deck, Section
 
 OWN_KEYS = ("materials", "groups", "train_together")
 _SHORT = {"temperature": "spectrum.temperature", "mobile": "dynamics.mobile",
           "arrhenius": "dynamics.arrhenius"}
 _FILES = {"trajectory": "files", "reference": "files", "model": "file", "series": "file", "forces": "files"}
+_PATHS = ("file", "files", "predicted_files", "lattice_sites")
 _NAME = re.compile(r"[\w(][\w.,+()=-]*")
 _TAKEN = (COMMON, "cache")
 _PATTERN = re.compile(r"\{([A-Za-z_][\w.]*)\}")
@@ -242,6 +243,8 @@ class _Reader:
         model = dict(values.get("model") or {})
         trained_together = draft.name in self.keys.train_together
         of_its_own = own.get("reference") is not None or (reference is not None and not self._one_for_all())
+        if wish is None and not of_its_own and model.get("file") == NONE:  # for all that say nothing else
+            wish = NONE
         if wish == SHARED and not has_common:
             where = draft.places.get(("model",), draft.places[()])
             self.mistakes.append(f"{where}: 'model': there is no common model; "
@@ -350,12 +353,14 @@ def _make_absolute(deck: Deck) -> None:
     """Paths of the deck's files, so that it means the same wherever it is kept."""
     def absolute(path: str) -> str:
         return os.path.abspath(os.path.join(deck._folder, os.path.expanduser(path)))
-    for section, inner in _FILES.items():
-        found = getattr(deck, section)
-        given = getattr(found, inner) if found is not None else None
-        if given is not None:
-            setattr(found, inner, absolute(given) if isinstance(given, str) else [absolute(path) for path in given])
-    if deck.dynamics is not None and deck.dynamics.lattice_sites is not None:
-        deck.dynamics.lattice_sites = absolute(deck.dynamics.lattice_sites)
-    if deck.forces and deck.forces.predicted_files:
-        deck.forces.predicted_files = [absolute(path) for path in deck.forces.predicted_files]
+
+    def walk(section: Section) -> None:
+        for name in type(section).model_fields:
+            value = getattr(section, name)
+            for inner in value if isinstance(value, list) else [value]:
+                if isinstance(inner, Section):
+                    walk(inner)
+            if name in _PATHS and value:
+                setattr(section, name, absolute(value) if isinstance(value, str) else [absolute(one) for one in value])
+
+    walk(deck)

@@ -72,6 +72,9 @@ def test_a_table_with_variables(tmp_path):
     ("model: given.h5\n", "temperature: 3", "given", "given.h5"),
     ("model: given.h5\n", f"reference: {LABELS}", "own", None),
     ("model: given.h5\n", "model: none", "none", None),
+    ("model: none\n", "temperature: 3", "none", None),
+    ("model: none\n", f"reference: {LABELS}", "own", None),
+    ("model: none\n", "model: own.h5", "given", "own.h5"),
     (f"reference: {LABELS}\n", "temperature: 3", "common", "out/common_model/model.h5"),
     (f"reference: {LABELS}\n", "model: none", "none", None),
     (f"reference: {LABELS}\n", "model: own.h5", "given", "own.h5"),
@@ -84,6 +87,15 @@ def test_which_model_serves(tmp_path, monkeypatch, common, own, kind, file):
     assert found.model == kind
     assert found.deck.model.file == (None if file is None else str(tmp_path / file))
     assert (found.deck.reference is not None) == (kind == "own")
+
+
+def test_all_paths_become_absolute(tmp_path):
+    found = by_name(read(tmp_path, HEAD + """materials: [{name: A, model: m.h5, dynamics.lattice_sites: sites.vasp}]
+comparison: {experiment: {file: measured.dat}, spectra: [{file: other.h5, label: other}]}
+"""))["A"].deck
+    assert found.dynamics.lattice_sites == str(tmp_path / "sites.vasp")
+    assert found.comparison.experiment.file == str(tmp_path / "measured.dat")
+    assert found.comparison.spectra[0].file == str(tmp_path / "other.h5")
 
 
 def test_labels_that_are_trained_together(tmp_path):
