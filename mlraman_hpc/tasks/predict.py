@@ -146,7 +146,8 @@ def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count
 def _predictor(job: Job, plan: Plan, model: Model) -> Predictor:
     """Ready to be used, and found to agree with featomic on the first frame."""
     from mlraman_hpc.model.polarizability import check_against_featomic, compile_loops
-    compile_loops()
+    with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
+        compile_loops()
     predictor = Predictor(model)
     frames = read_frames(plan.index, plan.chosen[:1])
     deviation = check_against_featomic(model, predictor, frames)
