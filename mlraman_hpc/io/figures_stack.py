@@ -39,8 +39,8 @@ def stack_figure(path: Path, rows: list[StackRow]) -> None:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
         for k, row in enumerate(rows):
             place, colour, factor = len(rows) - 1 - k, CYCLE[k % len(CYCLE)], _magnification(row, low)
-            _curve(left, row, place, colour, 1.0)
-            _curve(right, row, place, colour, factor)
+            _curve(left, row, place, colour, 1.0, last)
+            _curve(right, row, place, colour, factor, low)
             left.text(0.99 * last, STEP * place + 0.4, row.name, ha="right", va="bottom", color=colour, fontsize=7)
             text = f"{_number(row.weight, row.weight_error)}\n× {factor:g}"
             right.text(1.03, STEP * place + 0.1, text, transform=right.get_yaxis_transform(), fontsize=6, color=colour)
@@ -59,14 +59,13 @@ def _number(value: float, error: float) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def _curve(axes, row: StackRow, place: int, colour: str, factor: float) -> None:
-    base, top = STEP * place, 0.98 * STEP
+def _curve(axes, row: StackRow, place: int, colour: str, factor: float, end: float) -> None:
+    base, top, shown = STEP * place, 0.98 * STEP, row.wavenumber <= 1.05 * end
+    wavenumber, intensity, error = row.wavenumber[shown], factor * row.intensity[shown], factor * row.error[shown]
     axes.axhline(base, color="0.8", linewidth=0.4)
-    low, high = (base + np.clip(edge * factor, 0, top)
-                 for edge in (row.intensity - row.error, row.intensity + row.error))
-    axes.fill_between(row.wavenumber, low, high, color=colour, alpha=0.3, linewidth=0)
-    inside = row.intensity * factor <= top
-    axes.plot(row.wavenumber, np.where(inside, base + row.intensity * factor, np.nan), color=colour)
+    low, high = (base + np.clip(edge, 0, top) for edge in (intensity - error, intensity + error))
+    axes.fill_between(wavenumber, low, high, color=colour, alpha=0.3, linewidth=0)
+    axes.plot(wavenumber, np.where(intensity <= top, base + intensity, np.nan), color=colour)
 
 
 def _magnification(row: StackRow, low: float) -> float:
