@@ -1,6 +1,6 @@
-"""What the program takes from the machine: threads, places for compiled code, time that is left. No numpy here.
+"""What the program takes from the machine: threads, memory, time that is left. No numpy here.
 
-Threads and folders must be set before numpy and numba are loaded.
+Threads must be set before numpy is loaded.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import os
 import re
 import resource
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,24 +43,6 @@ def set_threads(threads: int) -> None:
     for name in _BLAS_THREADS:
         os.environ[name] = "1"
     os.environ["RAYON_NUM_THREADS"] = str(threads)
-
-
-def set_folders() -> None:
-    """Where numba keeps compiled code, if it can write neither beside the package nor in the home folder."""
-    if "NUMBA_CACHE_DIR" in os.environ:
-        return
-    beside = Path(__file__).with_name("model") / "__pycache__"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if not any(_writable(folder) for folder in (beside, home)):
-        os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"mlraman-numba-{os.getuid()}")
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return os.access(folder, os.W_OK)  # false on a read-only file system even for root
-    except OSError:
-        return False
 
 
 def started(pid: int) -> int | None:

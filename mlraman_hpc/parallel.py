@@ -253,7 +253,6 @@ class _Neighbour:
 def start(threads: int | None = None, stop: Stop | None = None) -> Session:
     """The session of this process; sets the number of threads, so it must run before numpy is loaded."""
     faulthandler.enable()
-    machine.set_folders()
     me = os.uname().nodename, os.getpid(), frozenset(os.sched_getaffinity(0))
     session, placed = _first_meeting(launched(), me)
     session.stop = stop or session.stop

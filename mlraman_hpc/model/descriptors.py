@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlraman_hpc.model import definition
-from mlraman_hpc.model.contraction import sum_features
 from mlraman_hpc.model.geometry import laid_out
+from mlraman_hpc.model.loops import sum_features
 from mlraman_hpc.model.species import compositions, places, species_index
 from mlraman_hpc.model.tables import basis, blocks
 from mlraman_hpc.schema.records import Descriptor, Frames
@@ -21,7 +21,7 @@ class Layout:
     Of each block (l1, l2) with l1 < l2 all (q, q'), with l1 = l2 those with q <= q': the rest is the same by symmetry,
     and sqrt(2) for q < q' makes inner products equal to those of featomic's vector.
 
-    pieces  {lambda: [(block, l1, l2, first column, last column + 1)]}, blocks numbered as in `contraction.Blocks`
+    pieces  {lambda: [(block, l1, l2, first column, last column + 1)]}, blocks numbered as in `loops.Blocks`
     """
 
     channels: int
@@ -127,13 +127,12 @@ def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     kinds, composition = places(frames, species), compositions(frames, species)
     shape = (len(frames), len(species), (descriptor.max_angular + 1) * channels)
     lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
-    anywhere = np.stack([np.full(shape[1:], -np.inf), np.full(shape[1:], np.inf)])
     summed = np.empty((len(species), 6, len(pairs.angular), channels, channels))
     positions, first_atom, cells, inverses = laid_out(frames, descriptor.cutoff)
     for k in range(len(frames)):
         atoms = slice(first_atom[k], first_atom[k + 1])
         sum_features(positions[atoms], cells[k], inverses[k], kinds[atoms], tables, pairs, summed, lowest[k],
-                     highest[k], anywhere)
+                     highest[k])
         X0[k] = columns.packed(summed[:, :1], 0).ravel()
         X2[k] = np.swapaxes(columns.packed(summed[:, 1:], 2), 0, 1).reshape(5, -1)
     return Features(species, X0, X2, composition, lowest, highest)

@@ -9,64 +9,11 @@ Neighbours are found with bins, and expanded up to ROOM together. The order of s
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mlraman_hpc.model.compiled import inner
+from mlraman_hpc.model.loops import ROOM
 from mlraman_hpc.model.vectors import add_scaled, load, number, save
-
-ROOM = 64  # neighbours that are expanded together
-
-
-class Basis(NamedTuple):
-    """What the compiled loops need of a descriptor.
-
-    sizes     (max_angular + 1, max_radial + 1, species)
-    lengths   (cutoff, cutoff_width, spacing of the knots) Angstrom
-    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6;
-              filled up with zeros to a multiple of 16, since the compiler fills four vector registers at a time
-    central   (max_radial + 1,): the atom's own density
-    harmonics (3, max_angular + 1, max_angular + 1): factors of the recursion in `_harmonics`
-    """
-
-    sizes: np.ndarray
-    lengths: np.ndarray
-    spline: np.ndarray
-    central: np.ndarray
-    harmonics: np.ndarray
-
-
-class Near(NamedTuple):
-    """Neighbours of one atom, up to ROOM together; arrays are a little longer, for whole vectors.
-
-    vector (4, ROOM) x, y, z and, to begin with, r^2, then r (Angstrom); kind (ROOM,) species; smooth (ROOM,) f_cut;
-    radial (ROOM + 1, l n) f_cut R_nl, angular (l m, ROOM + 1) Y_lm: the last neighbour is nobody, with zeros;
-    members (S, ROOM) which neighbours are of each species, count (S,) how many
-    """
-
-    vector: np.ndarray
-    kind: np.ndarray
-    smooth: np.ndarray
-    radial: np.ndarray
-    angular: np.ndarray
-    members: np.ndarray
-    count: np.ndarray
-
-
-@inner
-def room_for_neighbours(basis):
-    angulars, kinds = basis.sizes[0], basis.sizes[2]
-    return Near(np.zeros((4, ROOM)), np.zeros(ROOM, np.int64), np.zeros(ROOM),
-                np.zeros((ROOM + 1, basis.spline.shape[2] + 4)), np.zeros((angulars * angulars, ROOM + 1)),
-                np.zeros((kinds, ROOM + 4), np.int64), np.zeros(kinds, np.int64))
-
-
-@inner
-def room_for_density(basis):
-    """rho[l m, species, n] of one atom; n filled up to a multiple of four."""
-    return np.zeros((basis.sizes[0] * basis.sizes[0], basis.sizes[2], (basis.sizes[1] + 3) // 4 * 4))
-
 
 # In the loops below arrays have one index, the loop's own variable, wherever they can: of any other signed index the
 # compiler must ask whether it is negative, and then it gathers elements one by one.
@@ -185,70 +132,66 @@ def _add_neighbours(near, found, basis, rho):
 
 
 @inner
-def _bins_of(inverse, atoms, cutoff):
-    """Number of bins along the three lattice directions, and how far to look for neighbours.
-
-    A cutoff wide, half of it where that would leave fewer than three, a quarter along the third direction, in which
-    bins lie side by side. reach: bins on either side, images of the cell included.
-    """
-    count, reach = np.empty(3, np.int64), np.empty(3, np.int64)
+def bin_atoms(positions, cell, inverse, species, count, reach, bins):
+    """Fill in `bins`; count and reach (3,) as from `loops.bins_of`."""
+    start, flat, fraction = bins.start, bins.flat, bins.fraction
     for d in range(3):
-        height = 1.0 / np.sqrt(inverse[0, d] ** 2 + inverse[1, d] ** 2 + inverse[2, d] ** 2)
-        parts = 4.0 if d == 2 else 1.0 if height >= 3.0 * cutoff else 2.0
-        # More bins than this only cost memory: in a huge sparse cell most of them would be empty.
-        count[d] = max(1, min(int(parts * height / cutoff), 4 + int(2.0 * atoms ** (1.0 / 3.0))))
-        reach[d] = int(cutoff * count[d] / height) + 1
-    return count, reach
+        bins.count[d], bins.reach[d] = count[d], reach[d]
+    total = count[0] * count[1] * count[2]
+    start[: total + 1] = 0
+    for i in range(len(positions)):
+        for d in range(3):
+            f = positions[i, 0] * inverse[0, d] + positions[i, 1] * inverse[1, d] + positions[i, 2] * inverse[2, d]
+            fraction[i, d] = f - np.floor(f)
+        flat[i] = (_bin(fraction[i, 0], count[0]) * count[1] + _bin(fraction[i, 1], count[1])) * count[2] + _bin(
+            fraction[i, 2], count[2])
+        start[flat[i] + 1] += 1
+    for b in range(1, total + 1):
+        start[b] += start[b - 1]
+    for i in range(len(positions) - 1, -1, -1):  # from here on start[b + 1] is where the next atom of bin b goes
+        start[flat[i] + 1] -= 1
+        k = start[flat[i] + 1]
+        bins.species[k] = species[i]
+        for d in range(3):
+            bins.place[k, d] = _bin(fraction[i, d], count[d])
+            bins.wrapped[d, k] = (fraction[i, 0] * cell[0, d] + fraction[i, 1] * cell[1, d]
+                                  + fraction[i, 2] * cell[2, d])
+    for b in range(total):
+        start[b] = start[b + 1]
+    start[total] = len(positions)
 
 
 @inner
-def bin_atoms(positions, cell, inverse, species, cutoff):
-    """Atoms sorted into bins: in that order their wrapped positions (3, atoms), species and bins (atoms, 3); first
-    place of each bin in the order, number of bins and reach, see `_bins_of`.
-    """
-    atoms = len(positions)
-    count, reach = _bins_of(inverse, atoms, cutoff)
-    wrapped, place = np.empty((atoms, 3)), np.empty((atoms, 3), np.int64)
-    flat, order = np.empty(atoms, np.int64), np.empty(atoms, np.int64)
-    start = np.zeros(count[0] * count[1] * count[2] + 1, np.int64)
-    fraction = np.empty(3)
-    for i in range(atoms):
-        for d in range(3):
-            f = positions[i, 0] * inverse[0, d] + positions[i, 1] * inverse[1, d] + positions[i, 2] * inverse[2, d]
-            fraction[d] = f - np.floor(f)
-            place[i, d] = min(int(fraction[d] * count[d]), count[d] - 1)
-        for d in range(3):
-            wrapped[i, d] = fraction[0] * cell[0, d] + fraction[1] * cell[1, d] + fraction[2] * cell[2, d]
-        flat[i] = (place[i, 0] * count[1] + place[i, 1]) * count[2] + place[i, 2]
-        start[flat[i] + 1] += 1
-    for b in range(1, len(start)):
-        start[b] += start[b - 1]
-    for i in range(atoms - 1, -1, -1):
-        start[flat[i] + 1] -= 1
-        order[start[flat[i] + 1]] = i
-    start[:-1] = start[1:]
-    start[-1] = atoms
-    return wrapped[order].T.copy(), species[order], place[order], start, count, reach
+def _bin(fraction, count):
+    return min(int(fraction * count), count - 1)
+
+
+@inner
+def _first_bin(begin, count):
+    """The bin that stands at `begin` where images of the cell are lined up, and which image it is in."""
+    image = begin // count
+    return begin - image * count, image
 
 
 @inner
 def expand(i, bins, cell, basis, near, rho):
-    """rho[l m, species, n] of the atom at place i of `bins` = bin_atoms(...)."""
+    """rho[l m, species, n] of the atom at place i of `bins`."""
     rho[:] = 0.0
     for n in range(basis.sizes[1]):
-        rho[0, bins[1][i], n] = basis.central[n]
-    wrapped, species, place, start, count, reach = bins
-    x, y, z = wrapped[0], wrapped[1], wrapped[2]
+        rho[0, bins.species[i], n] = basis.central[n]
+    species, place, start, count, reach = bins.species, bins.place, bins.start, bins.count, bins.reach
+    x, y, z = bins.wrapped[0], bins.wrapped[1], bins.wrapped[2]
     dx, dy, dz, squares = near.vector[0], near.vector[1], near.vector[2], near.vector[3]
     limit, found = basis.lengths[0] ** 2, 0
-    begin = place[i] - reach
-    image = begin // count  # counted on from here: a division in the loops would take as long as five neighbours
-    bin_a, image_a = begin[0] - image[0] * count[0], image[0]
+    # counted on from the first bin and its image: a division in the loops would take as long as five neighbours
+    bin_a, image_a = _first_bin(place[i, 0] - reach[0], count[0])
+    first_b, first_image_b = _first_bin(place[i, 1] - reach[1], count[1])
+    first_c, first_image_c = _first_bin(place[i, 2] - reach[2], count[2])
     for _ in range(2 * reach[0] + 1):
-        bin_b, image_b = begin[1] - image[1] * count[1], image[1]
+        bin_b, image_b = first_b, first_image_b
         for _ in range(2 * reach[1] + 1):
             row = (bin_a * count[1] + bin_b) * count[2]
-            bin_c, image_c, left = begin[2] - image[2] * count[2], image[2], 2 * reach[2] + 1
+            bin_c, image_c, left = first_c, first_image_c, 2 * reach[2] + 1
             while left > 0:  # bins along the third direction lie side by side, as far as one image goes
                 width = min(left, count[2] - bin_c)
                 x0 = image_a * cell[0, 0] + image_b * cell[1, 0] + image_c * cell[2, 0] - x[i]

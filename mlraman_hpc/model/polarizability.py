@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import sqrt
 
 import numpy as np
 
 from mlraman_hpc.errors import DataError
-from mlraman_hpc.model.descriptors import Features, features, reference_features
+from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.numerics import ridge
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
@@ -175,21 +174,6 @@ def _edge_warning(edge: str, mu: float, order: int) -> tuple[str, ...]:
     }
     return (f"regularization for lambda = {order}: leave-one-out chose the {edge} end of the grid ({mu:.0e}); "
             f"{advice[edge]}",)
-
-
-@lru_cache(maxsize=1)
-def compile_loops() -> None:
-    """Compile the loops, or load them from the cache on disk: seconds the first time ever, a fraction of one later.
-
-    Worth calling on one rank before all others need them, so that these find the cache filled.
-    """
-    frames = Frames(np.zeros((2, 3)), np.array([1, 1]), np.arange(3), np.zeros((2, 3, 3)), np.zeros((2, 3), dtype=bool),
-                    np.arange(2))
-    labels = Labels(frames, np.stack([np.eye(3), np.eye(3)]), ("", ""))
-    descriptor = Descriptor(cutoff=2.0, cutoff_width=0.5, density_width=0.5, max_angular=1, max_radial=0)
-    rows = np.arange(2)
-    model, _ = fit(features(frames, descriptor, [1]), labels, rows, rows, descriptor, regularization=1.0)
-    Predictor(model)(frames)
 
 
 def check_against_featomic(model: Model, predictor: Predictor, frames: Frames) -> float:

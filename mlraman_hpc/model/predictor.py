@@ -8,8 +8,8 @@ from math import sqrt
 
 import numpy as np
 
-from mlraman_hpc.model.contraction import predict
 from mlraman_hpc.model.geometry import laid_out
+from mlraman_hpc.model.loops import predict
 from mlraman_hpc.model.species import compositions, places
 from mlraman_hpc.numerics.tensors import from_spherical
 from mlraman_hpc.schema.records import Frames, Model
@@ -89,10 +89,8 @@ class Predictor:
     def __call__(self, frames: Frames) -> Prediction:
         """Prediction for frames of any size; DataError for a species that the model does not know."""
         species = places(frames, self._numbers)
-        spherical = np.empty((len(frames), len(self._weights), len(self._numbers), 6))
-        outliers = np.empty(len(frames), dtype=np.int64)
-        predict(*laid_out(frames, self.cutoff), species, self._basis, self._terms, self._weights,
-                self._limits, spherical, outliers)
+        spherical, outliers = predict(laid_out(frames, self.cutoff), species, self._basis, self._terms, self._weights,
+                                      self._limits)
         atoms = compositions(frames, self._numbers)
         isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline
         tensors = from_spherical(isotropic, spherical[..., 1:])

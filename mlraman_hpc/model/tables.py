@@ -7,9 +7,8 @@ from math import pi, sqrt
 
 import numpy as np
 
-from mlraman_hpc.model.contraction import Blocks, Terms
 from mlraman_hpc.model.definition import central_atom, radial_functions
-from mlraman_hpc.model.expansion import Basis
+from mlraman_hpc.model.loops import Basis, Blocks, Terms
 from mlraman_hpc.schema.records import Descriptor
 
 # With a cubic spline on so many knots the radial functions are exact to 1e-9 of their largest value.

@@ -25,7 +25,7 @@ from mlraman_hpc.schema.partial import drop
 from mlraman_hpc.schema.records import Model
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
-from mlraman_hpc.tasks.trajectory import batches, frame_interval, selected_frames, trajectory_index
+from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
 
 ROUND_SECONDS = 3.0
 HAND_ATOMS = 1 << 17  # in a hand; bounds the memory of results
@@ -38,7 +38,7 @@ class Plan:
     """Root's view of the work: what to compute, what is done, where it goes."""
 
     index: object
-    chosen: np.ndarray
+    chosen: range
     starts: np.ndarray
     atoms: np.ndarray
     file: AlphaFile
@@ -57,7 +57,8 @@ class Plan:
     def hand(self, batches_: list[int]) -> tuple[list, object, np.ndarray]:
         """What a rank needs for these batches: their rows, the part of the index, and frame numbers in it."""
         rows = [self.rows(batch) for batch in batches_]
-        frames = np.concatenate([self.chosen[part] for part in rows]) if rows else np.empty(0, dtype=int)
+        parts = [self.chosen[part] for part in rows]
+        frames = np.concatenate([np.empty(0, int), *(np.arange(part.start, part.stop, part.step) for part in parts)])
         return list(zip(batches_, rows)), self.index.take(frames), np.arange(len(frames))
 
 
@@ -84,7 +85,7 @@ def predict_with(job: Job, model: Model, origin: Origin, path: Path) -> None:
         job.console.say(f"{path} is up to date")
         return
     session.step("first frame")
-    predictor = session.on_root(_predictor, job, plan, model)  # the others find the compiled loops on disk
+    predictor = session.on_root(_predictor, job, plan, model)  # the others find its machine code on disk
     session.step("batches")
     _predict_all(job, plan, predictor)
     session.step("write")
@@ -121,14 +122,14 @@ def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
     check_applicable(model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance)
-    starts = batches(index.atoms[chosen])
+    atoms = len(index.numbers)
+    starts = even_batches(len(chosen), atoms)
     file = _open_partial(job, partial, model, index, chosen, interval, len(starts) - 1, origin)
     todo = np.flatnonzero(~file.done).tolist()
     there = len(starts) - 1 - len(todo)
-    job.console.say(f"{len(chosen)} frames of {int(index.atoms[chosen].max())} atoms, {interval:g} fs apart, in "
+    job.console.say(f"{len(chosen)} frames of {atoms} atoms, {interval:g} fs apart, in "
                     f"{len(starts) - 1} batches" + (f"; {there} batches are there already" if there else ""))
-    atoms = np.add.reduceat(index.atoms[chosen], starts[:-1])
-    return Plan(index, chosen, starts, atoms, file, path, origin, todo, read)
+    return Plan(index, chosen, starts, atoms * np.diff(starts), file, path, origin, todo, read)
 
 
 def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count, origin) -> AlphaFile:
@@ -137,19 +138,22 @@ def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count
     found = AlphaFile.resume(partial, origin, ("trajectory",))
     if found is not None:
         return found
-    steps = index.steps[chosen] if index.steps is not None else chosen
-    times = np.arange(len(chosen)) * interval
-    return AlphaFile.create(partial, steps=steps, times=times, species=model.species, members=len(model.members),
-                            batches=count, origin=origin)
+
+    def steps(rows: slice) -> np.ndarray:
+        part = chosen[rows]
+        return np.arange(part.start, part.stop, part.step) if index.steps is None else index.steps[part]
+    return AlphaFile.create(partial, frames=len(chosen), steps=steps,
+                            times=lambda rows: interval * np.arange(rows.start, rows.stop), species=model.species,
+                            members=len(model.members), batches=count, origin=origin)
 
 
 def _predictor(job: Job, plan: Plan, model: Model) -> Predictor:
     """Ready to be used, and found to agree with featomic on the first frame."""
-    from mlraman_hpc.model.polarizability import check_against_featomic, compile_loops
-    with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
-        compile_loops()
+    from mlraman_hpc.model.polarizability import check_against_featomic
     predictor = Predictor(model)
     frames = read_frames(plan.index, plan.chosen[:1])
+    with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
+        predictor(frames)
     deviation = check_against_featomic(model, predictor, frames)
     job.console.detail(f"first frame against featomic: relative deviation {deviation:.1e}")
     if not deviation <= FEATOMIC_TOLERANCE:
@@ -265,10 +269,10 @@ def _check_unchanged(job: Job, plan: Plan) -> None:
 
 def _finish(job: Job, plan: Plan) -> None:
     _check_unchanged(job, plan)
-    outliers = plan.file.outliers()
-    atoms = int(plan.index.atoms[plan.chosen].sum())
+    atoms, frames = plan.file.count_outliers()
     plan.file.finish(plan.path, plan.origin)
-    if outliers.any():
-        job.console.warn(f"{100 * outliers.sum() / atoms:.2g} % of the atoms, in {np.count_nonzero(outliers)} of "
-                         f"{len(outliers)} frames, are far outside the training range: the model extrapolates there")
+    if atoms:
+        share = 100 * atoms / (len(plan.chosen) * len(plan.index.numbers))
+        job.console.warn(f"{share:.2g} % of the atoms, in {frames} of {len(plan.chosen)} frames, are far outside the "
+                         "training range: the model extrapolates there")
     job.console.say(f"wrote {plan.path}")

@@ -92,12 +92,18 @@ def label_features(job: Job, labels: Labels) -> Features:
     numbers = sorted(set(labels.frames.numbers.tolist()))
     descriptor = descriptor_of(job)
     job.session.step("descriptors")
-    job.session.on_root(polarizability.compile_loops)
+    job.session.only_on_root(_compile, job, labels, descriptor, numbers)
     mine = job.session.share(range(len(labels)))
     with job.session.together():
         part = features(labels.frames.take(np.array(mine, dtype=int)), descriptor, numbers)
     parts = job.session.gather(part)
     return Features.join(parts) if parts else part
+
+
+def _compile(job: Job, labels: Labels, descriptor: Descriptor, numbers: list[int]) -> None:
+    """Machine code for all ranks, where no run before has left it."""
+    with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
+        features(labels.frames.take([0]), descriptor, numbers)
 
 
 def descriptor_of(job: Job) -> Descriptor:

@@ -36,7 +36,6 @@ from metatensor import Labels
 from mlraman_hpc.console import QUIET, Console
 from mlraman_hpc.model import definition
 from mlraman_hpc.model.descriptors import features, layout, unpack
-from mlraman_hpc.model.polarizability import compile_loops
 from mlraman_hpc.model.species import species_index
 from mlraman_hpc.numerics.tensors import from_spherical
 from mlraman_hpc.parallel import Session
@@ -220,10 +219,7 @@ def main() -> None:
     parser.add_argument("--committee", type=int, default=0)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    began = clocks()
-    compile_loops()
-    print(f"compiled loops ready after {(clocks() - began)[0]:.1f} s; {sys.version.split()[0]}, "
-          f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
+    print(f"{sys.version.split()[0]}, load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
     print(" atoms rc l S | ms a frame: featomic, best (at a time), this; atom-frames/s | CPU ratio | clock | "
           "deviation, s once")
     for atoms in map(int, options.sizes.split(",")):

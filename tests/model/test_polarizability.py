@@ -1,4 +1,8 @@
+import pickle
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,13 +10,12 @@ from scipy.spatial.transform import Rotation
 from structures import CUBE, SKEW, frames, gas, several
 
 from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.model import contraction
+from mlraman_hpc.model import loops, machine_code
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.model.polarizability import (
     Predictor,
     check_against_featomic,
     check_applicable,
-    compile_loops,
     fit,
     predict_features,
 )
@@ -92,7 +95,7 @@ def test_bits_do_not_depend_on_the_batch(predictor):
 def test_bits_do_not_depend_on_the_lane(predictor):
     """More atoms than are contracted side by side, in another order of frames."""
     many = training_frames()
-    assert (np.bincount(many.numbers) > 2 * contraction.LANES).sum() == 2
+    assert (np.bincount(many.numbers) > 2 * loops.LANES).sum() == 2
     order = np.random.default_rng(1).permutation(len(many))
     whole, shuffled = predictor(many), predictor(many.take(order))
     assert (shuffled.shares == whole.shares[order]).all()
@@ -264,9 +267,9 @@ def test_a_descriptor_beyond_featomic_is_one_message():
 
 
 def test_other_kinds_of_arrays_give_the_same_and_are_not_compiled_anew(predictor):
-    compile_loops()
     structures = several()
-    expected = predictor(structures)
+    expected, known = predictor(structures), features(structures, DESCRIPTOR, NUMBERS)
+    loaded = machine_code._function.cache_info().misses
     other = moved(
         structures, positions=np.asfortranarray(structures.positions), cells=np.asfortranarray(structures.cells),
         first_atom=structures.first_atom.astype(np.int32), numbers=structures.numbers.astype(np.uint8),
@@ -274,8 +277,21 @@ def test_other_kinds_of_arrays_give_the_same_and_are_not_compiled_anew(predictor
     for array in (other.positions, other.cells, other.first_atom):
         array.setflags(write=False)
     assert (predictor(other).shares == expected.shares).all()
-    assert (features(other, DESCRIPTOR, NUMBERS).X2 == features(structures, DESCRIPTOR, NUMBERS).X2).all()
-    assert len(contraction.predict.signatures) == len(contraction.sum_features.signatures) == 1
+    assert (features(other, DESCRIPTOR, NUMBERS).X2 == known.X2).all()
+    assert machine_code._function.cache_info().misses == loaded
+
+
+def test_prediction_loads_no_compiler(predictor, tmp_path):
+    """What ranks get and do, in a process of its own."""
+    predictor(several())  # compiled and kept
+    (tmp_path / "given").write_bytes(pickle.dumps((predictor, several())))
+    done = subprocess.run(
+        [sys.executable, "-c", "import pickle, sys; predictor, frames = pickle.load(open(sys.argv[1], 'rb'));"
+         "print(predictor(frames).polarizability.tobytes().hex(), *sys.modules)", str(tmp_path / "given")],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2])
+    numbers, *modules = done.stdout.split()
+    assert numbers == predictor(several()).polarizability.tobytes().hex()
+    assert not {"numba", "featomic", "scipy"} & set(modules)
 
 
 def test_no_frames_no_predictions(predictor):

@@ -1,0 +1,193 @@
+"""The compiled loops as Python calls them, and the tables that they read.
+
+What the loops need of memory is made here: machine code that allocates nothing needs nothing of numba when it runs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlraman_hpc.model.machine_code import Loop
+
+ROOM = 64  # neighbours that are expanded together
+CHUNK = 16  # atoms whose rho `sum_features` holds; a multiple of the eight that `_accumulate` takes in one sweep
+LANES = 32  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
+
+
+class Basis(NamedTuple):
+    """What the compiled loops need of a descriptor.
+
+    sizes     (max_angular + 1, max_radial + 1, species)
+    lengths   (cutoff, cutoff_width, spacing of the knots) Angstrom
+    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6;
+              filled up with zeros to a multiple of 16, since the compiler fills four vector registers at a time
+    central   (max_radial + 1,): the atom's own density
+    harmonics (3, max_angular + 1, max_angular + 1): factors of the recursion in `expansion._harmonics`
+    """
+
+    sizes: np.ndarray
+    lengths: np.ndarray
+    spline: np.ndarray
+    central: np.ndarray
+    harmonics: np.ndarray
+
+
+class Blocks(NamedTuple):
+    """The pairs (l1, l2) and the couplings between their components.
+
+    angular (blocks, 2) l1, l2; first (blocks + 1,) place of each block's products (2 l1 + 1, Q, 2 l2 + 1, Q) among all;
+    entries (couplings, 4) block, m1, m2 (from 0), component (0: lambda = 0, 1 ... 5: lambda = 2, mu = -2 ... 2);
+    values (couplings,) Clebsch-Gordan coefficients, doubled for m1 < m2 where l1 = l2
+    """
+
+    angular: np.ndarray
+    first: np.ndarray
+    entries: np.ndarray
+    values: np.ndarray
+
+
+class Terms(NamedTuple):
+    """What the weights of a model are coupled with: one term for each (l1, l2, lambda).
+
+    angular (terms, 2) l1, l2; first (terms + 1,) place of each term's couplings among all; entries (couplings, 3)
+    m1, m2 (from 0), component as in `Blocks`; values (couplings,), doubled for m1 < m2 where l1 = l2
+    """
+
+    angular: np.ndarray
+    first: np.ndarray
+    entries: np.ndarray
+    values: np.ndarray
+
+
+class Near(NamedTuple):
+    """Neighbours of one atom, up to ROOM together; arrays are a little longer, for whole vectors.
+
+    vector (4, ROOM) x, y, z and, to begin with, r^2, then r (Angstrom); kind (ROOM,) species; smooth (ROOM,) f_cut;
+    radial (ROOM + 1, l n) f_cut R_nl, angular (l m, ROOM + 1) Y_lm: the last neighbour is nobody, with zeros;
+    members (S, ROOM) which neighbours are of each species, count (S,) how many
+    """
+
+    vector: np.ndarray
+    kind: np.ndarray
+    smooth: np.ndarray
+    radial: np.ndarray
+    angular: np.ndarray
+    members: np.ndarray
+    count: np.ndarray
+
+
+class Bins(NamedTuple):
+    """The atoms of a frame sorted into bins, see `expansion.bin_atoms`.
+
+    In the order of bins: wrapped (3, atoms) Angstrom, species (atoms,), place (atoms, 3) the bin. start (bins + 1,)
+    first place of each bin in that order; count (3,) number of bins, reach (3,) how many to look at on either side.
+    On the way there: fraction (atoms, 3), flat (atoms,) number of the bin
+    """
+
+    wrapped: np.ndarray
+    species: np.ndarray
+    place: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+    reach: np.ndarray
+    fraction: np.ndarray
+    flat: np.ndarray
+
+
+class Lanes(NamedTuple):
+    """Atoms side by side: rho (S, LANES, l m, S, n), owner (S, LANES) their frames, held (S,) how many there are.
+
+    For those of one species: lanes ((l, q, m), LANES), products with weights ((2 l + 1) Q, LANES), tensors (6, LANES),
+    excess, dot and squares (LANES,)
+    """
+
+    rho: np.ndarray
+    owner: np.ndarray
+    held: np.ndarray
+    lanes: np.ndarray
+    products: np.ndarray
+    tensors: np.ndarray
+    excess: np.ndarray
+    dot: np.ndarray
+    squares: np.ndarray
+
+
+_predict = Loop("mlraman_hpc.model.contraction", "predict")
+_sum_features = Loop("mlraman_hpc.model.features", "sum_features")
+
+
+def predict(laid_out, species, basis: Basis, terms: Terms, weights, limits) -> tuple[np.ndarray, np.ndarray]:
+    """Spherical tensors (frames, members, species, 6) and the number of outliers (frames,), see `contraction.predict`.
+
+    laid_out: positions, first_atom, cells, inverses as from `geometry.laid_out`; species (atoms,) place in the list of
+    species; weights (members, species, terms, Q, Q), see `Terms`; limits (2, species, l q)
+    """
+    positions, first_atom, cells, inverses = laid_out
+    atoms = np.diff(first_atom)
+    counts, reaches = bins_of(inverses, atoms, basis.lengths[0])
+    angulars, _, kinds = basis.sizes
+    room, density = weights.shape[3], _density(basis)
+    lanes = Lanes(
+        np.zeros((kinds, LANES, *density)), np.zeros((kinds, LANES), np.int64), np.zeros(kinds, np.int64),
+        np.zeros((angulars * angulars * room, LANES)), np.empty(((2 * angulars - 1) * room, LANES)),
+        np.empty((6, LANES)), np.empty(LANES), np.empty(LANES), np.empty(LANES),
+    )
+    out = np.zeros((len(cells), len(weights), kinds, 6))
+    outliers = np.zeros(len(cells), np.int64)
+    _predict(positions, first_atom, cells, inverses, counts, reaches, species, basis, terms, weights, limits,
+             _bins(atoms, counts), _near(basis), lanes, out, outliers)
+    return out, outliers
+
+
+def sum_features(positions, cell, inverse, species, basis: Basis, blocks: Blocks, summed, lowest, highest) -> None:
+    """Fill summed[s] with X^s of one frame and widen lowest and highest by its invariants, see `features`.
+
+    positions (atoms, 3) Angstrom, cell and its inverse (3, 3), species (atoms,) place in the list of species,
+    summed (species, 6, blocks, Q, Q), lowest, highest (species, K)
+    """
+    counts, reaches = bins_of(inverse[None], np.array([len(positions)]), basis.lengths[0])
+    angulars, radials, kinds = basis.sizes
+    channels = radials * kinds
+    rho = np.zeros((CHUNK, angulars * angulars * channels))
+    products, squares = np.empty(blocks.first[-1]), np.empty(channels)
+    _sum_features(positions, cell, inverse, counts[0], reaches[0], species, basis, blocks,
+                  _bins(np.array([len(positions)]), counts), _near(basis), np.zeros(_density(basis)), rho, products,
+                  squares, summed, lowest, highest)
+
+
+def bins_of(inverses: np.ndarray, atoms: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """Number of bins along the lattice directions of each frame, and how far to look for neighbours, (frames, 3).
+
+    A cutoff wide, half of it where that would leave fewer than three, a quarter along the third direction, in which
+    bins lie side by side. How far: bins on either side, images of the cell included.
+    """
+    height = 1.0 / np.linalg.norm(inverses, axis=1)
+    parts = np.where(height >= 3.0 * cutoff, 1.0, 2.0)
+    parts[:, 2] = 4.0
+    # More bins than this only cost memory: in a huge sparse cell most of them would be empty.
+    most = 4 + (2.0 * np.cbrt(atoms)).astype(np.int64)
+    count = np.clip((parts * height / cutoff).astype(np.int64), 1, most[:, None])
+    return count, (cutoff * count / height).astype(np.int64) + 1
+
+
+def _density(basis: Basis) -> tuple[int, int, int]:
+    """Shape of rho[l m, species, n] of one atom; n filled up to a multiple of four."""
+    angulars, radials, kinds = map(int, basis.sizes)
+    return angulars * angulars, kinds, (radials + 3) // 4 * 4
+
+
+def _near(basis: Basis) -> Near:
+    angulars, _, kinds = basis.sizes
+    return Near(np.zeros((4, ROOM)), np.zeros(ROOM, np.int64), np.zeros(ROOM),
+                np.zeros((ROOM + 1, basis.spline.shape[2] + 4)), np.zeros((angulars * angulars, ROOM + 1)),
+                np.zeros((kinds, ROOM + 4), np.int64), np.zeros(kinds, np.int64))
+
+
+def _bins(atoms: np.ndarray, counts: np.ndarray) -> Bins:
+    """Room for the largest of these frames."""
+    most, bins = max(atoms, default=0), max(counts.prod(axis=1), default=0)
+    return Bins(np.empty((3, most)), np.empty(most, np.int64), np.empty((most, 3), np.int64),
+                np.empty(bins + 1, np.int64), np.empty(3, np.int64), np.empty(3, np.int64), np.empty((most, 3)),
+                np.empty(most, np.int64))
