@@ -5,11 +5,32 @@ The only import of featomic. Everything else in this room is a faster way to the
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from functools import lru_cache
 from math import pi
+from types import ModuleType
 
-import featomic
 import numpy as np
+import scipy.sparse.csgraph  # noqa: F401  ase, and so featomic, loads it; it must not meet what is left out below
+
+
+@contextmanager
+def _left_out(*names: str):
+    """These modules of scipy seem to be there. Who uses one later gets it then, since scipy loads its parts itself."""
+    missing = [name for name in names if name not in sys.modules]
+    sys.modules.update({name: ModuleType(name) for name in missing})
+    try:
+        yield
+    finally:
+        for name in missing:
+            del sys.modules[name]
+
+
+# featomic loads these for what we never ask of it; they take most of the time that it needs to load.
+with _left_out("scipy.integrate", "scipy.optimize", "scipy.special"):
+    import featomic
+
 from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
 from metatensor import Labels, TensorMap
 
@@ -93,7 +114,7 @@ def central_atom(descriptor: Descriptor) -> np.ndarray:
     """rho_{n 0 0} of an atom alone, its own density: (max_radial + 1,)."""
     alone = _System(np.array([1]), np.zeros((1, 3)), np.zeros((3, 3)))
     result = spherical_expansion(descriptor).compute([alone])
-    return result.block({"o3_lambda": 0, "center_type": 1, "neighbor_type": 1}).values[0, 0]
+    return np.array(result.block({"o3_lambda": 0, "center_type": 1, "neighbor_type": 1}).values[0, 0])
 
 
 @lru_cache(maxsize=4)  # campaigns ask for the same ones again and again

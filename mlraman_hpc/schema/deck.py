@@ -91,7 +91,8 @@ Regularization = Annotated[
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False,
+                              defer_build=True)  # ranks that are sent a deck never check one
 
 
 class Reference(Section):

@@ -119,6 +119,8 @@ class Job:
     def header(self, command: str) -> None:
         """What runs, where, on how many cores."""
         session, say = self.session, self.console.say
+        if not session.is_root:
+            return
         packages = store.package_versions()
         say(f"mlraman {__version__} (" + ", ".join(f"{name} {packages[name]}" for name in SHOWN if name in packages)
             + f"): {command} {self.deck._name}")
