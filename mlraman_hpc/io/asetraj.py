@@ -25,8 +25,7 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
         raise Place(name, 0, 0).fault("an atomic number is not that of an element.")
     if frames < declared:
         warn(f"{name}: {declared - frames} of {declared} frames are cut off; the {frames} before them are used.")
-    rows = np.arange(frames)
-    return Piece(rows, rows + 1, np.zeros(frames, np.int64), np.full(frames, len(numbers)), numbers)
+    return Piece.counted(frames, numbers)
 
 
 @contextmanager

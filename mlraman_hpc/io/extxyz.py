@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import mmap
 import re
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from . import plain_xyz
+from .column import BLOCK, Column, Growing
 from .pieces import (
     Piece,
     Place,
@@ -44,39 +46,65 @@ def keys(comment: bytes) -> list[str]:
 
 def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """Where the frames of an extended XYZ file lie. Errors: DataError where an atom count is expected and missing."""
+    columns, clock = [Growing() for _ in range(4)], _Clock()
     with mapped(path, name) as text:
-        rows, comments = frame_bounds(text, name, warn)
-        if not len(rows):
+        for rows, comments in _bounds(text, name, warn):
+            for column, values in zip(columns, rows.T):
+                column.append(values)
+            clock.read(comments)
+        first, last, line, atoms = (column.column() for column in columns)
+        if not len(first):
             raise Place(name, 1, 0).fault("no complete frame; the last line must be whole, with its line end.")
-        first, last, line, atoms = rows.T
         numbers = read(text[first[0]:last[0]], Place(name, 1, 0), table)[1]
-    steps, times = plain_xyz.steps_and_times(comments)
-    if steps is None:
-        steps, times = series(comments, "step", np.int64), _times(comments, name, warn)
+    steps, times = clock.steps_and_times(name, warn)
     return Piece(first, last, line, atoms, numbers, steps=steps, times=times)
 
 
 def frame_bounds(text: mmap.mmap | bytes, name: str, warn: Warn) -> tuple[np.ndarray, list[bytes]]:
     """(frames, 4) first and last byte, first line, atoms; and the comment lines."""
+    parts = list(_bounds(text, name, warn))
+    rows = np.concatenate([np.empty((0, 4), np.int64), *(part for part, _ in parts)])
+    return rows, [comment for _, comments in parts for comment in comments]
+
+
+def _bounds(text: mmap.mmap | bytes, name: str, warn: Warn) -> Iterator[tuple[np.ndarray, list[bytes]]]:
+    """What `frame_bounds` gives, for BLOCK frames at a time."""
+    rows, comments = [], []
+    for row, comment in _frames(text, name, warn):
+        rows.append(row)
+        comments.append(comment)
+        if len(rows) == BLOCK:
+            yield np.array(rows, dtype=np.int64), comments
+            rows, comments = [], []
+    if rows:
+        yield np.array(rows, dtype=np.int64), comments
+
+
+def _frames(text: mmap.mmap | bytes, name: str, warn: Warn) -> Iterator[tuple[tuple[int, int, int, int], bytes]]:
+    """First and last byte, first line and atoms of each frame; its comment line."""
     supply, ends, at = line_ends(text), np.empty(0, np.int64), 0
-    rows, comments, begin, line = [], [], 0, 1
+    frame, begin, line = 0, 0, 1
     while begin < len(text):
-        atoms = _atom_count(text, begin, Place(name, line, len(rows)))
+        atoms = _atom_count(text, begin, Place(name, line, frame))
         if atoms is None:
             break
-        while len(ends) - at < atoms + 2:
-            more = next(supply, None)
-            if more is None:
-                break  # a last line without its end may lack digits
-            ends, at = np.concatenate([ends[at:], more]), 0
         if len(ends) - at < atoms + 2:
-            warn(incomplete(name, len(rows), line))
+            ends, at = _more(ends[at:], supply, atoms + 2), 0
+        if len(ends) < atoms + 2:
+            warn(incomplete(name, frame, line))
             break
-        comments.append(text[ends[at] + 1:ends[at + 1]])
         end = int(ends[at + atoms + 1]) + 1
-        rows.append((begin, min(end, len(text)), line, atoms))
-        begin, line, at = end, line + atoms + 2, at + atoms + 2
-    return np.array(rows, dtype=np.int64).reshape(-1, 4), comments
+        yield (begin, min(end, len(text)), line, atoms), text[ends[at] + 1:ends[at + 1]]
+        frame, begin, line, at = frame + 1, end, line + atoms + 2, at + atoms + 2
+
+
+def _more(ends: np.ndarray, supply: Iterator[np.ndarray], needed: int) -> np.ndarray:
+    """So many line ends, or all that are left: a last line without its end may lack digits."""
+    parts, there = [ends], len(ends)
+    while there < needed and (more := next(supply, None)) is not None:
+        parts.append(more)
+        there += len(more)
+    return np.concatenate(parts)
 
 
 def _atom_count(text: mmap.mmap | bytes, begin: int, place: Place) -> int | None:
@@ -103,13 +131,34 @@ def series(comments: list[bytes], key: str, kind) -> np.ndarray | None:
     return None if values is None else values.astype(kind)
 
 
-def _times(comments: list[bytes], name: str, warn: Warn) -> np.ndarray | None:
-    times = series(comments, "time_fs", float)
-    if times is None:
-        times = series(comments, "time", float)
-        if times is not None:
+class _Clock:
+    """Time steps and times in comment lines, of each kind that no frame so far has lacked."""
+
+    def __init__(self):
+        self._kinds: dict[str, tuple[Callable, Growing]] = {
+            "cp2k": (plain_xyz.cp2k_steps, Growing()), "cp2k time": (plain_xyz.cp2k_times, Growing(real=True)),
+            "i-pi": (plain_xyz.ipi_steps, Growing()),
+            "step": (lambda comments: series(comments, "step", np.int64), Growing()),
+            "time_fs": (lambda comments: series(comments, "time_fs", float), Growing(real=True)),
+            "time": (lambda comments: series(comments, "time", float), Growing(real=True))}
+
+    def read(self, comments: list[bytes]) -> None:
+        for kind, (find, growing) in list(self._kinds.items()):
+            values = find(comments)
+            if values is None:
+                del self._kinds[kind]
+            else:
+                growing.append(values)
+
+    def steps_and_times(self, name: str, warn: Warn) -> tuple[Column | None, Column | None]:
+        found = {kind: growing.column() for kind, (_, growing) in self._kinds.items()}
+        if "cp2k" in found:
+            return found["cp2k"], found.get("cp2k time")
+        if "i-pi" in found:
+            return found["i-pi"], None
+        if "time" in found and "time_fs" not in found:
             warn(f"{name}: 'time' in the comment lines is read as fs; trajectory.frame_interval overrules it.")
-    return times
+        return found.get("step"), found.get("time_fs", found.get("time"))
 
 
 def columns(comment: bytes, row: bytes, place: Place) -> tuple[dict[str, tuple[int, int]], int]:

@@ -7,13 +7,14 @@ frame; `step` and `time` are lists or a fixed increment; `image` counts the cell
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import h5py
 import numpy as np
 
 from ..errors import DataError
 from ..units import ANGSTROM_PER_BOHR
+from .column import SPAN, Column, Growing
 from .pieces import Piece, Place, Warn, atomic_number, readable, runs_of
 
 KIND = "an H5MD file"
@@ -31,10 +32,8 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
             warn(f"{name}: the positions have no unit; they are read as Angstrom.")
         _length_unit(group["position/value"], name)
         numbers = _numbers(group, atoms, table, name)[_order(group, slice(0, 1), atoms, Place(name, 0, 0))[0]]
-        steps, times = _series(group["position"], "step", frames, name), _times(group["position"], frames, name)
-    rows = np.arange(frames)
-    return Piece(rows, rows + 1, np.zeros(frames, np.int64), np.full(frames, atoms), numbers,
-                 steps=None if steps is None else np.round(steps).astype(np.int64), times=times)
+        steps, times = _steps(group["position"], frames, name), _times(group["position"], frames, name)
+    return Piece.counted(frames, numbers, steps=steps, times=times)
 
 
 def read(path: str, rows: np.ndarray, place: Callable[[int], Place], numbers: np.ndarray) -> list[tuple]:
@@ -108,27 +107,38 @@ def _length_unit(dataset: h5py.Dataset, name: str) -> float:
     return _LENGTHS[unit.lower()] if unit else 1.0
 
 
-def _times(group: h5py.Group, frames: int, name: str) -> np.ndarray | None:
+def _steps(group: h5py.Group, frames: int, name: str) -> Column | None:
+    if "step" not in group:
+        return None
+    steps = Growing()
+    for values in _series(group["step"], "step", frames, name):
+        steps.append(np.round(values).astype(np.int64))
+    return steps.column()
+
+
+def _times(group: h5py.Group, frames: int, name: str) -> Column | None:
     """fs, or None where the file says nothing or not in which unit."""
     if "time" not in group or (_unit(group["time"]) or "").lower() not in _TIMES:
         return None
-    values = _series(group, "time", frames, name)
-    return None if values is None else values * _TIMES[_unit(group["time"]).lower()]
+    times, fs = Growing(real=True), _TIMES[_unit(group["time"]).lower()]
+    for values in _series(group["time"], "time", frames, name):
+        times.append(values * fs)
+    return times.column()
 
 
-def _series(group: h5py.Group, label: str, frames: int, name: str) -> np.ndarray | None:
-    """(frames,) of a list, or of a fixed increment and its offset."""
-    if label not in group:
-        return None
-    dataset = group[label]
-    values = np.asarray(dataset[()], dtype=float)
-    if values.shape == ():
-        offset = float(np.asarray(dataset.attrs.get("offset", 0)).reshape(-1)[0])
-        values = offset + values * np.arange(frames)
-    if values.shape != (frames,) or not np.isfinite(values).all() or np.abs(values).max() > 1e15:
-        raise DataError(f"{name}: '{label}' of shape {values.shape} does not fit {frames} frames, or holds what is no "
-                        "number.")
-    return values
+def _series(dataset: h5py.Dataset, label: str, frames: int, name: str) -> Iterator[np.ndarray]:
+    """The values of all frames, some at a time, of a list or of a fixed increment and its offset."""
+    offset = float(np.asarray(dataset.attrs.get("offset", 0)).reshape(-1)[0])
+    for row in range(0, frames, SPAN):
+        if dataset.shape == ():
+            values = offset + np.asarray(dataset[()], dtype=float) * np.arange(row, min(row + SPAN, frames))
+        else:
+            values = np.asarray(dataset[row:row + SPAN], dtype=float)
+        fits = dataset.shape in ((), (frames,)) and np.isfinite(values).all() and np.abs(values).max() <= 1e15
+        if not fits:
+            raise DataError(f"{name}: '{label}' of shape {dataset.shape} does not fit {frames} frames, or holds what "
+                            "is no number.")
+        yield values
 
 
 # atoms

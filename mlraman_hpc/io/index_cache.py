@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from .column import Column
 from .pieces import Piece, Warn
 
-VERSION = 1
+VERSION = 2
 LEAST_BYTES = 1 << 22  # a shorter file is looked through faster than anyone can notice
-_ARRAYS = [field.name for field in dataclasses.fields(Piece)]
+_FIELDS = [field.name for field in dataclasses.fields(Piece)]
+_PARTS = [field.name for field in dataclasses.fields(Column)]
 
 
 def piece(path: str, name: str, settings: list, scratch: Path, warn: Warn, scan: Callable[[Warn], Piece]) -> Piece:
@@ -50,20 +52,37 @@ def _load(kept: Path, key: str) -> tuple[Piece, list[str]] | None:
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(kept) as file:
         if str(file["key"]) != key:
             return None
-        arrays = {name: file[name] for name in _ARRAYS if name in file}
-        arrays["joints"] = tuple(arrays["joints"].tolist())
-        return Piece(**arrays), file["warnings"].tolist()
+        found = {name: _unpacked(file, name) for name in _FIELDS}
+        found["joints"] = tuple(found["joints"].tolist())
+        return Piece(**found), file["warnings"].tolist()
     return None
+
+
+def _unpacked(file, name: str) -> Column | np.ndarray | None:
+    if f"{name}.start" not in file:
+        return file.get(name)
+    parts = {part: file[f"{name}.{part}"] for part in _PARTS}
+    return Column(**{**parts, "real": bool(parts["real"])})
+
+
+def _packed(found: Piece) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name in _FIELDS:
+        value = getattr(found, name)
+        if isinstance(value, Column):
+            arrays |= {f"{name}.{part}": np.asarray(getattr(value, part)) for part in _PARTS}
+        elif value is not None:
+            arrays[name] = np.asarray(value)
+    return arrays
 
 
 def _save(kept: Path, key: str, found: Piece, warnings: list[str]) -> None:
     """Where nothing can be written the file is looked through again the next time."""
-    arrays = {name: np.asarray(getattr(found, name)) for name in _ARRAYS if getattr(found, name) is not None}
     part = kept.with_name(f"{kept.name}.part{os.getpid()}.npz")
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         try:
-            np.savez(part, key=np.array(key), warnings=np.array(warnings, dtype=str), **arrays)
+            np.savez(part, key=np.array(key), warnings=np.array(warnings, dtype=str), **_packed(found))
             os.replace(part, kept)
         finally:
             part.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -28,8 +27,7 @@ def without_repeats(index, joints: list[int], read: Read, warn: Warn):
         warn(f"{len(repeats) - 5} more repeated frames at joints are left out.")
     if not repeats:
         return index, joints
-    kept = index.take(np.delete(np.arange(len(index)), repeats))
-    return replace(kept, frame=np.arange(len(kept))), [joint - sum(one < joint for one in repeats) for joint in joints]
+    return index.without(repeats), [joint - sum(one < joint for one in repeats) for joint in joints]
 
 
 def check_continuity(index, joints: list[int], read: Read, warn: Warn) -> None:

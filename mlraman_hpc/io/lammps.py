@@ -9,8 +9,10 @@ import numpy as np
 from .pieces import (
     Piece,
     Place,
+    Rows,
     Warn,
     atomic_number,
+    forget,
     incomplete,
     mapped,
     numbers_in,
@@ -31,19 +33,17 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
         if begin < 0:
             raise Place(name, 1, 0).fault("no line 'ITEM: TIMESTEP' in the file; is it a LAMMPS text dump?")
         fs = _time_unit(text[:begin], name)
-        rows, steps, times = _bounds(text, begin, name, warn)
-        if not rows:
+        rows, times = _bounds(text, begin, name, fs, warn)
+        if not len(rows):
             raise Place(name, 1, 0).fault("no complete frame in the file.")
-        first, last, line, atoms = np.array(rows, dtype=np.int64).T
+        first, last, line, atoms, steps = rows.columns()
         frame = text[first[0]:last[0]]
     place = Place(name, int(line[0]), 0)
     if "id" not in _head(frame, place)[2]:
         warn(f"{name}: no column 'id'; atoms are taken in the order of the file, which LAMMPS does not keep by itself.")
-    steps = np.array(steps)
     return Piece(
-        first, last, line, atoms, read(frame, place, table)[1], steps=steps,
-        times=np.array(times) * fs if fs and None not in times else None,
-        joints=tuple(int(k) + 1 for k in np.flatnonzero(np.diff(steps) == 0)),
+        first, last, line, atoms, read(frame, place, table)[1], steps=steps, times=times,
+        joints=tuple(row + int(k) for row, strides in steps.strides() for k in np.flatnonzero(strides == 0)),
     )
 
 
@@ -65,11 +65,12 @@ def _time_unit(preamble: bytes, name: str) -> float | None:
     return _FS_PER_TIME[units]
 
 
-def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn):
-    """Rows of first and last byte, line and atoms; time steps; times where 'ITEM: TIME' stands before the frame."""
-    rows, steps, times = [], [], []
+def _bounds(text: mmap.mmap, begin: int, name: str, fs: float | None, warn: Warn):
+    """Rows of first and last byte, line, atoms and time step; times (fs) where 'ITEM: TIME' is before each frame."""
+    rows, times, since = Rows(5), Rows(1, real=True), 0
     line, before = text[:begin].count(b"\n") + 1, text[:begin]
     while begin >= 0:
+        since = forget(text, begin, since)
         following = _next_mark(text, begin + 1)
         block = text[begin:following if following >= 0 else len(text)]
         lines = block.count(b"\n")
@@ -81,17 +82,20 @@ def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn):
                                   "Remove the damaged frame, or list the parts of the run as separate files.")
             warn(incomplete(name, len(rows), line))
             break
-        rows.append((begin, begin + len(block), line, atoms))
-        steps.append(step)
-        times.append(_time(before))
+        rows.add((begin, begin + len(block), line, atoms, step))
+        moment = _time(before) if fs else None
+        if moment is not None:
+            times.add((moment * fs,))
         begin, line, before = following, line + lines, block[-200:]
-    return rows, steps, times
+    return rows, times.columns()[0] if len(times) == len(rows) else None
 
 
 def _step_and_atoms(block: bytes, place: Place, last: bool) -> tuple[int | None, int | None]:
     lines = block[:200].split(b"\n", 5)
     if len(lines) > 4 and lines[1].strip().isdigit() and lines[3].strip().isdigit() and int(lines[3]):
-        return int(lines[1]), int(lines[3])
+        step = int(lines[1])
+        if step < 1 << 63:
+            return step, int(lines[3])
     if last and len(lines) < 5:
         return None, None
     raise place.fault("expected a time step and a number of atoms after 'ITEM: TIMESTEP'.", 1)

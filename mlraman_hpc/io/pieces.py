@@ -19,8 +19,10 @@ from ase.data import atomic_numbers
 
 from ..errors import DataError, DeckError
 from ..schema.records import Frames
+from .column import BLOCK, Column, Growing
 
 Warn = Callable[[str], None]
+LOOKED_AT = 1 << 22  # bytes of a file that are kept in memory behind the place that is looked at
 
 
 @dataclass(frozen=True)
@@ -28,26 +30,59 @@ class Piece:
     """The frames of one file.
 
     first_byte, last_byte, line, atoms  (frames,); of a file that is not text: number of the frame, the next, 0
-    numbers    (atoms,) atomic numbers in the order in which frames give the atoms
+    numbers    (atoms,) atomic numbers in the order in which frames give the atoms; an array, as cells
     steps      (frames,) or None
     times      (frames,) fs or None
     cells      (headers, 3, 3) Angstrom and header (frames,), for formats that keep the cell outside the frame
     joints     frames at which the file says that a run was started again
     """
 
-    first_byte: np.ndarray
-    last_byte: np.ndarray
-    line: np.ndarray
-    atoms: np.ndarray
+    first_byte: Column
+    last_byte: Column
+    line: Column
+    atoms: Column
     numbers: np.ndarray
-    steps: np.ndarray | None = None
-    times: np.ndarray | None = None
+    steps: Column | None = None
+    times: Column | None = None
     cells: np.ndarray | None = None
-    header: np.ndarray | None = None
+    header: Column | None = None
     joints: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.first_byte)
+
+    @classmethod
+    def counted(cls, frames: int, numbers: np.ndarray, **given) -> Piece:
+        """The frames of a file that is not text."""
+        return cls(Column.progression(0, 1, frames), Column.progression(1, 1, frames), Column.progression(0, 0, frames),
+                   Column.progression(len(numbers), 0, frames), numbers, **given)
+
+
+class Rows:
+    """Columns side by side that grow row by row."""
+
+    def __init__(self, columns: int, real: bool = False):
+        self._growing, self._fresh, self._kept = [Growing(real) for _ in range(columns)], [], 0
+        self._kind = np.float64 if real else np.int64
+
+    def __len__(self) -> int:
+        return self._kept + len(self._fresh)
+
+    def add(self, row: tuple) -> None:
+        self._fresh.append(row)
+        if len(self._fresh) == BLOCK:
+            self._keep()
+
+    def columns(self) -> list[Column]:
+        self._keep()
+        return [growing.column() for growing in self._growing]
+
+    def _keep(self) -> None:
+        if self._fresh:
+            for growing, values in zip(self._growing, np.array(self._fresh, dtype=self._kind).T):
+                growing.append(values)
+        self._kept += len(self._fresh)
+        self._fresh = []
 
 
 @dataclass(frozen=True)
@@ -173,9 +208,20 @@ def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
         raise DataError(f"{name}: {error.strerror or error}. Check the path and its permissions.") from None
 
 
-def line_ends(text: mmap.mmap | bytes, chunk: int = 1 << 24) -> Iterator[np.ndarray]:
+def forget(text: mmap.mmap | bytes, at: int, since: int) -> int:
+    """Lets go of the file's memory where more than LOOKED_AT bytes lie between; returns the new `since`."""
+    if at - since < LOOKED_AT:
+        return since
+    if isinstance(text, mmap.mmap):
+        text.madvise(mmap.MADV_DONTNEED)
+    return at
+
+
+def line_ends(text: mmap.mmap | bytes, chunk: int = 1 << 20) -> Iterator[np.ndarray]:
     """Positions of the line ends, a chunk of the file at a time."""
+    since = 0
     for begin in range(0, len(text), chunk):
+        since = forget(text, begin, since)
         yield begin + np.flatnonzero(np.frombuffer(text[begin:begin + chunk], np.uint8) == 10)
 
 

@@ -18,16 +18,28 @@ _STEP = re.compile(rb"\bStep:\s*(\d+)")
 _LENGTHS = {b"angstrom": 1.0, b"atomic_unit": ANGSTROM_PER_BOHR, b"bohr": ANGSTROM_PER_BOHR, b"nanometer": 10.0}
 
 
-def steps_and_times(comments: list[bytes]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Time steps, and CP2K's times (fs); None where a frame lacks them."""
+def cp2k_steps(comments: list[bytes]) -> np.ndarray | None:
+    """CP2K's numbers of steps, or None where a frame lacks them."""
+    return _integers([_CP2K.match(comment) for comment in comments])
+
+
+def cp2k_times(comments: list[bytes]) -> np.ndarray | None:
+    """CP2K's times (fs), or None where a frame lacks them."""
     found = [_CP2K.match(comment) for comment in comments]
-    if all(found):
-        times = None
-        if all(one[2] for one in found):
-            times = numbers_in(b" ".join(one[2] for one in found), len(found))
-        return np.array([int(one[1]) for one in found]), times
-    found = [_STEP.search(comment) if _CELL.search(comment) else None for comment in comments]
-    return (np.array([int(one[1]) for one in found]), None) if all(found) else (None, None)
+    if not all(one and one[2] for one in found):
+        return None
+    return numbers_in(b" ".join(one[2] for one in found), len(found))
+
+
+def ipi_steps(comments: list[bytes]) -> np.ndarray | None:
+    """i-PI's numbers of steps, or None where a frame lacks them."""
+    return _integers([_STEP.search(comment) if _CELL.search(comment) else None for comment in comments])
+
+
+def _integers(found: list[re.Match | None]) -> np.ndarray | None:
+    """The first group of each, or None where one is missing."""
+    whole = all(one and len(one[1]) < 19 for one in found)  # what has more digits counts nothing
+    return np.array([int(one[1]) for one in found]) if whole else None
 
 
 def cell_and_unit(comment: bytes, place: Place) -> tuple[np.ndarray | None, float]:

@@ -6,8 +6,9 @@ A format is a module with `scan(path, name, table, warn) -> Piece`. A text forma
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +19,7 @@ from ase.data import chemical_symbols
 from ..errors import DataError, DeckError
 from ..schema.records import Frames
 from . import asetraj, extxyz, extxyz_alike, h5md, index_cache, joints, lammps, vaspout, vasprun, xdatcar
+from .column import Column
 from .pieces import Piece, Place, Warn, described, frames_of, good_cells, species_table, unpack
 from .seeking import texts
 
@@ -33,13 +35,15 @@ _NAMES = {
     "ase-traj": re.compile(r"\.traj$", re.IGNORECASE),
     "h5md": re.compile(r"\.(h5|h5md|hdf5)$", re.IGNORECASE),
 }
+PLACES = ("frame", "file_of_frame", "first_byte", "last_byte", "line", "atoms")
 FARTHEST = 1e7  # Angstrom
+UNEVEN = 1e-3  # relative, of times between frames
 _STARTS = {b"ITEM:": "lammps-dump", b"- of Ulm": "ase-traj", b"\x89HDF": "h5md", b"<?xml": "vasprun"}
 
 
 @dataclass(frozen=True)
 class TrajectoryIndex:
-    """Where the frames of a trajectory lie; arrays and strings only.
+    """Where the frames of a trajectory lie; columns, arrays and strings only. A part of it has arrays for columns.
 
     paths, names     (files,) files to read from (unpacked copies of .gz), and what the user calls them
     frame            (frames,) number of each frame in the whole trajectory, from 0
@@ -57,18 +61,18 @@ class TrajectoryIndex:
     paths: tuple[str, ...]
     names: tuple[str, ...]
     format: str
-    frame: np.ndarray
-    file_of_frame: np.ndarray
-    first_byte: np.ndarray
-    last_byte: np.ndarray
-    line: np.ndarray
-    atoms: np.ndarray
+    frame: Column | np.ndarray
+    file_of_frame: Column | np.ndarray
+    first_byte: Column | np.ndarray
+    last_byte: Column | np.ndarray
+    line: Column | np.ndarray
+    atoms: Column | np.ndarray
     numbers: np.ndarray
     species: tuple[str, ...]
     frame_interval: float | None
-    steps: np.ndarray | None
+    steps: Column | np.ndarray | None
     cells: np.ndarray
-    header: np.ndarray
+    header: Column | np.ndarray
     labels: tuple[tuple[str, int], ...]
     given_cell: np.ndarray | None = None
 
@@ -82,13 +86,18 @@ class TrajectoryIndex:
     def take(self, rows) -> TrajectoryIndex:
         """The index of just these frames, small enough to be sent to whoever reads them."""
         rows = np.asarray(rows, dtype=np.int64)
-        fields = ("frame", "file_of_frame", "first_byte", "last_byte", "line", "atoms")
-        used, header = np.unique(self.header[rows], return_inverse=True) if len(self.header) else ([], self.header)
+        used, header = np.unique(self.header[rows], return_inverse=True) if len(self.header) else ([], [])
         return replace(
-            self, **{field: getattr(self, field)[rows] for field in fields}, header=np.asarray(header, np.int32),
+            self, **{field: getattr(self, field)[rows] for field in PLACES}, header=np.asarray(header, np.int32),
             cells=self.cells[used] if len(self.header) else self.cells,
             steps=None if self.steps is None else self.steps[rows],
         )
+
+    def without(self, rows: list[int]) -> TrajectoryIndex:
+        """The whole index, counted anew, but for these frames."""
+        kept = {field: getattr(self, field).without(rows) for field in (*PLACES, "header")}
+        kept["frame"] = Column.progression(0, 1, len(self) - len(set(rows)))
+        return replace(self, **kept, steps=None if self.steps is None else self.steps.without(rows))
 
 
 def build_index(
@@ -128,7 +137,7 @@ def read_frames(index: TrajectoryIndex, which) -> Frames:
     Positions are Cartesian, Angstrom, as in the file (unwrapped stays unwrapped).
     Errors: DataError for anything that is not a frame of this system, naming file, line and frame.
     """
-    which = _rows(index, which)
+    index, which = _few(index, _rows(index, which))
     if index.format in BINARY:
         module = BINARY[index.format]
         parts = [part for path, rows, place in _by_file(index, which)
@@ -148,6 +157,13 @@ def _rows(index: TrajectoryIndex, which) -> np.ndarray:
     return which
 
 
+def _few(index: TrajectoryIndex, which: np.ndarray) -> tuple[TrajectoryIndex, np.ndarray]:
+    """An index of arrays, and these rows in it."""
+    if isinstance(index.first_byte, Column):
+        return index.take(which), np.arange(len(which))
+    return index, which
+
+
 def _by_file(index: TrajectoryIndex, which: np.ndarray):
     """(path, rows in the file, place of the k-th of them), one for each run of frames of one file."""
     for part in np.split(which, np.flatnonzero(np.diff(index.file_of_frame[which])) + 1) if len(which) else []:
@@ -158,7 +174,7 @@ def _by_file(index: TrajectoryIndex, which: np.ndarray):
 def read_velocities(index: TrajectoryIndex, which) -> np.ndarray | None:
     """(frames, atoms, 3) velocities in the file's own unit, or None where the trajectory has none."""
     module = {"extxyz": extxyz, "lammps-dump": lammps, "h5md": h5md, "ase-traj": asetraj}.get(index.format)
-    which = _rows(index, which)
+    index, which = _few(index, _rows(index, which))
     if module is None:
         return None
     if index.format in BINARY:
@@ -229,64 +245,92 @@ def _one_format(paths: tuple[str, ...], names: tuple[str, ...], format: str) -> 
 def _check_same_atoms(pieces: list[Piece], names: tuple[str, ...]) -> None:
     """Same atoms in the same order in every piece, and as many in every frame."""
     for piece, name in zip(pieces, names):
-        odd = np.flatnonzero(piece.atoms != len(pieces[0].numbers))
-        if len(odd):
-            raise Place(name, int(piece.line[odd[0]]), int(odd[0])).fault(
-                f"{piece.atoms[odd[0]]} atoms, the first frame has {len(pieces[0].numbers)}; "
+        odd = _first(piece.atoms.blocks(), lambda atoms: atoms != len(pieces[0].numbers))
+        if odd is not None:
+            raise Place(name, piece.line[odd], odd).fault(
+                f"{piece.atoms[odd]} atoms, the first frame has {len(pieces[0].numbers)}; "
                 "a trajectory must keep its atoms.")
         if not np.array_equal(piece.numbers, pieces[0].numbers):
             raise DataError(f"{name}: {described(piece.numbers)}; {names[0]}: {described(pieces[0].numbers)}. "
                             "The pieces of a run must have the same atoms in the same order.")
 
 
+def _first(blocks: Iterator[tuple[int, np.ndarray]], test: Callable[[np.ndarray], np.ndarray]) -> int | None:
+    """The first row whose value passes, or None."""
+    for row, values in blocks:
+        found = np.flatnonzero(test(values))
+        if len(found):
+            return row + int(found[0])
+    return None
+
+
 def _check_even_steps(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> None:
     for piece, name in zip(pieces, names):
-        strides = np.diff(piece.steps) if piece.steps is not None else np.empty(0)
-        odd = np.flatnonzero((strides != strides[0]) & (strides != 0)) if len(strides) else []
-        if len(odd):
-            k = int(odd[0])
-            warn(f"{Place(name, int(piece.line[k + 1]), k + 1).fault('')}time step {piece.steps[k + 1]} follows "
-                 f"{piece.steps[k]}, where frames so far are {strides[0]} steps apart; spectra need even spacing.")
+        if piece.steps is None or len(piece) < 2:
+            continue
+        steps, usual = piece.steps, piece.steps[1] - piece.steps[0]
+        odd = _first(steps.strides(), lambda strides, usual=usual: (strides != usual) & (strides != 0))
+        if odd is not None:
+            warn(f"{Place(name, piece.line[odd], odd).fault('')}time step {steps[odd]} follows {steps[odd - 1]}, where "
+                 f"frames so far are {usual} steps apart; spectra need even spacing.")
 
 
 def _interval(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> float | None:
     """fs between frames, from their times; None where a piece has none or where they are uneven."""
-    if any(piece.times is None for piece in pieces):
+    if any(piece.times is None for piece in pieces) or not any(len(part) for part in _time_strides(pieces)):
         return None
-    strides = [np.delete(np.diff(piece.times), np.array(piece.joints, dtype=int) - 1) for piece in pieces]
-    every = np.concatenate(strides)
-    if not len(every):
+    least = min(part.min() for part in _time_strides(pieces) if len(part))
+    most = max(part.max() for part in _time_strides(pieces) if len(part))
+    if not (least > 0 and most - least <= UNEVEN * least) and not _nearly_even(pieces, names, warn):
         return None
-    interval = float(np.median(every))
+    # of all strides together the rounding of the printed times averages out
+    sums, counts = zip(*((part.sum(), len(part)) for part in _time_strides(pieces)))
+    return float(np.round(math.fsum(sums) / sum(counts), 9))
+
+
+def _time_strides(pieces: list[Piece]) -> Iterator[np.ndarray]:
+    """Times between frames and those before them, some at a time, but for joints."""
+    for piece in pieces:
+        joints = np.array(piece.joints, dtype=int)
+        for row, strides in piece.times.strides():
+            yield np.delete(strides, joints[(joints >= row) & (joints < row + len(strides))] - row)
+
+
+def _nearly_even(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> bool:
+    """Whether all times between frames are as most are; if not, a warning names the first."""
+    strides = [np.concatenate(list(_time_strides([piece])) or [np.empty(0)]) for piece in pieces]
+    interval = float(np.median(np.concatenate(strides)))
     for name, stride in zip(names, strides):
-        odd = np.flatnonzero(np.abs(stride - interval) > 1e-3 * abs(interval))
+        odd = np.flatnonzero(np.abs(stride - interval) > UNEVEN * abs(interval))
         if len(odd) or interval <= 0:
             where = int(odd[0]) + 1 if len(odd) else 1
             warn(f"{name}: frame {where} does not come {interval:g} fs after the one before, as most frames do; "
                  "the times in the file are not used.")
-            return None
-    # of all strides together the rounding of the printed times averages out
-    return float(np.round(every.mean(), 9))
+            return False
+    return True
 
 
 def _joined(pieces, paths, names, format, table, interval) -> TrajectoryIndex:
-    def joined(field):
-        return np.concatenate([getattr(piece, field) for piece in pieces])
+    def joined(field, shifts=None):
+        return Column.joined([getattr(piece, field) for piece in pieces], shifts)
 
-    count = [len(piece) for piece in pieces]
     headers = [0 if piece.cells is None else len(piece.cells) for piece in pieces]
-    offsets = np.repeat(np.cumsum([0, *headers[:-1]]), count)
     outside = all(piece.cells is not None for piece in pieces)
     kinds = np.unique(pieces[0].numbers)
     return TrajectoryIndex(
-        paths, names, format, np.arange(sum(count)), np.repeat(np.arange(len(pieces), dtype=np.int32), count),
-        joined("first_byte"), joined("last_byte"), joined("line"), joined("atoms").astype(np.int32),
+        paths, names, format, Column.progression(0, 1, sum(map(len, pieces))),
+        Column.joined([Column.progression(k, 0, len(piece)) for k, piece in enumerate(pieces)]),
+        joined("first_byte"), joined("last_byte"), joined("line"), joined("atoms"),
         numbers=pieces[0].numbers, species=tuple(chemical_symbols[kind] for kind in kinds), frame_interval=interval,
         steps=joined("steps") if all(piece.steps is not None for piece in pieces) else None,
-        cells=joined("cells") if outside else np.empty((0, 3, 3)),
-        header=(joined("header") + offsets).astype(np.int32) if outside else np.empty(0, np.int32),
+        cells=_cells(pieces) if outside else np.empty((0, 3, 3)),
+        header=joined("header", np.cumsum([0, *headers[:-1]]).tolist()) if outside else Column.progression(0, 0, 0),
         labels=tuple(sorted(table.items())),
     )
+
+
+def _cells(pieces: list[Piece]) -> np.ndarray:
+    return pieces[0].cells if len(pieces) == 1 else np.concatenate([piece.cells for piece in pieces])
 
 
 def _joints(pieces: list[Piece]) -> list[int]:

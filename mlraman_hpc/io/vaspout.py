@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import DataError
 from .calculation import Calculation, same_tensor
+from .column import Column
 from .pieces import Piece, Place, Warn, atomic_number, readable, runs_of
 
 KIND = "a vaspout.h5"
@@ -24,9 +25,7 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
         numbers = _elements(file, name)
         frames = _frames(file, len(numbers), name, warn)
         interval = _time_step(file)
-    rows = np.arange(frames)
-    return Piece(rows, rows + 1, np.zeros(frames, np.int64), np.full(frames, len(numbers)), numbers,
-                 times=None if interval is None else interval * rows)
+    return Piece.counted(frames, numbers, times=None if interval is None else Column.multiples(interval, frames))
 
 
 def read(path: str, rows: np.ndarray, place: Callable[[int], Place], numbers: np.ndarray) -> list[tuple]:

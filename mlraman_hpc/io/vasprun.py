@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import DataError
 from .calculation import Calculation, same_tensor
-from .pieces import Piece, Place, Warn, atomic_number, incomplete, mapped, numbers_in, shown, unglued
+from .column import Column
+from .pieces import Piece, Place, Rows, Warn, atomic_number, forget, incomplete, mapped, numbers_in, shown, unglued
 
 MARK, _END = b"<structure>", b"</structure>"
 _RENAMED = {b"r": b"Zr", b"X": b"Xe"}  # VASP cuts these names
@@ -27,20 +28,21 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
             raise DataError(f"{name}: no structure of an ionic step; is it a vasprun.xml, and is the first step done?")
         head = text[:begin]
         numbers = elements(head, name)
-        rows = np.array(_bounds(text, begin, name, warn), dtype=np.int64).reshape(-1, 3)
+        rows = _bounds(text, begin, name, warn)
     if not len(rows):
         raise DataError(f"{name}: no complete structure.")
     interval = _time_step(head)
     return Piece(
-        rows[:, 0], rows[:, 1], rows[:, 2], np.full(len(rows), len(numbers)), numbers,
-        times=None if interval is None else interval * np.arange(len(rows)),
+        *rows.columns(), Column.progression(len(numbers), 0, len(rows)), numbers,
+        times=None if interval is None else Column.multiples(interval, len(rows)),
     )
 
 
-def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> list[tuple[int, int, int]]:
+def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> Rows:
     """First and last byte and first line of each structure."""
-    rows, line, before = [], 1, 0
+    rows, line, before, since = Rows(3), 1, 0, 0
     while begin >= 0:
+        since = forget(text, before, since)
         line, before = line + text[before:begin].count(b"\n"), begin
         end, following = text.find(_END, begin), text.find(MARK, begin + 1)
         if end < 0 or 0 <= following < end:
@@ -48,7 +50,7 @@ def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> list[tuple[in
                 raise Place(name, line, len(rows)).fault("the structure has no end.")
             warn(incomplete(name, len(rows), line))
             break
-        rows.append((begin, end, line))
+        rows.add((begin, end, line))
         begin = following
     return rows
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import mmap
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
 
+from .column import BLOCK, Column
 from .fixed_width import three_numbers
 from .pieces import (
+    LOOKED_AT,
     Piece,
     Place,
+    Rows,
     Warn,
     atomic_number,
+    forget,
     incomplete,
     mapped,
     numbers_in,
@@ -22,7 +27,6 @@ from .pieces import (
 )
 
 MARK = b"Direct configuration"
-MANY = 1 << 15  # frames that are looked at together
 
 
 @dataclass(frozen=True)
@@ -156,35 +160,39 @@ def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn
     if second < 0 or text[begin:second].count(b"\n") != atoms + 1:
         return None
     frames = (size - begin + (1 if last_line_is_whole(text) else 0)) // record
-    first = begin + record * np.arange(frames)
-    view = np.frombuffer(text, np.uint8)
-    marked = all(_marked(text, view, part) for part in np.array_split(first, frames // MANY + 1))
-    del view
+    marked = _all_marked(text, begin, record, frames)
     rest = text[begin + record * frames:] if record * frames < size - begin else b""
     cut_frame = rest.count(b"\n") <= atoms and rest[:len(MARK)] == MARK[:len(rest)]
     if not marked or not cut_frame:
         return None
-    line = header.lines + 1 + (atoms + 1) * np.arange(frames)
     if rest.strip():
         warn(incomplete(name, frames, header.lines + 1 + (atoms + 1) * frames))
+    inner, end = Column.progression(begin + record, record, frames - 1), min(begin + record * frames, size)
     return Piece(
-        first, np.minimum(first + record, size), line, np.full(frames, atoms), header.numbers,
-        cells=header.cell[None], header=np.zeros(frames, np.int32),
+        Column.progression(begin, record, frames), Column.joined([inner, Column.progression(end, 0, 1)]),
+        Column.progression(header.lines + 1, atoms + 1, frames), Column.progression(atoms, 0, frames), header.numbers,
+        cells=header.cell[None], header=Column.progression(0, 0, frames),
     )
 
 
-def _marked(text: mmap.mmap, view: np.ndarray, first: np.ndarray) -> bool:
+def _all_marked(text: mmap.mmap, begin: int, record: int, frames: int) -> bool:
     """Whether every frame starts as it should; parts of the file that were looked at do not stay in memory."""
-    good = (view[first[:, None] + np.arange(len(MARK))] == np.frombuffer(MARK, np.uint8)).all()
-    text.madvise(mmap.MADV_DONTNEED)
-    return bool(good)
+    view, mark = np.frombuffer(text, np.uint8), np.frombuffer(MARK, np.uint8)
+    many = min(max(1, LOOKED_AT // record), BLOCK)
+    good = True
+    for k in range(0, frames, many):
+        first = begin + record * np.arange(k, min(k + many, frames))
+        good = good and bool((view[first[:, None] + np.arange(len(MARK))] == mark).all())
+        text.madvise(mmap.MADV_DONTNEED)
+    return good
 
 
 def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """Headers may stand before any frame: a changing cell, or a run started again into the same file."""
     atoms, line, number, first_header = len(header.numbers), header.lines + 1, 0, text[:begin]
-    rows, cells, known, joints = [], [header.cell], {first_header: 0}, []
+    rows, joints, cells, last_header, since = Rows(4), Rows(1), array("d", header.cell.ravel()), first_header, 0
     while begin >= 0:
+        since = forget(text, begin, since)
         following = _next_mark(text, begin + 1)
         block = text[begin:following if following >= 0 else len(text)]
         lines = block.count(b"\n") + (following < 0 and last_line_is_whole(text))
@@ -193,26 +201,25 @@ def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict
             warn(incomplete(name, len(rows), line))
             break
         end, extra = _split(block, atoms, lines, place)
-        rows.append((begin, begin + end, line, number))
+        rows.add((begin, begin + end, line, number))
         if following >= 0 and extra.strip():
-            if extra not in known:
+            if extra == last_header:
+                joints.add((len(rows),))
+            else:
                 place = Place(name, line + atoms + 1, len(rows))
-                cells.append(_same_atoms(extra, first_header, header, place, table))
-                known[extra] = len(cells) - 1
-            elif known[extra] == number:
-                joints.append(len(rows))
-            number = known[extra]
+                cells.extend(_same_atoms(extra, first_header, header, place, table).ravel())
+                last_header, number = extra, number + 1
         elif following < 0 and extra.strip():
             warn(incomplete(name, len(rows), line + atoms + 1))
         begin, line = following, line + lines
-    if not rows:
+    if not len(rows):
         raise Place(name, line, 0).fault(f"no complete frame of {atoms} atoms.")
-    first, last, lines, headers = np.array(rows, dtype=np.int64).T
-    if len(joints) > len(rows) // 10 + 1:  # the header stands before every frame: not a sign of a new start
-        joints = []
+    first, last, lines, headers = rows.columns()
+    # where the header stands before every frame it is no sign of a new start
+    starts = joints.columns()[0].tolist() if len(joints) <= len(rows) // 10 + 1 else []
     return Piece(
-        first, last, lines, np.full(len(rows), atoms), header.numbers,
-        cells=np.array(cells), header=headers.astype(np.int32), joints=tuple(joints),
+        first, last, lines, Column.progression(atoms, 0, len(rows)), header.numbers,
+        cells=np.frombuffer(cells).reshape(-1, 3, 3), header=headers, joints=tuple(starts),
     )
 
 

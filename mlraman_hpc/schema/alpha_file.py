@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from mlraman_hpc.errors import DataError
 from mlraman_hpc.schema.partial import bind, check_same, reading
 from mlraman_hpc.schema.store import Origin, opened, replacing, seal
 
+Column = Callable[[slice], np.ndarray]
 KIND = "polarizability"
 _VALUE = "observables/polarizability/value"
 _SPECIES = "observables/polarizability_by_species/value"
@@ -28,7 +30,7 @@ _MEMBERS = "observables/polarizability_committee/value"
 _OUTLIERS = "observables/outliers/value"
 _STEP, _TIME = "observables/polarizability/step", "observables/polarizability/time"
 _DONE = "done"
-_PIECE = 1 << 24
+_PIECE = 1 << 20  # bytes that are written or read together
 _ATTRIBUTES = 1 << 20  # bytes kept free for the attributes of the finished file
 
 
@@ -60,15 +62,14 @@ class AlphaFile:
         self._pending: list[int] = []
 
     @classmethod
-    def create(cls, path: Path, *, steps, times, species: tuple[str, ...], members: int, batches: int,
-               origin: Origin) -> AlphaFile:
-        frames = len(steps)
-        steps, times = np.asarray(steps), np.asarray(times, dtype=np.float64)
+    def create(cls, path: Path, *, frames: int, steps: Column, times: Column, species: tuple[str, ...], members: int,
+               batches: int, origin: Origin) -> AlphaFile:
+        """`steps` and `times` (fs) give the values of a slice of frames."""
         with replacing(path) as temporary:
             temporary.write_bytes(bytes(_ATTRIBUTES))  # is there any space at all? HDF5 would crash
             with h5py.File(temporary, "w", locking=False) as file:
                 _lay_out(file, species)
-                _allocate(file, _STEP, (frames,), "1", steps.dtype)
+                _allocate(file, _STEP, (frames,), "1", np.int64)
                 _allocate(file, _TIME, (frames,), "fs")
                 _allocate(file, _VALUE, (frames, 3, 3), "Angstrom^3")
                 _allocate(file, _SPECIES, (frames, len(species), 3, 3), "Angstrom^3")
@@ -116,8 +117,14 @@ class AlphaFile:
             self._put(_DONE, batch, np.ones(1, np.int8))
         self._pending = []
 
-    def outliers(self) -> np.ndarray:
-        return self._read(_OUTLIERS)
+    def count_outliers(self) -> tuple[int, int]:
+        """Atoms outside the training range in all frames, and frames that have any."""
+        place, atoms, frames = self._places[_OUTLIERS], 0, 0
+        for start, count in _parts(place):
+            found = np.frombuffer(os.pread(self._handle, count * place.row_bytes, place.offset
+                                           + start * place.row_bytes), place.dtype)
+            atoms, frames = atoms + int(found.sum()), frames + np.count_nonzero(found)
+        return atoms, frames
 
     def finish(self, path: Path, origin: Origin) -> None:
         """A sealed copy gets the final name; until then the partial file stays as it is."""
@@ -176,16 +183,22 @@ def _places_in(path: Path) -> dict[str, _Place]:
     return found
 
 
-def _fill(path: Path, given: dict[str, np.ndarray]) -> None:
+def _parts(place: _Place) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each piece of a dataset."""
+    rows = max(1, _PIECE // max(1, place.row_bytes))
+    for start in range(0, place.shape[0], rows):
+        yield start, min(rows, place.shape[0] - start)
+
+
+def _fill(path: Path, given: dict[str, Column]) -> None:
     """Every byte is written now, so that a full disk shows before the work. What is not computed is not a number."""
     handle = os.open(path, os.O_RDWR)
     try:
         for name, place in _places_in(path).items():
             value = np.nan if place.dtype.kind == "f" else 0
-            rows = max(1, _PIECE // max(1, place.row_bytes))
-            for start in range(0, place.shape[0], rows):
-                shape = (min(rows, place.shape[0] - start), *place.shape[1:])
-                part = given[name][start:start + rows] if name in given else np.full(shape, value, place.dtype)
+            for start, count in _parts(place):
+                part = given[name](slice(start, start + count)) if name in given else np.full(
+                    (count, *place.shape[1:]), value, place.dtype)
                 _write_at(handle, np.ascontiguousarray(part, place.dtype), place.offset + start * place.row_bytes)
     finally:
         os.close(handle)

@@ -75,7 +75,10 @@ def hash_of_file(path: Path) -> str:
     status = os.stat(path)
     with open(path, "rb") as file:
         if status.st_size <= 1 << 24:
-            return hashlib.sha256(file.read()).hexdigest()[:24]
+            digest = hashlib.sha256()
+            while part := file.read(1 << 20):
+                digest.update(part)
+            return digest.hexdigest()[:24]
         digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
         digest.update(file.read(1 << 16))
         file.seek(-(1 << 16), os.SEEK_END)
@@ -142,7 +145,7 @@ def _chunks(dataset: h5py.Dataset):
     elif dataset.shape == ():
         yield np.asarray(dataset[()]).tobytes()
     else:
-        rows = max(1, (1 << 24) // max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))))
+        rows = max(1, (1 << 20) // max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))))
         for start in range(0, len(dataset), rows):
             yield np.ascontiguousarray(dataset[start:start + rows])
 

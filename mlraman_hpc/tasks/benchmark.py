@@ -121,9 +121,9 @@ def _write_seconds(job: Job, sample: Sample, model: Model, results: list) -> flo
     where = next(folder for folder in (job.output, *job.output.resolve().parents) if folder.exists())
     with tempfile.TemporaryDirectory(dir=where, prefix=".mlraman-benchmark-") as folder:
         file = AlphaFile.create(
-            Path(folder) / "alpha.partial.h5", steps=np.arange(frames), times=np.arange(float(frames)),
-            species=model.species, members=len(model.members), batches=len(results),
-            origin=job.origin("benchmark", {}))
+            Path(folder) / "alpha.partial.h5", frames=frames, steps=np.arange(frames).__getitem__,
+            times=np.arange(float(frames)).__getitem__, species=model.species, members=len(model.members),
+            batches=len(results), origin=job.origin("benchmark", {}))
         began = time.perf_counter()
         for number, (rows, found) in enumerate(zip(sample.batches, results)):
             file.write(number, slice(int(rows[0]), int(rows[-1]) + 1), found.shares, found.members, found.outliers)

@@ -29,7 +29,7 @@ from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_
 
 ROUND_SECONDS = 3.0
 HAND_ATOMS = 1 << 17  # in a hand; bounds the memory of results
-READ_BATCHES = 16  # read together; bounds the memory of positions
+READ_BATCHES = 4  # for each thread, read together; bounds the memory of positions
 FEATOMIC_TOLERANCE = 1e-8
 
 
@@ -221,8 +221,9 @@ def predict_hand(hand, predictor: Predictor, threads: int) -> list:
     stops = np.cumsum([0] + [_size(rows) for _, rows in batches_])
     found = []
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
-        for first in range(0, len(batches_), READ_BATCHES):
-            some = batches_[first:first + READ_BATCHES]
+        together = READ_BATCHES * threads
+        for first in range(0, len(batches_), together):
+            some = batches_[first:first + together]
             begin = stops[first]
             frames = read_frames(index, numbers[begin:stops[first + len(some)]])
             parts = [(batch, rows, frames.take(slice(stops[k] - begin, stops[k + 1] - begin)))

@@ -21,22 +21,26 @@ def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
                                       job.console.warn, section.cell)
 
 
-def selected_frames(job: Job, index) -> np.ndarray:
+def selected_frames(job: Job, index) -> range:
     """Frame numbers first, first + every, ... below last, as a Python slice."""
-    chosen = stored_frames(job, index)[::job.deck.trajectory.every]
+    chosen = _stored(job, index)[::job.deck.trajectory.every]
     _check_count(job, index, chosen)
     return chosen
 
 
 def stored_frames(job: Job, index) -> np.ndarray:
     """All frame numbers from first to below last, as a Python slice."""
+    return np.array(_stored(job, index))
+
+
+def _stored(job: Job, index) -> range:
     section = job.section("trajectory")
-    chosen = np.arange(len(index.atoms))[section.first:section.last]
+    chosen = range(len(index))[section.first:section.last]
     _check_count(job, index, chosen)
     return chosen
 
 
-def _check_count(job: Job, index, chosen: np.ndarray) -> None:
+def _check_count(job: Job, index, chosen: range) -> None:
     if len(chosen) < 2:
         raise DataError(f"{job.deck.place('trajectory.first')}: first, last and every leave {len(chosen)} of "
                         f"{len(index.atoms)} frames; at least 2 are needed")
@@ -65,7 +69,15 @@ def batches(atoms: np.ndarray) -> np.ndarray:
 
     `atoms` (rows,): atoms in each selected frame. Depends on the system alone, never on who computes.
     """
-    before = np.concatenate([[0], np.cumsum(atoms, dtype=np.int64)])[:-1]
+    before = np.cumsum(atoms, dtype=np.int64) - atoms
     number = before // BATCH_ATOMS
     starts = np.flatnonzero(np.diff(number, prepend=-1))
     return np.append(starts, len(atoms))
+
+
+def even_batches(frames: int, atoms: int) -> np.ndarray:
+    """`batches` of so many frames, each of `atoms` atoms."""
+    if atoms >= BATCH_ATOMS:
+        return np.arange(frames + 1)
+    starts = -(-BATCH_ATOMS * np.arange(-(-frames * atoms // BATCH_ATOMS)) // atoms)
+    return np.append(starts[starts < frames], frames)

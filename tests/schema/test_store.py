@@ -114,8 +114,8 @@ def test_large_files_are_hashed_by_their_ends(tmp_path):
 
 
 def _partial(path):
-    return AlphaFile.create(path, steps=np.arange(4), times=np.arange(4) * 10.0, species=("Ag", "I"), members=3,
-                            batches=2, origin=ORIGIN)
+    return AlphaFile.create(path, frames=4, steps=np.arange(4).__getitem__, times=(np.arange(4) * 10.0).__getitem__,
+                            species=("Ag", "I"), members=3, batches=2, origin=ORIGIN)
 
 
 def _resume(path, origin=ORIGIN):
