@@ -20,6 +20,8 @@ class DisplacementSums:
     fourth    (3, lags) sum of <x^4> along each axis, at the chosen lags
     quartic   (lags,) sum of <r^4> at the chosen lags
     variance  (3,) sum of the variance of the position about its mean over time
+    products  (4, lags, lags) sum of an atom's own mean squared displacement at one chosen lag times that at another,
+              along each axis and, last, of all three axes together
     """
 
     atoms: int
@@ -27,11 +29,12 @@ class DisplacementSums:
     fourth: np.ndarray
     quartic: np.ndarray
     variance: np.ndarray
+    products: np.ndarray
 
     def __add__(self, other: DisplacementSums) -> DisplacementSums:
         return DisplacementSums(
             self.atoms + other.atoms, self.second + other.second, self.fourth + other.fourth,
-            self.quartic + other.quartic, self.variance + other.variance)
+            self.quartic + other.quartic, self.variance + other.variance, self.products + other.products)
 
     @property
     def msd(self) -> np.ndarray:
@@ -79,16 +82,19 @@ def displacement_sums(positions: np.ndarray, lags: np.ndarray) -> DisplacementSu
     """Sums over atoms of positions (atoms, 3, frames), Angstrom, unwrapped, drift removed; `lags` in frames."""
     frames = positions.shape[-1]
     second, fourth = np.zeros((3, frames)), np.zeros((3, len(lags)))
-    quartic, variance = np.zeros(len(lags)), np.zeros(3)
+    quartic, variance, products = np.zeros(len(lags)), np.zeros(3), np.zeros((4, len(lags), len(lags)))
     for atom in positions:
         centred = atom - atom.mean(axis=-1, keepdims=True)
         variance += np.mean(centred**2, axis=-1)
-        second += mean_squared_displacement(centred)
+        own = mean_squared_displacement(centred)
+        second += own
+        chosen = np.concatenate([own, own.sum(axis=0, keepdims=True)])[:, lags]
+        products += chosen[:, :, None] * chosen[:, None, :]
         for k, lag in enumerate(lags):
             square = (centred[:, lag:] - centred[:, :-lag]) ** 2
             fourth[:, k] += np.mean(square**2, axis=-1)
             quartic[k] += np.mean(square.sum(axis=0) ** 2)
-    return DisplacementSums(len(positions), second, fourth, quartic, variance)
+    return DisplacementSums(len(positions), second, fourth, quartic, variance, products)
 
 
 def mean_squared_displacement(series: np.ndarray) -> np.ndarray:

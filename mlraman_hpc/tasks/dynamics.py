@@ -374,6 +374,8 @@ def summary(result: Dynamics) -> list[str]:
 
 def _sentence(result: Dynamics, name: str) -> str:
     first, last = result.fit_window[name] / 1000
+    if not result.diffusion_upper[name]:
+        return f"{name}: {result.verdict[name]}; D = 0"
     if result.verdict[name] != DIFFUSIVE:
         return (f"{name}: {result.verdict[name]}; D below {result.diffusion_upper[name]:.1e} cm^2/s "
                 "(two standard errors)")

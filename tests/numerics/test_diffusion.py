@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from mlraman_hpc.io.trajectory import build_index, read_frames
 from mlraman_hpc.numerics.cells import cartesian, completed, fractional
@@ -143,6 +144,47 @@ def test_one_standard_error_covers_the_truth_as_often_as_it_says(atoms, shake):
     assert 0.60 <= np.mean(inside) <= 0.76
 
 
+def fast_hops(rng, atoms: int = 64, frames: int = 700, residence: float = 10.0) -> np.ndarray:
+    """Hops of 3 Angstrom along the axes, a vibration whose memory is 0.7 on top: it bends the first lags only."""
+    rate = np.full((atoms, 3, frames), 1 / residence / 6)
+    sites = 3.0 * np.cumsum(rng.poisson(rate) - rng.poisson(rate), axis=-1)
+    noise = rng.normal(scale=0.3 * np.sqrt(1 - 0.7**2), size=sites.shape)
+    return sites + lfilter([1.0], [1.0, -0.7], noise, axis=-1)
+
+
+def taking_turns(rng, atoms: int = 64, frames: int = 700, lasting: float = 150.0) -> np.ndarray:
+    """Atoms that walk and rest in turn: some happen to walk more than others."""
+    switches = rng.random((atoms, frames)) < 1 / lasting
+    mobile = (np.cumsum(switches, axis=1) + rng.integers(2, size=(atoms, 1))) % 2
+    return np.cumsum(rng.normal(scale=0.4, size=(atoms, 3, frames)) * mobile[:, None], axis=-1)
+
+
+@pytest.mark.parametrize(("process", "truth"), [(fast_hops, 3.0**2 / 6 / 10), (taking_turns, 0.4**2 / 4)])
+def test_error_bars_of_processes_that_are_not_gaussian(process, truth):
+    """60 fixed seeds each. Hidden curvature made the first D too large, and atoms that differ the second bar small."""
+    results = [found(process(np.random.default_rng(seed))) for seed in range(60)]
+    values = np.array([result.value for result in results]) / (truth * UNIT)
+    errors = np.array([result.error for result in results]) / (truth * UNIT)
+    assert 0.8 < np.sqrt(np.mean((values - 1) ** 2 / errors**2)) < 1.25
+    assert values.mean() == pytest.approx(1, abs=0.015)
+
+
+def test_error_of_a_line_with_other_weights_than_the_best():
+    """One standard error of the weights that the covariance asks for, under the scatter that there is."""
+    lags, scatter = np.array([1.0, 2, 4, 8]), np.diag([4.0, 3, 2, 1])
+    line = fit_line(lags, 1 + lags, np.eye(4), scatter)
+    weights = (lags - lags.mean()) / np.sum((lags - lags.mean()) ** 2)
+    assert line.slope_error == pytest.approx(np.sqrt(weights @ scatter @ weights))
+
+
+def test_products_of_the_atoms_own_displacements():
+    x, lags = walks(11, 5, 60), np.array([1, 4, 20])
+    sums = displacement_sums(x[:2], lags) + displacement_sums(x[2:], lags)
+    own = mean_squared_displacement(x)[..., lags]
+    np.testing.assert_allclose(sums.products[1], own[:, 1].T @ own[:, 1])
+    np.testing.assert_allclose(sums.products[3], own.sum(axis=1).T @ own.sum(axis=1))
+
+
 def test_units_and_axes():
     x = walks(8, 50, 800) * np.array([1.0, 2.0, 0.5])[:, None]
     result = found(x, interval=10.0)
@@ -171,8 +213,30 @@ def test_superdiffusive_motion_is_not_fitted():
 
 
 def test_atoms_at_rest_and_short_trajectories_get_a_verdict():
-    assert found(np.ones((3, 3, 50))).verdict == "the atoms do not move"
+    frozen = found(np.ones((3, 3, 50)))
+    assert frozen.verdict == "the atoms do not move" and frozen.upper == 0
     assert "too short" in found(walks(1, 1, 5)).verdict
+
+
+def test_motion_in_a_plane_or_along_a_line():
+    """Exactly still along an axis: D and its error are 0 there, those of the others stay what they are."""
+    walk = walks(8, 16, 400)
+    whole = found(walk)
+    for still in ([2], [0, 1]):
+        flat = walk.copy()
+        flat[:, still] = 1.0
+        result = found(flat)
+        moving = [axis for axis in range(3) if axis not in still]
+        assert (result.axes[still] == 0).all() and (result.axes_error[still] == 0).all()
+        np.testing.assert_allclose(result.axes[moving], whole.axes[moving], rtol=0.3)
+        assert result.value == pytest.approx(result.axes.mean(), rel=0.15)
+        assert 0 < result.error < result.value
+
+
+def test_atoms_that_come_back_exactly_do_not_diffuse():
+    turning = np.zeros((8, 3, 400))
+    turning[:, 0, ::2] = 1.0
+    assert found(turning).verdict.startswith("no diffusion")
 
 
 def test_silver_in_agi(data, tmp_path):
