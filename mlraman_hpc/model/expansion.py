@@ -9,77 +9,94 @@ Neighbours are found with bins, and expanded up to ROOM together. The order of s
 
 from __future__ import annotations
 
+from math import factorial
+
 import numpy as np
 
 from mlraman_hpc.model.compiled import inner
-from mlraman_hpc.model.loops import ROOM
-from mlraman_hpc.model.vectors import add_scaled, load, number, save
+from mlraman_hpc.model.loops import BITS, ROOM, RUNS
+from mlraman_hpc.model.vectors import (
+    add_scaled,
+    below,
+    larger,
+    load,
+    minus,
+    number,
+    over,
+    plus,
+    put,
+    root,
+    save,
+    smaller,
+    spread,
+    times,
+)
+
+SINE = tuple((-1) ** k / factorial(2 * k + 1) for k in range(10))  # its series
 
 # In the loops below arrays have one index, the loop's own variable, wherever they can: of any other signed index the
 # compiler must ask whether it is negative, and then it gathers elements one by one.
 
 
 @inner
-def _harmonics(vector, count, factors, out):
-    """Real spherical harmonics of unit vectors, out[l^2 + l + m], no Condon-Shortley phase (four at once)."""
+def _harmonics(near, count, factors):
+    """near.angular: real spherical harmonics of unit vectors, [l^2 + l + m], no Condon-Shortley phase; four at once."""
+    vector, out, stride = near.vector, near.angular, near.angular.shape[1]
+    across = vector.shape[1]
     for k in range(0, count, 4):
-        x0, x1, x2, x3 = vector[0, k], vector[0, k + 1], vector[0, k + 2], vector[0, k + 3]
-        y0, y1, y2, y3 = vector[1, k], vector[1, k + 1], vector[1, k + 2], vector[1, k + 3]
-        z0, z1, z2, z3 = vector[2, k], vector[2, k + 1], vector[2, k + 2], vector[2, k + 3]
-        c0 = c1 = c2 = c3 = 1.0
-        s0 = s1 = s2 = s3 = 0.0
+        x, y, z = load(vector, k), load(vector, across + k), load(vector, 2 * across + k)
+        cosine, sine = spread(1.0), spread(0.0)  # of m phi, times sin(theta)^m
         for m in range(factors.shape[1]):
-            b0 = b1 = b2 = b3 = 0.0
-            p0 = p1 = p2 = p3 = factors[2, m, m]
+            before, legendre = spread(0.0), spread(factors[2, m, m])
             for l in range(m, factors.shape[1]):
                 if l > m:
-                    f, g = factors[0, l, m], factors[1, l, m]
-                    n0, n1 = f * (z0 * p0 - g * b0), f * (z1 * p1 - g * b1)
-                    n2, n3 = f * (z2 * p2 - g * b2), f * (z3 * p3 - g * b3)
-                    b0, b1, b2, b3 = p0, p1, p2, p3
-                    p0, p1, p2, p3 = n0, n1, n2, n3
-                row = out[l * l + l + m]
-                row[k], row[k + 1], row[k + 2], row[k + 3] = p0 * c0, p1 * c1, p2 * c2, p3 * c3
+                    step = minus(times(z, legendre), times(spread(factors[1, l, m]), before))
+                    before, legendre = legendre, times(spread(factors[0, l, m]), step)
+                save(out, (l * l + l + m) * stride + k, times(legendre, cosine))
                 if m > 0:
-                    row = out[l * l + l - m]
-                    row[k], row[k + 1], row[k + 2], row[k + 3] = p0 * s0, p1 * s1, p2 * s2, p3 * s3
-            c0, s0 = c0 * x0 - s0 * y0, s0 * x0 + c0 * y0
-            c1, s1 = c1 * x1 - s1 * y1, s1 * x1 + c1 * y1
-            c2, s2 = c2 * x2 - s2 * y2, s2 * x2 + c2 * y2
-            c3, s3 = c3 * x3 - s3 * y3, s3 * x3 + c3 * y3
+                    save(out, (l * l + l - m) * stride + k, times(legendre, sine))
+            cosine, sine = minus(times(cosine, x), times(sine, y)), plus(times(sine, x), times(cosine, y))
 
 
 @inner
-def _radial(distance, smooth, step, f, out):
-    """smooth R_nl at this distance (Angstrom), out[l n]: cubic spline in value and curvature."""
-    place = distance / step
-    knot = min(int(place), f.shape[0] - 2)
-    right = place - knot
-    left = 1.0 - right
-    y0, y1 = smooth * left, smooth * right
-    m0, m1 = y0 * (left * left - 1.0), y1 * (right * right - 1.0)
-    f0, f1, g0, g1 = f[knot, 0], f[knot, 1], f[knot + 1, 0], f[knot + 1, 1]
-    for k in range(len(f0)):
-        out[k] = y0 * f0[k] + m0 * f1[k] + y1 * g0[k] + m1 * g1[k]
+def _radial(near, found, lengths, f):
+    """near.radial[k, l n]: f_cut R_nl of each neighbour, a cubic spline in value and curvature."""
+    distance, smooth, step, last = near.vector[3], near.smooth, lengths[2], f.shape[0] - 2
+    for k in range(found):
+        place = distance[k] / step
+        knot = min(int(place), last)
+        right = place - knot
+        left = 1.0 - right
+        y0, y1 = smooth[k] * left, smooth[k] * right
+        m0, m1 = y0 * (left * left - 1.0), y1 * (right * right - 1.0)
+        f0, f1, g0, g1 = f[knot, 0], f[knot, 1], f[knot + 1, 0], f[knot + 1, 1]
+        out = near.radial[k]
+        for n in range(len(f0)):
+            out[n] = y0 * f0[n] + m0 * f1[n] + y1 * g0[n] + m1 * g1[n]
 
 
 @inner
 def _unit_vectors(near, count, cutoff, width):
-    """Make vectors unit vectors, r^2 r, and fill in f_cut."""
-    x, y, z, r, smooth = near.vector[0], near.vector[1], near.vector[2], near.vector[3], near.smooth
-    for k in range(count):
-        r[k] = np.sqrt(r[k])
-        inverse = 1.0 / max(r[k], 1e-12)
-        x[k] *= inverse
-        y[k] *= inverse
-        z[k] *= inverse
-        # cos(pi t) = -sin(pi (t - 1/2)) as its series, exact to 2e-16, and without a call
-        a = np.pi * (min(max((r[k] - cutoff + width) / width, 0.0), 1.0) - 0.5)
-        q = a * a
-        term = 1.0 - q / 420.0
-        for n in range(9, 0, -1):
-            term = 1.0 - q * term / (2 * n * (2 * n + 1))
-        smooth[k] = 0.5 - 0.5 * a * term
+    """Make vectors unit vectors, r^2 r, and fill in f_cut; four at once."""
+    vector, across = near.vector, near.vector.shape[1]
+    for k in range(0, count, 4):
+        r = root(load(vector, 3 * across + k))
+        inverse = over(spread(1.0), larger(r, spread(1e-12)))
+        for d in range(3):
+            save(vector, d * across + k, times(load(vector, d * across + k), inverse))
+        save(vector, 3 * across + k, r)
+        inside = smaller(larger(plus(r, spread(width - cutoff)), spread(0.0)), spread(width))
+        angle = add_scaled(spread(-0.5 * np.pi), np.pi / width, inside)  # cos(pi t) = -sin(pi (t - 1/2))
+        save(near.smooth, k, add_scaled(spread(0.5), -0.5, _sine(angle)))
+
+
+@inner
+def _sine(a):
+    """sin(a) for |a| <= pi/2 as its series, exact to 2e-16, and without a call."""
+    q, series = times(a, a), spread(SINE[-1])
+    for k in range(len(SINE) - 2, -1, -1):
+        series = plus(spread(SINE[k]), times(q, series))
+    return times(a, series)
 
 
 @inner
@@ -116,16 +133,29 @@ def _add_products(near, s, sizes, rho):
 
 
 @inner
-def _add_neighbours(near, found, basis, rho):
-    """rho[l m, species, n] += what the first `found` neighbours add."""
+def _gather(near, bins, found):
+    """Vectors to the neighbours in the list, r^2 and species."""
+    vector, last = near.vector, bins.wrapped.shape[1]
+    for k in range(found):
+        run, j = near.listed[k] >> BITS, near.listed[k] & (1 << BITS) - 1
+        u = number(bins.wrapped, j) + number(near.shift, 3 * run)
+        v = number(bins.wrapped, last + j) + number(near.shift, 3 * run + 1)
+        w = number(bins.wrapped, 2 * last + j) + number(near.shift, 3 * run + 2)
+        vector[0, k], vector[1, k], vector[2, k], vector[3, k] = u, v, w, u * u + v * v + w * w
+        near.kind[k] = number(bins.species, j)
+
+
+@inner
+def _add_neighbours(near, bins, found, basis, rho):
+    """rho[l m, species, n] += what the first `found` neighbours in the list add."""
     if found == 0:
         return
+    _gather(near, bins, found)
     filled = (found + 3) // 4 * 4
     near.vector[:, found:filled] = 1.0
     _unit_vectors(near, filled, basis.lengths[0], basis.lengths[1])
-    for k in range(found):
-        _radial(near.vector[3, k], near.smooth[k], basis.lengths[2], basis.spline, near.radial[k])
-    _harmonics(near.vector, filled, basis.harmonics, near.angular)
+    _radial(near, found, basis.lengths, basis.spline)
+    _harmonics(near, filled, basis.harmonics)
     _by_species(near, found)
     for s in range(basis.sizes[2]):
         _add_products(near, s, basis.sizes, rho)
@@ -174,15 +204,36 @@ def _first_bin(begin, count):
 
 
 @inner
+def _look(places, itself, run, found, bins, basis, near, rho):
+    """List the atoms at these places (from, to) within the cutoff, four at once; returns how many are listed now.
+
+    The list holds the atom's place and the number of the run, whose shift leads from the atom that is expanded to the
+    image. Where the list is full, what it holds is added to rho.
+    """
+    wrapped, across, listed, limit = bins.wrapped, bins.wrapped.shape[1], near.listed, basis.lengths[0] ** 2
+    x0, y0, z0 = spread(near.shift[run, 0]), spread(near.shift[run, 1]), spread(near.shift[run, 2])
+    for j in range(places[0], places[1], 4):
+        x, y = plus(load(wrapped, j), x0), plus(load(wrapped, across + j), y0)
+        z = plus(load(wrapped, 2 * across + j), z0)
+        inside = below(plus(times(x, x), plus(times(y, y), times(z, z))), limit)
+        code = (run << BITS) + j
+        for k in range(4):  # no branch that would be guessed wrong
+            put(listed, found, code + k)
+            found += (inside >> k) & (j + k < places[1]) & (j + k != itself)
+        if found > ROOM - 4:
+            _add_neighbours(near, bins, found, basis, rho)
+            found = 0
+    return found
+
+
+@inner
 def expand(i, bins, cell, basis, near, rho):
     """rho[l m, species, n] of the atom at place i of `bins`."""
     rho[:] = 0.0
     for n in range(basis.sizes[1]):
         rho[0, bins.species[i], n] = basis.central[n]
-    species, place, start, count, reach = bins.species, bins.place, bins.start, bins.count, bins.reach
-    x, y, z = bins.wrapped[0], bins.wrapped[1], bins.wrapped[2]
-    dx, dy, dz, squares = near.vector[0], near.vector[1], near.vector[2], near.vector[3]
-    limit, found = basis.lengths[0] ** 2, 0
+    place, start, count, reach = bins.place, bins.start, bins.count, bins.reach
+    shift, found, run = near.shift, 0, 0
     # counted on from the first bin and its image: a division in the loops would take as long as five neighbours
     bin_a, image_a = _first_bin(place[i, 0] - reach[0], count[0])
     first_b, first_image_b = _first_bin(place[i, 1] - reach[1], count[1])
@@ -194,19 +245,16 @@ def expand(i, bins, cell, basis, near, rho):
             bin_c, image_c, left = first_c, first_image_c, 2 * reach[2] + 1
             while left > 0:  # bins along the third direction lie side by side, as far as one image goes
                 width = min(left, count[2] - bin_c)
-                x0 = image_a * cell[0, 0] + image_b * cell[1, 0] + image_c * cell[2, 0] - x[i]
-                y0 = image_a * cell[0, 1] + image_b * cell[1, 1] + image_c * cell[2, 1] - y[i]
-                z0 = image_a * cell[0, 2] + image_b * cell[1, 2] + image_c * cell[2, 2] - z[i]
+                for d in range(3):
+                    shift[run, d] = (image_a * cell[0, d] + image_b * cell[1, d] + image_c * cell[2, d]
+                                     - bins.wrapped[d, i])
                 itself = i if image_a == 0 and image_b == 0 and image_c == 0 else -1
-                for j in range(start[row + bin_c], start[row + bin_c + width]):
-                    u, v, w = x[j] + x0, y[j] + y0, z[j] + z0
-                    square = u * u + v * v + w * w
-                    dx[found], dy[found], dz[found], squares[found] = u, v, w, square
-                    near.kind[found] = species[j]
-                    found += (square < limit) & (j != itself)  # no branch that would be guessed wrong
-                    if found == ROOM:
-                        _add_neighbours(near, found, basis, rho)
-                        found = 0
+                places = start[row + bin_c], start[row + bin_c + width]
+                found = _look(places, itself, run, found, bins, basis, near, rho)
+                run += 1
+                if run == RUNS:
+                    _add_neighbours(near, bins, found, basis, rho)
+                    found = run = 0
                 bin_c, image_c, left = 0, image_c + 1, left - width
             bin_b += 1
             if bin_b == count[1]:
@@ -214,4 +262,4 @@ def expand(i, bins, cell, basis, near, rho):
         bin_a += 1
         if bin_a == count[0]:
             bin_a, image_a = 0, image_a + 1
-    _add_neighbours(near, found, basis, rho)
+    _add_neighbours(near, bins, found, basis, rho)

@@ -11,7 +11,9 @@ import numpy as np
 
 from mlraman_hpc.model.machine_code import Loop
 
-ROOM = 64  # neighbours that are expanded together
+ROOM = 128  # neighbours that are expanded together
+RUNS = 256  # runs of places that are looked through before what was found is expanded
+BITS = 40  # of a number in the list of neighbours that hold the place; the rest holds the run
 CHUNK = 16  # atoms whose rho `sum_features` holds; a multiple of the eight that `_accumulate` takes in one sweep
 LANES = 32  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
 
@@ -64,11 +66,14 @@ class Terms(NamedTuple):
 class Near(NamedTuple):
     """Neighbours of one atom, up to ROOM together; arrays are a little longer, for whole vectors.
 
+    listed (ROOM,) place and run of each, shift (RUNS, 3) from the atom to the image in which a run of places lies;
     vector (4, ROOM) x, y, z and, to begin with, r^2, then r (Angstrom); kind (ROOM,) species; smooth (ROOM,) f_cut;
     radial (ROOM + 1, l n) f_cut R_nl, angular (l m, ROOM + 1) Y_lm: the last neighbour is nobody, with zeros;
     members (S, ROOM) which neighbours are of each species, count (S,) how many
     """
 
+    listed: np.ndarray
+    shift: np.ndarray
     vector: np.ndarray
     kind: np.ndarray
     smooth: np.ndarray
@@ -81,7 +86,7 @@ class Near(NamedTuple):
 class Bins(NamedTuple):
     """The atoms of a frame sorted into bins, see `expansion.bin_atoms`.
 
-    In the order of bins: wrapped (3, atoms) Angstrom, species (atoms,), place (atoms, 3) the bin. start (bins + 1,)
+    In the order of bins: wrapped (3, atoms + 3) Angstrom, species (atoms,), place (atoms, 3) the bin. start (bins + 1,)
     first place of each bin in that order; count (3,) number of bins, reach (3,) how many to look at on either side.
     On the way there: fraction (atoms, 3), flat (atoms,) number of the bin
     """
@@ -160,15 +165,13 @@ def sum_features(positions, cell, inverse, species, basis: Basis, blocks: Blocks
 def bins_of(inverses: np.ndarray, atoms: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
     """Number of bins along the lattice directions of each frame, and how far to look for neighbours, (frames, 3).
 
-    A cutoff wide, half of it where that would leave fewer than three, a quarter along the third direction, in which
-    bins lie side by side. How far: bins on either side, images of the cell included.
+    A cutoff wide, and a quarter of it along the third direction, in which bins lie side by side: to look at a few more
+    atoms costs less than to begin anew in another bin. How far: bins on either side, images of the cell included.
     """
     height = 1.0 / np.linalg.norm(inverses, axis=1)
-    parts = np.where(height >= 3.0 * cutoff, 1.0, 2.0)
-    parts[:, 2] = 4.0
     # More bins than this only cost memory: in a huge sparse cell most of them would be empty.
     most = 4 + (2.0 * np.cbrt(atoms)).astype(np.int64)
-    count = np.clip((parts * height / cutoff).astype(np.int64), 1, most[:, None])
+    count = np.clip((np.array([1.0, 1.0, 4.0]) * height / cutoff).astype(np.int64), 1, most[:, None])
     return count, (cutoff * count / height).astype(np.int64) + 1
 
 
@@ -180,7 +183,8 @@ def _density(basis: Basis) -> tuple[int, int, int]:
 
 def _near(basis: Basis) -> Near:
     angulars, _, kinds = basis.sizes
-    return Near(np.zeros((4, ROOM)), np.zeros(ROOM, np.int64), np.zeros(ROOM),
+    return Near(np.zeros(ROOM + 4, np.int64), np.zeros((RUNS, 3)), np.zeros((4, ROOM)), np.zeros(ROOM, np.int64),
+                np.zeros(ROOM),
                 np.zeros((ROOM + 1, basis.spline.shape[2] + 4)), np.zeros((angulars * angulars, ROOM + 1)),
                 np.zeros((kinds, ROOM + 4), np.int64), np.zeros(kinds, np.int64))
 
@@ -188,6 +192,6 @@ def _near(basis: Basis) -> Near:
 def _bins(atoms: np.ndarray, counts: np.ndarray) -> Bins:
     """Room for the largest of these frames."""
     most, bins = max(atoms, default=0), max(counts.prod(axis=1), default=0)
-    return Bins(np.empty((3, most)), np.empty(most, np.int64), np.empty((most, 3), np.int64),
+    return Bins(np.zeros((3, most + 3)), np.empty(most, np.int64), np.empty((most, 3), np.int64),
                 np.empty(bins + 1, np.int64), np.empty(3, np.int64), np.empty(3, np.int64), np.empty((most, 3)),
                 np.empty(most, np.int64))
