@@ -62,14 +62,13 @@ class Column:
         return growing.column()
 
     @classmethod
-    def joined(cls, columns: list[Column], shifts: Iterable[int] | None = None) -> Column:
-        """One after another, with the k-th of `shifts` added to the integers of the k-th."""
-        shifts = [0] * len(columns) if shifts is None else list(shifts)
-        if len(columns) == 1 and shifts == [0]:
+    def joined(cls, columns: list[Column]) -> Column:
+        """One after another."""
+        if len(columns) == 1:
             return columns[0]
         growing = Growing(columns[0].real)
-        for column, shift in zip(columns, shifts):
-            growing.extend(column, shift)
+        for column in columns:
+            growing.extend(column)
         return growing.column()
 
     def __len__(self) -> int:
@@ -204,15 +203,14 @@ class Growing:
             self._stretches.append((self._rows, first, slope if rows > 1 else 0, 0, len(self._rests)))
         self._rows += rows
 
-    def extend(self, column: Column, shift: int = 0) -> None:
-        """Append `column`, with `shift` added."""
+    def extend(self, column: Column) -> None:
         for k, (first, slope, width, begin) in enumerate(zip(
                 column.first.tolist(), column.slope.tolist(), column.width.tolist(), column.begin.tolist())):
             rows = int(column.start[k + 1] - column.start[k])
             if width:
-                self._uneven(first + shift, slope, width, rows, column.rests[begin:begin + width * (rows - 1)])
+                self._uneven(first, slope, width, rows, column.rests[begin:begin + width * (rows - 1)])
             else:
-                self.progress(first + shift, slope, rows)
+                self.progress(first, slope, rows)
 
     def column(self) -> Column:
         """What has been appended; nothing can be appended afterwards."""

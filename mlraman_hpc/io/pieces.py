@@ -30,10 +30,10 @@ class Piece:
     """The frames of one file.
 
     first_byte, last_byte, line, atoms  (frames,); of a file that is not text: number of the frame, the next, 0
-    numbers    (atoms,) atomic numbers in the order in which frames give the atoms; an array, as cells
+    numbers    (atoms,) atomic numbers in the order in which frames give the atoms; an array
     steps      (frames,) or None
     times      (frames,) fs or None
-    cells      (headers, 3, 3) Angstrom and header (frames,), for formats that keep the cell outside the frame
+    header     (frames,) first byte of the header that holds the cell, for formats that keep it outside the frame
     joints     frames at which the file says that a run was started again
     """
 
@@ -44,7 +44,6 @@ class Piece:
     numbers: np.ndarray
     steps: Column | None = None
     times: Column | None = None
-    cells: np.ndarray | None = None
     header: Column | None = None
     joints: tuple[int, ...] = ()
 

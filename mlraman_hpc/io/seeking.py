@@ -22,17 +22,17 @@ def texts(index, which: np.ndarray) -> Iterator[tuple[int, bytes]]:
             if opened != index.file_of_frame[run[0]]:
                 if file is not None:
                     file.close()
-                opened, file = index.file_of_frame[run[0]], _open(index, int(run[0]))
+                opened, file = index.file_of_frame[run[0]], open_file(index, int(run[0]), buffering=0)
             yield from _cut(index, run, _bytes(index, run, file))
     finally:
         if file is not None:
             file.close()
 
 
-def _open(index, frame: int):
+def open_file(index, frame: int, buffering: int):
     path = index.paths[index.file_of_frame[frame]]
     try:
-        return open(path, "rb", buffering=0)
+        return open(path, "rb", buffering=buffering)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}. Every node must see the trajectory, and the scratch "
                         "folder where it is packed.") from None

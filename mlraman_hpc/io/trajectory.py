@@ -53,7 +53,7 @@ class TrajectoryIndex:
     species          elements, by atomic number
     frame_interval   fs between frames where the files say it, else None
     steps            (frames,) time steps as the files give them, or None
-    cells, header    (headers, 3, 3) Angstrom and (frames,), for formats that keep the cell outside the frame
+    header           (frames,) first byte of the header with the cell, for formats that keep it outside the frame
     labels           what the files call an atom -> atomic number, from trajectory.species
     given_cell       (3, 3) Angstrom from trajectory.cell, for frames that have none; None otherwise
     """
@@ -71,7 +71,6 @@ class TrajectoryIndex:
     species: tuple[str, ...]
     frame_interval: float | None
     steps: Column | np.ndarray | None
-    cells: np.ndarray
     header: Column | np.ndarray
     labels: tuple[tuple[str, int], ...]
     given_cell: np.ndarray | None = None
@@ -86,10 +85,9 @@ class TrajectoryIndex:
     def take(self, rows) -> TrajectoryIndex:
         """The index of just these frames, small enough to be sent to whoever reads them."""
         rows = np.asarray(rows, dtype=np.int64)
-        used, header = np.unique(self.header[rows], return_inverse=True) if len(self.header) else ([], [])
         return replace(
-            self, **{field: getattr(self, field)[rows] for field in PLACES}, header=np.asarray(header, np.int32),
-            cells=self.cells[used] if len(self.header) else self.cells,
+            self, **{field: getattr(self, field)[rows] for field in PLACES},
+            header=self.header[rows] if len(self.header) else np.empty(0, np.int64),
             steps=None if self.steps is None else self.steps[rows],
         )
 
@@ -311,11 +309,10 @@ def _nearly_even(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> boo
 
 
 def _joined(pieces, paths, names, format, table, interval) -> TrajectoryIndex:
-    def joined(field, shifts=None):
-        return Column.joined([getattr(piece, field) for piece in pieces], shifts)
+    def joined(field):
+        return Column.joined([getattr(piece, field) for piece in pieces])
 
-    headers = [0 if piece.cells is None else len(piece.cells) for piece in pieces]
-    outside = all(piece.cells is not None for piece in pieces)
+    outside = all(piece.header is not None for piece in pieces)
     kinds = np.unique(pieces[0].numbers)
     return TrajectoryIndex(
         paths, names, format, Column.progression(0, 1, sum(map(len, pieces))),
@@ -323,14 +320,9 @@ def _joined(pieces, paths, names, format, table, interval) -> TrajectoryIndex:
         joined("first_byte"), joined("last_byte"), joined("line"), joined("atoms"),
         numbers=pieces[0].numbers, species=tuple(chemical_symbols[kind] for kind in kinds), frame_interval=interval,
         steps=joined("steps") if all(piece.steps is not None for piece in pieces) else None,
-        cells=_cells(pieces) if outside else np.empty((0, 3, 3)),
-        header=joined("header", np.cumsum([0, *headers[:-1]]).tolist()) if outside else Column.progression(0, 0, 0),
+        header=joined("header") if outside else Column.progression(0, 0, 0),
         labels=tuple(sorted(table.items())),
     )
-
-
-def _cells(pieces: list[Piece]) -> np.ndarray:
-    return pieces[0].cells if len(pieces) == 1 else np.concatenate([piece.cells for piece in pieces])
 
 
 def _joints(pieces: list[Piece]) -> list[int]:
@@ -344,8 +336,10 @@ def _parsed(index: TrajectoryIndex, which: np.ndarray) -> list[tuple]:
     """(positions, numbers, cell, periodic) of each frame of a text format, all at once where they are alike."""
     found, parts = list(texts(index, which)), None
     if index.format == "xdatcar":
-        parts = xdatcar.read_alike([text for _, text in found], index.numbers, index.cells[index.header[which]])
-    elif index.format == "extxyz" and len(found) > 1:
+        cells = xdatcar.cells(index, which)
+        return xdatcar.read_alike([text for _, text in found], index.numbers, cells) or [
+            xdatcar.read(text, index.place(frame), index.numbers, cell) for (frame, text), cell in zip(found, cells)]
+    if index.format == "extxyz" and len(found) > 1:
         places = [index.place(frame) for frame, _ in found]
         parts = extxyz_alike.read_alike([text for _, text in found], places, dict(index.labels))
     parse = _reader(index)
@@ -355,9 +349,6 @@ def _parsed(index: TrajectoryIndex, which: np.ndarray) -> list[tuple]:
 def _reader(index: TrajectoryIndex) -> Callable:
     """The function that turns the bytes of a frame into positions, numbers, cell and periodic."""
     table, module = dict(index.labels), TEXT[index.format]
-    if index.format == "xdatcar":
-        return lambda text, frame: xdatcar.read(
-            text, index.place(frame), index.numbers, index.cells[index.header[frame]])
     if index.format == "vasprun":
         return lambda text, frame: vasprun.read(text, index.place(frame), index.numbers)
     return lambda text, frame: module.read(text, index.place(frame), table)

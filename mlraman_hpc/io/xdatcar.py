@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from array import array
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from .pieces import (
     shown,
     unglued,
 )
+from .seeking import open_file
 
 MARK = b"Direct configuration"
 
@@ -58,6 +59,48 @@ def read(text: bytes, place: Place, numbers: np.ndarray, cell: np.ndarray):
     if values is None:
         raise _bad_row(rows, len(numbers), place)
     return _cartesian(values.reshape(-1, 3), cell), numbers, cell, np.ones(3, bool)
+
+
+def cells(index, which: np.ndarray) -> np.ndarray:
+    """(frames, 3, 3) Angstrom, from the frames' headers."""
+    headers = list(zip(index.file_of_frame[which].tolist(), index.header[which].tolist()))
+    first_row, files = dict(zip(reversed(headers), reversed(which))), {}
+    with ExitStack() as opened:
+        for (file, _), row in first_row.items():
+            if file not in files:
+                files[file] = opened.enter_context(open_file(index, row, buffering=1 << 12))
+        texts = [_five_lines(files[file], first) for file, first in first_row]
+    found = _cells_alike(texts) if len(texts) > 1 else None
+    if found is None:
+        found = [_cell(text.split(b"\n"), index.place(row)) for text, row in zip(texts, first_row.values())]
+    number = {header: k for k, header in enumerate(first_row)}
+    return np.array(found).reshape(-1, 3, 3)[[number[header] for header in headers]]
+
+
+def _five_lines(file, first: int) -> bytes:
+    file.seek(first)
+    text = file.read(512)
+    end = -1
+    for _ in range(5):
+        end = text.find(b"\n", end + 1)
+        if end < 0:
+            file.seek(first)
+            return b"".join(file.readline() for _ in range(5))
+    return text[:end + 1]
+
+
+def _cells_alike(texts: list[bytes]) -> np.ndarray | None:
+    """The cells of headers with the same scale and the same columns, all at once; None for others."""
+    lines = texts[0].split(b"\n")
+    scale, ends = numbers_in(lines[1], 1), np.cumsum([len(line) + 1 for line in lines[:5]])
+    if len({len(text) for text in texts}) > 1 or scale is None or scale[0] <= 0 or len({*map(len, lines[2:5])}) > 1:
+        return None
+    records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
+    same = records[:, ends[0] - 1:ends[1]]
+    if not (same == same[0]).all() or not (records[:, ends[2:5] - 1] == ord("\n")).all():
+        return None
+    values = three_numbers(np.ascontiguousarray(records[:, ends[1]:]).reshape(3 * len(texts), -1))
+    return None if values is None else values.reshape(-1, 3, 3) * scale[0]
 
 
 def read_alike(texts: list[bytes], numbers: np.ndarray, cells: np.ndarray) -> list[tuple] | None:
@@ -171,7 +214,7 @@ def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn
     return Piece(
         Column.progression(begin, record, frames), Column.joined([inner, Column.progression(end, 0, 1)]),
         Column.progression(header.lines + 1, atoms + 1, frames), Column.progression(atoms, 0, frames), header.numbers,
-        cells=header.cell[None], header=Column.progression(0, 0, frames),
+        header=Column.progression(0, 0, frames),
     )
 
 
@@ -189,8 +232,8 @@ def _all_marked(text: mmap.mmap, begin: int, record: int, frames: int) -> bool:
 
 def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """Headers may stand before any frame: a changing cell, or a run started again into the same file."""
-    atoms, line, number, first_header = len(header.numbers), header.lines + 1, 0, text[:begin]
-    rows, joints, cells, last_header, since = Rows(4), Rows(1), array("d", header.cell.ravel()), first_header, 0
+    atoms, line, header_byte, first_header = len(header.numbers), header.lines + 1, 0, text[:begin]
+    rows, joints, last_header, since = Rows(4), Rows(1), first_header, 0
     while begin >= 0:
         since = forget(text, begin, since)
         following = _next_mark(text, begin + 1)
@@ -201,14 +244,14 @@ def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict
             warn(incomplete(name, len(rows), line))
             break
         end, extra = _split(block, atoms, lines, place)
-        rows.add((begin, begin + end, line, number))
+        rows.add((begin, begin + end, line, header_byte))
         if following >= 0 and extra.strip():
             if extra == last_header:
                 joints.add((len(rows),))
             else:
                 place = Place(name, line + atoms + 1, len(rows))
-                cells.extend(_same_atoms(extra, first_header, header, place, table).ravel())
-                last_header, number = extra, number + 1
+                _check_header(extra, first_header, header, place, table)
+                last_header, header_byte = extra, begin + end
         elif following < 0 and extra.strip():
             warn(incomplete(name, len(rows), line + atoms + 1))
         begin, line = following, line + lines
@@ -219,7 +262,7 @@ def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict
     starts = joints.columns()[0].tolist() if len(joints) <= len(rows) // 10 + 1 else []
     return Piece(
         first, last, lines, Column.progression(atoms, 0, len(rows)), header.numbers,
-        cells=np.frombuffer(cells).reshape(-1, 3, 3), header=headers, joints=tuple(starts),
+        header=headers, joints=tuple(starts),
     )
 
 
@@ -235,18 +278,17 @@ def _split(block: bytes, atoms: int, lines: int, place: Place) -> tuple[int, byt
     return end, block[end:]
 
 
-def _same_atoms(text: bytes, first: bytes, header: Header, place: Place, table: dict[str, int]) -> np.ndarray:
-    """The cell of a header further down, whose atoms must be those of the first one."""
+def _check_header(text: bytes, first: bytes, header: Header, place: Place, table: dict[str, int]) -> None:
+    """A header further down must have a cell, and the atoms of the first one."""
     lines = text.splitlines()
     if lines[5:] == first.splitlines()[5:]:
-        return _cell(lines, place)
+        _cell(lines, place)
+        return
     other = read_header(text, place, table)
     if not np.array_equal(other.numbers, header.numbers):
         raise place.fault("this header has other atoms than the first one; one file must hold one system.", 5)
     if len(text.splitlines()) > other.lines:
         raise place.fault("expected 'Direct configuration=' after the header.", other.lines)
-    return other.cell
-
 
 def _bad_row(rows: bytes, atoms: int, place: Place):
     """The error for the first line that does not hold three numbers."""

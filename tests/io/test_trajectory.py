@@ -204,6 +204,18 @@ def test_xdatcar_changing_cell_and_new_start(tmp_path):
     assert np.allclose(frames.positions[8, 0], 0.14 * 4.4)
 
 
+@pytest.mark.parametrize("title", ["two atoms", "a title longer than what is read of a header at once " * 20])
+def test_xdatcar_cells_together_and_one_by_one(tmp_path, title):
+    wide = HEADER.replace("two atoms", title).replace("\n 1\n", "\n 1.5\n", 1)
+    header = [wide.replace("4.0 0.0", f"{4 + 0.01 * k:.2f} {0.1 * (k % 3):.1f}") for k in range(6)]
+    index, _ = index_of(["".join(xdatcar(1, header[k], k) for k in part) for part in (range(4), range(4, 6))], tmp_path)
+    cells = all_frames(index).cells
+    one_by_one = [read_frames(index, [k]).cells[0] for k in range(6)]
+    assert cells[:, 0, 0].tolist() == [(4 + 0.01 * k) * 1.5 for k in range(6)] and cells[4, 0, 1] == 0.1 * 1.5
+    assert cells.tobytes() == np.array(one_by_one).tobytes()
+    assert read_frames(index, [5, 0, 5]).cells.tobytes() == cells[[5, 0, 5]].tobytes()
+
+
 def test_xdatcar_frame_repeated_at_a_new_start(tmp_path):
     index, warnings = index_of(xdatcar(20) + xdatcar(20, start=19), tmp_path)
     assert len(index) == 39 and "repeats" in warnings[0] and "line 75" in warnings[0]
