@@ -57,6 +57,7 @@ class Diffusion:
     axes            (3,) cm^2/s along each axis, axes_error their errors; NaN likewise
     upper           cm^2/s, slope plus two standard errors, the largest of lines over the last lags; at rest 0
     offset, slope   Angstrom^2 and cm^2/s: the fitted line a + 6 D t
+    weights         (lags,) cm^2/s/Angstrom^2: D = weights . MSD at the chosen lags, of the mean and of any one atom
     first, last     fs, lags of the fit
     jumps           relative variance of D from how many rare jumps there happened to be
     verdict         DIFFUSIVE, or what keeps it from being so
@@ -69,6 +70,7 @@ class Diffusion:
     upper: float
     offset: float
     slope: float
+    weights: np.ndarray
     first: float
     last: float
     jumps: float
@@ -79,13 +81,14 @@ class Diffusion:
 class Line:
     """Least-squares line a + b k, k in frames; probability: of a chi^2 as large as found.
 
-    slope_error: one standard error; chance: that of the covariance alone.
+    slope_error: one standard error; chance: that of the covariance alone; weights (lags,): slope = weights . values.
     """
 
     offset: float
     slope: float
     slope_error: float
     chance: float
+    weights: np.ndarray
     probability: float
 
     @property
@@ -128,7 +131,7 @@ def fit_line(lags: np.ndarray, values: np.ndarray, covariance: np.ndarray, scatt
     makes of the same weights, if given, or else the covariance."""
     scale = np.sqrt(np.diag(covariance))
     if not scale.any():
-        return Line(0.0, 0.0, 0.0, 0.0, np.nan)  # nothing moves, exactly
+        return Line(0.0, 0.0, 0.0, 0.0, np.zeros(len(lags)), np.nan)  # nothing moves, exactly
     scale = np.maximum(scale, SMALLEST * scale.max())  # one lag may be exact, as the period of what turns
     size, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
     whiten = vectors / (np.sqrt(np.maximum(size, SMALLEST * size[-1])) * scale[:, None])
@@ -141,7 +144,7 @@ def fit_line(lags: np.ndarray, values: np.ndarray, covariance: np.ndarray, scatt
     error = chance if scatter is None else float(np.sqrt(max(weights @ scatter @ weights, 0.0)))
     chi2 = float(np.sum((target - design @ found) ** 2))
     probability = float(special.chdtrc(len(lags) - 2, chi2)) if len(lags) > 2 else np.nan
-    return Line(float(found[0]), float(found[1]), error, chance, probability)
+    return Line(float(found[0]), float(found[1]), error, chance, weights, probability)
 
 
 @dataclass(frozen=True)
@@ -210,9 +213,10 @@ def diffusion(
     """
     curve = _curve(sums, lags, interval, fit_to)
     if len(curve.lags) < LEAST_LAGS:
-        return _undecided(f"the trajectory is too short: {len(curve.lags)} lags for a fit, {LEAST_LAGS} are needed")
+        return _undecided(f"the trajectory is too short: {len(curve.lags)} lags for a fit, {LEAST_LAGS} are needed",
+                          len(lags))
     if not curve.total.max() > AT_REST:
-        return replace(_undecided("the atoms do not move"), upper=0.0, offset=0.0, slope=0.0)
+        return replace(_undecided("the atoms do not move", len(lags)), upper=0.0, offset=0.0, slope=0.0)
     jumps = jump_covariance(curve.axes.shape[1], curve.lags) / curve.atoms
     covariance = curve.gaussian(int(curve.lags[len(curve.lags) * 2 // 3]), _end_slopes(curve))
     lines = [curve.line(start, covariance, jumps) for start in range(len(curve.lags) - LEAST_LAGS + 1)]
@@ -228,7 +232,8 @@ def diffusion(
     axes = [curve.axis(k, start, part + excess * jumps)
             for k, (part, excess) in enumerate(zip(covariance, curve.excess(slice(start, None))[0]))]
     upper = max(line.upper, *(other.upper for lag, other in zip(curve.lags, lines) if 10 * lag >= curve.lags[-1]))
-    return _result(curve, start, line, axes, upper, _verdict(line, int(curve.lags[-1]), straight), interval)
+    return _result(curve, start, line, axes, upper, _verdict(line, int(curve.lags[-1]), straight), interval,
+                   len(lags))
 
 
 def _straight_from(curve: _Curve, lines: list[Line]) -> tuple[int, bool]:
@@ -252,13 +257,14 @@ def _verdict(line: Line, last: int, straight: bool) -> str:
 
 
 def _result(curve: _Curve, start: int, line: Line, axes: list[Line], upper: float, verdict: str,
-            interval: float) -> Diffusion:
+            interval: float, lags: int) -> Diffusion:
     unit = CM2_PER_S_PER_ANGSTROM2_PER_FS / interval
     shown = unit if verdict == DIFFUSIVE else np.nan
     slope, error = line.slope / 6, line.slope_error / 6
     return Diffusion(
         slope * shown, error * shown, np.array([axis.slope / 2 * shown for axis in axes]),
         np.array([axis.slope_error / 2 * shown for axis in axes]), upper / 6 * unit, line.offset, slope * unit,
+        np.concatenate([np.zeros(start), line.weights / 6 * shown, np.zeros(lags - len(curve.lags))]),
         float(curve.lags[start] * interval), float(curve.lags[-1] * interval),
         _jumps(curve, start, line.slope), verdict)
 
@@ -269,9 +275,10 @@ def _jumps(curve: _Curve, start: int, slope: float) -> float:
     return curve.excess(slice(start, None))[1] / (steps * slope**2) if slope else 0.0
 
 
-def _undecided(verdict: str) -> Diffusion:
+def _undecided(verdict: str, lags: int) -> Diffusion:
     nothing = np.full(3, np.nan)
-    return Diffusion(np.nan, np.nan, nothing, nothing, np.nan, np.nan, np.nan, np.nan, np.nan, 0.0, verdict)
+    return Diffusion(np.nan, np.nan, nothing, nothing, np.nan, np.nan, np.nan, np.full(lags, np.nan), np.nan, np.nan,
+                     0.0, verdict)
 
 
 def _curve(sums: DisplacementSums, lags: np.ndarray, interval: float, fit_to: float | None) -> _Curve:

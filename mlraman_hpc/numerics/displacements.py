@@ -97,6 +97,12 @@ def displacement_sums(positions: np.ndarray, lags: np.ndarray) -> DisplacementSu
     return DisplacementSums(len(positions), second, fourth, quartic, variance, products)
 
 
+def own_displacements(positions: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """(atoms, lags) mean squared displacement (Angstrom^2, all three axes) of each of the atoms (atoms, 3, frames)."""
+    return np.array([mean_squared_displacement(atom - atom.mean(axis=-1, keepdims=True))[:, lags].sum(axis=0)
+                     for atom in positions])
+
+
 def mean_squared_displacement(series: np.ndarray) -> np.ndarray:
     """<[x(t + k) - x(t)]^2>_t over all time origins, k = 0 ... frames - 1; series (..., frames).
 

@@ -5,9 +5,11 @@ With n jumps of N atoms in the time t, the rate is n/(N t), and a random walk of
     D_jump = sum of l^2 / (6 N t),        f = D / D_jump,
 
 D being that of the mean squared displacement. f = 1 where successive jumps do not know of one another; jumps back
-make it smaller. How many jumps there happened to be is in both, so that f has the larger of their relative errors, not
-both. The mean residence time is the time that all atoms spend on sites over n, the mean flight that between
-sites over n: right whatever the distribution, and although the first and last stays are cut off by the trajectory.
+make it smaller. How many jumps there happened to be, and how long they were, is in both, so that the error of f is that
+of a ratio: with D_i of each atom from its own mean squared displacement, weighted as D is, and d_i from its own jumps,
+the scatter of D_i - f d_i, over D_jump and the root of N. The mean residence time is the time that all atoms spend on
+sites over n, the mean flight that between sites over n: right whatever the distribution, and although the first and
+last stays are cut off by the trajectory.
 
 The distribution of residence times is Kaplan and Meier's estimate of the share of stays that outlast a time, from all
 stays but each atom's first, the last ones counting as cut off. It is compared with one rate, (1 - p)^k for k frames, by
@@ -20,6 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mlraman_hpc.numerics.errorbars import student_factor
 from mlraman_hpc.numerics.sites import Sites, Stays
 from mlraman_hpc.units import CM2_PER_S_PER_ANGSTROM2_PER_FS
 
@@ -74,9 +77,8 @@ class JumpStatistics:
     warnings: tuple[str, ...]
 
 
-def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, diffusion: tuple[float, float]
-                    ) -> JumpStatistics:
-    """`diffusion`: D and its error (cm^2/s) from the mean squared displacement, NaN where there is none."""
+def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, diffusion: np.ndarray) -> JumpStatistics:
+    """`diffusion` (atoms,): D of each (cm^2/s) from its mean squared displacement, NaN where there is none."""
     jumped = np.isfinite(stays.vector[:, 0])
     count, time = int(jumped.sum()), stays.atoms * frames * interval * PS  # ps
     square = np.sum(stays.vector[jumped] ** 2, axis=1)
@@ -86,7 +88,8 @@ def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, di
     lengths, counts = _shells(np.sqrt(square))
     unit = 1e-3 * CM2_PER_S_PER_ANGSTROM2_PER_FS / (6 * time)  # 1/ps is 1e-3/fs
     d_jump, d_error = square.sum() * unit, _summed_error(square, stays.atom[jumped], stays.atoms) * unit
-    f = diffusion[0] / d_jump if count else np.nan
+    by_atom = np.bincount(stays.atom[jumped], square, minlength=stays.atoms) * unit * stays.atoms
+    f, f_error = _correlation(diffusion, by_atom) if count else (np.nan, np.nan)
     times, survival, expected, one_rate = _distribution(stays, interval)
     transit = float(flown / (stayed + flown)) if stayed else np.nan
     found = JumpStatistics(
@@ -94,9 +97,18 @@ def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, di
         residence, residence * error / count if count else np.nan, flown / count * interval * PS if count else np.nan,
         transit, 1 - float(stays.inside.sum() / (stays.atoms * frames)), sites.outside, _returns(stays, sites, jumped),
         lengths, counts, times, survival, expected, one_rate, d_jump, d_error,
-        f, f * max(diffusion[1] / diffusion[0], d_error / d_jump) if count else np.nan,
-        _occupancy(stays, len(sites.scaled), frames), "", _warnings(stays, sites, square, count, frames))
+        f, f_error, _occupancy(stays, len(sites.scaled), frames), "", _warnings(stays, sites, square, count, frames))
     return _with_verdict(found)
+
+
+def _correlation(diffusion: np.ndarray, jumped: np.ndarray) -> tuple[float, float]:
+    """f and its error from each atom's D and D_jump (atoms,); a single atom has no scatter, and the error is NaN."""
+    atoms, mean = len(jumped), jumped.mean()
+    f = float(diffusion.mean() / mean)
+    if atoms < 2:
+        return f, np.nan
+    scatter = float(np.std(diffusion - f * jumped, ddof=1))
+    return f, scatter / np.sqrt(atoms) / float(mean) * student_factor(atoms - 1)
 
 
 def _summed_error(values: np.ndarray, atom: np.ndarray, atoms: int) -> float:

@@ -13,6 +13,7 @@ from mlraman_hpc.io.trajectory import TrajectoryIndex, read_frames
 from mlraman_hpc.numerics import site_lattice
 from mlraman_hpc.numerics.cells import completed
 from mlraman_hpc.numerics.diffusion import Diffusion
+from mlraman_hpc.numerics.displacements import log_lags, own_displacements
 from mlraman_hpc.numerics.jumps import jump_statistics
 from mlraman_hpc.numerics.site_lattice import Crystal
 from mlraman_hpc.numerics.sites import Finder, Sites, Stays, sites_in, stays
@@ -27,10 +28,12 @@ KEY = "dynamics.lattice_sites"
 
 @dataclass(frozen=True)
 class SiteSums:
-    """On every rank the sites of each species; on root all stays. misfit: of the host lattice, Angstrom."""
+    """On every rank the sites of each species; on root all stays, and each atom's own mean squared displacement at the
+    lags of `log_lags`, (atoms, lags) Angstrom^2. misfit: of the host lattice, Angstrom."""
 
     sites: dict[str, Sites]
     stays: dict[str, Stays]
+    own: dict[str, np.ndarray]
     misfit: float
 
 
@@ -78,16 +81,23 @@ def collect_stays(job: Job, motion: Motion, drift: np.ndarray) -> SiteSums | Non
     sites, misfit = session.on_root(_placed, job, layout, motion.mean_cell, host)
     finders = {name: Finder(one) for name, one in sites.items()}
 
-    def work(number: int) -> Stays | None:
+    lags = log_lags(layout.frames)
+
+    def work(number: int) -> tuple[Stays, np.ndarray] | None:
         species = layout.blocks[number].species
-        return stays(motion.positions[number] - drift, finders[species]) if species in finders else None
+        if species not in finders:
+            return None
+        positions = motion.positions[number] - drift
+        return stays(positions, finders[species]), own_displacements(positions, lags)
     found: dict[str, Stays] = {}
+    own: dict[str, list[np.ndarray]] = {name: [] for name in finders}
     with job.console.progress("jumps", len(layout.numbers), "atoms") as advance:
         for block, part in block_sums(session, layout, work):
             if part is not None:
-                found[block.species] = found[block.species] + part if block.species in found else part
+                found[block.species] = found[block.species] + part[0] if block.species in found else part[0]
+                own[block.species].append(part[1])
             advance(len(block.atoms))
-    return SiteSums(sites, found, misfit)
+    return SiteSums(sites, found, {name: np.concatenate(own[name]) for name in found}, misfit)
 
 
 def _host(job: Job, motion: Motion, drift: np.ndarray) -> Crystal | None:
@@ -151,7 +161,7 @@ def record(sums: SiteSums | None, layout: Layout, found: dict[str, Diffusion]) -
     if sums is None:
         return None, ()
     each = {name: jump_statistics(stay, sums.sites[name], layout.frames, layout.interval,
-                                  (found[name].value, found[name].error)) for name, stay in sums.stays.items()}
+                                  sums.own[name] @ found[name].weights) for name, stay in sums.stays.items()}
     ours = {"position", "radius", "cell", "misfit", "one_rate"}
     values = {field.name: {name: getattr(one, field.name) for name, one in each.items()} for field in fields(Jumps)
               if field.name not in ours}
