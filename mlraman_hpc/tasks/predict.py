@@ -28,7 +28,7 @@ from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
 
 ROUND_SECONDS = 3.0
-HAND_ATOMS = 1 << 17  # in a hand; bounds the memory of results
+HAND_ATOMS = 1 << 16  # in a hand; bounds the memory of results
 READ_BATCHES = 4  # for each thread, read together; bounds the memory of positions
 FEATOMIC_TOLERANCE = 1e-8
 
@@ -176,6 +176,7 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
             computed = time.monotonic() - began
             written = session.on_root(_write, plan, gathered)
             advance(written)
+            del hand, rows, gathered  # room for those of the next round
             length = _next_length(length, time.monotonic() - began)
             turn += 1
             if turn == 2 and more:  # in the first, ranks still load what was compiled

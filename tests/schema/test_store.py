@@ -1,6 +1,7 @@
 """Records come back as they were written, with their origin; strangers and damaged files are refused."""
 
 import dataclasses
+import tracemalloc
 from dataclasses import dataclass
 
 import h5py
@@ -116,6 +117,27 @@ def test_large_files_are_hashed_by_their_ends(tmp_path):
 def _partial(path):
     return AlphaFile.create(path, frames=4, steps=np.arange(4).__getitem__, times=(np.arange(4) * 10.0).__getitem__,
                             species=("Ag", "I"), members=3, batches=2, origin=ORIGIN)
+
+
+def test_memory_of_a_partial_file_does_not_grow_with_frames(tmp_path):
+    frames, slices = 200_000, []
+
+    def values(rows):
+        slices.append(rows.stop - rows.start)
+        return np.arange(rows.start, rows.stop)
+    tracemalloc.start()
+    path = tmp_path / "alpha.partial.h5"
+    file = AlphaFile.create(path, frames=frames, steps=values, times=lambda rows: 0.1 * values(rows), species=("Ag",),
+                            members=0, batches=2, origin=ORIGIN)
+    file.write(0, slice(7, 9), np.ones((2, 1, 3, 3)), None, np.array([3, 0]))
+    assert file.count_outliers() == (3, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    file.close()
+    assert peak < 5e6 < 8 * frames * 4 and sum(slices) == 2 * frames
+    with h5py.File(path) as made:
+        assert np.array_equal(made["observables/polarizability/step"], np.arange(frames))
+        assert np.array_equal(made["observables/outliers/time"], 0.1 * np.arange(frames))
 
 
 def _resume(path, origin=ORIGIN):
