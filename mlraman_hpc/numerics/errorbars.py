@@ -31,6 +31,11 @@ class Calibration:
     factor: float
     degrees_of_freedom: float
 
+    @property
+    def student(self) -> float:
+        """The share of the factor that makes a standard error a 68.27 % bar."""
+        return student_factor(self.degrees_of_freedom)
+
 
 def calibrate(h: np.ndarray, weights: np.ndarray, kernel: np.ndarray) -> Calibration:
     """Calibration of block errors.

@@ -13,6 +13,8 @@ import numpy as np
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.io import figures_training
 from mlraman_hpc.model import polarizability
+from mlraman_hpc.numerics.convergence import expected_distance
+from mlraman_hpc.numerics.plan import calibration_of, plan
 from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.alpha_file import KIND as ALPHA
@@ -149,10 +151,7 @@ def _distances(spectra: np.ndarray, final: RamanSpectrum) -> np.ndarray:
 
 
 def _against_length(job: Job, series: PolarizabilitySeries, final: RamanSpectrum, options: RamanOptions) -> dict:
-    """Spectra of the first part of the trajectory, on the final grid.
-
-    For parts of one trajectory the expected distance is its statistical error times sqrt(1/fraction - 1).
-    """
+    """Spectra of the first parts of the trajectory, on the final grid, their distances, and those that are expected."""
     frames = [round(fraction * len(series.value)) for fraction in sorted({*_section(job).fraction, 1.0})]
     usable = [count for count in frames if count >= LEAST_FRAMES]
     if len(usable) < len(frames):
@@ -161,10 +160,17 @@ def _against_length(job: Job, series: PolarizabilitySeries, final: RamanSpectrum
     bare = replace(options, blocks=0)
     spectra = np.array([_on_grid(raman_spectrum(series.value[:count], series.frame_interval, bare), final)
                         for count in usable]).reshape(len(usable), len(final.wavenumber))
-    share = np.array(usable) / len(series.value)
-    error = _norm(final.error_statistical["total"], final) if final.error_statistical else np.nan
     return {"length": np.array(usable) * series.frame_interval / 1000, "length_spectra": spectra,
-            "length_distance": _distances(spectra, final), "length_expected": error * np.sqrt(1 / share - 1)}
+            "length_distance": _distances(spectra, final), "length_expected": _expected(final, options, usable)}
+
+
+def _expected(final: RamanSpectrum, options: RamanOptions, frames: list[int]) -> np.ndarray:
+    """Distances (parts,) that chance alone makes; NaN without error bars."""
+    if not final.error_statistical:
+        return np.full(len(frames), np.nan)
+    whole = plan(final.frames, final.frame_interval, options)
+    error = _norm(final.error_statistical["total"], final) / calibration_of(whole).student  # root mean square, not 68 %
+    return error * np.array([expected_distance(plan(count, final.frame_interval, options), whole) for count in frames])
 
 
 def _on_grid(spectrum: RamanSpectrum, final: RamanSpectrum) -> np.ndarray:
