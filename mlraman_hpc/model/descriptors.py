@@ -127,14 +127,15 @@ def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     kinds, composition = places(frames, species), compositions(frames, species)
     shape = (len(frames), len(species), (descriptor.max_angular + 1) * channels)
     lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
-    summed = np.empty((len(species), 6, len(pairs.angular), channels, channels))
+    summed = np.empty((len(species), 6, len(pairs.angular) * channels**2))
     positions, first_atom, cells, inverses = laid_out(frames, descriptor.cutoff)
     for k in range(len(frames)):
         atoms = slice(first_atom[k], first_atom[k + 1])
         sum_features(positions[atoms], cells[k], inverses[k], kinds[atoms], tables, pairs, summed, lowest[k],
                      highest[k])
-        X0[k] = columns.packed(summed[:, :1], 0).ravel()
-        X2[k] = np.swapaxes(columns.packed(summed[:, 1:], 2), 0, 1).reshape(5, -1)
+        squares = summed.reshape(len(species), 6, -1, channels, channels)
+        X0[k] = columns.packed(squares[:, :1], 0).ravel()
+        X2[k] = np.swapaxes(columns.packed(squares[:, 1:], 2), 0, 1).reshape(5, -1)
     return Features(species, X0, X2, composition, lowest, highest)
 
 

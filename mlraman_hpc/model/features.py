@@ -1,5 +1,7 @@
 """The summed lambda-SOAP descriptor of a frame, made of the density expansion of each atom; compiled.
 
+For training, and for a committee: many members share it, while `contraction` works for one.
+
 Products are summed over the atoms of a species first,
 
     G^s_{m1 q, m2 q'} = sum_{i of s} rho^i_{q l1 m1} rho^i_{q' l2 m2},
@@ -12,7 +14,7 @@ from __future__ import annotations
 from mlraman_hpc.model.compiled import inner
 from mlraman_hpc.model.expansion import bin_atoms, expand
 from mlraman_hpc.model.loops import CHUNK
-from mlraman_hpc.model.vectors import number
+from mlraman_hpc.model.vectors import load, number, plus, spread, times
 
 
 @inner
@@ -40,22 +42,25 @@ def _accumulate(rho, atoms, blocks, channels, products):
 
 @inner
 def _couple(products, blocks, channels, summed):
-    """summed[component, block, q, q'] = sum over the couplings of Clebsch-Gordan coefficient times product."""
+    """summed[component, (block, q, q')] = sum over the couplings of Clebsch-Gordan coefficient times product."""
     summed[:] = 0.0
     for e in range(len(blocks.values)):
         b, m1, m2, component = blocks.entries[e, 0], blocks.entries[e, 1], blocks.entries[e, 2], blocks.entries[e, 3]
         value, width = blocks.values[e], 2 * blocks.angular[b, 1] + 1
-        for q1 in range(channels):
-            row = blocks.first[b] + ((m1 * channels + q1) * width + m2) * channels
-            part, target = products[row : row + channels], summed[component, b, q1]
-            for q2 in range(channels):
-                target[q2] += value * part[q2]
+        for q in range(channels):
+            row, place = blocks.first[b] + ((m1 * channels + q) * width + m2) * channels, (b * channels + q) * channels
+            part, target = products[row : row + channels], summed[component, place : place + channels]
+            for k in range(channels):
+                target[k] += value * part[k]
 
 
 @inner
-def _widen(rho, angulars, squares, lowest, highest):
-    """Widen lowest and highest (l q,) by the invariants p_{l q} = sum_m rho_{q l m}^2 of an atom."""
-    channels = len(squares)
+def _is_outside(rho, angulars, squares, lowest, highest, limits):
+    """Whether any invariant p_{l q} = sum_m rho_{q l m}^2 of an atom is outside `limits` (2, l q).
+
+    lowest and highest (l q,) are widened by them.
+    """
+    channels, outside = len(squares), False
     for l in range(angulars):
         squares[:] = 0.0
         for m in range(l * l, (l + 1) * (l + 1)):
@@ -66,6 +71,8 @@ def _widen(rho, angulars, squares, lowest, highest):
             k = l * channels + q
             lowest[k] = min(lowest[k], squares[q])
             highest[k] = max(highest[k], squares[q])
+            outside |= squares[q] < limits[0, k] or squares[q] > limits[1, k]
+    return outside
 
 
 @inner
@@ -79,25 +86,65 @@ def _without_gaps(one, radials, rho):
 
 
 @inner
-def sum_features(positions, cell, inverse, count, reach, species, basis, blocks, bins, near, one, rho, products,
-                 squares, summed, lowest, highest):
+def _sum_species(s, atoms, bins, cell, basis, blocks, near, room, summed, lowest, highest, limits):
+    """summed (6, (block, q, q')) of the atoms of species s; returns the number of those outside `limits`."""
+    rho, channels, held, outliers = room.rho, len(room.squares), 0, 0
+    room.products[:] = 0.0
+    for i in range(atoms):
+        if bins.species[i] != s:
+            continue
+        expand(i, bins, cell, basis, near, room.one)
+        _without_gaps(room.one, basis.sizes[1], rho[held])
+        outliers += _is_outside(rho[held], basis.sizes[0], room.squares, lowest, highest, limits)
+        held += 1
+        if held == CHUNK:
+            _accumulate(rho, held, blocks, channels, room.products)
+            held = 0
+    if held:
+        filled = (held + 7) // 8 * 8
+        rho[held:filled] = 0.0
+        _accumulate(rho, filled, blocks, channels, room.products)
+    _couple(room.products, blocks, channels, summed)
+    return outliers
+
+
+@inner
+def sum_features(positions, cell, inverse, count, reach, species, basis, blocks, limits, bins, near, room, summed,
+                 lowest, highest):
     """X^s of one frame; see `loops.sum_features`, which makes room for the rest."""
-    angulars, channels = basis.sizes[0], len(squares)
     bin_atoms(positions, cell, inverse, species, count, reach, bins)
     for s in range(len(summed)):
-        products[:], held = 0.0, 0
-        for i in range(len(positions)):
-            if bins.species[i] != s:
-                continue
-            expand(i, bins, cell, basis, near, one)
-            _without_gaps(one, basis.sizes[1], rho[held])
-            _widen(rho[held], angulars, squares, lowest[s], highest[s])
-            held += 1
-            if held == CHUNK:
-                _accumulate(rho, held, blocks, channels, products)
-                held = 0
-        if held:
-            filled = (held + 7) // 8 * 8
-            rho[held:filled] = 0.0
-            _accumulate(rho, filled, blocks, channels, products)
-        _couple(products, blocks, channels, summed[s])
+        _sum_species(s, len(positions), bins, cell, basis, blocks, near, room, summed[s], lowest[s], highest[s],
+                     limits[:, s])
+
+
+@inner
+def _apply(weights, summed, out):
+    """out[component] += weights . summed[component]; weights (2, K) for lambda = 0, 2, summed (6, K); 4 divides K."""
+    size = weights.shape[1]
+    t0 = t1 = t2 = t3 = t4 = t5 = spread(0.0)
+    for k in range(0, size, 4):
+        zero, two = load(weights, k), load(weights, size + k)
+        t0 = plus(t0, times(zero, load(summed, k)))
+        t1 = plus(t1, times(two, load(summed, size + k)))
+        t2 = plus(t2, times(two, load(summed, 2 * size + k)))
+        t3 = plus(t3, times(two, load(summed, 3 * size + k)))
+        t4 = plus(t4, times(two, load(summed, 4 * size + k)))
+        t5 = plus(t5, times(two, load(summed, 5 * size + k)))
+    for component, t in enumerate((t0, t1, t2, t3, t4, t5)):
+        out[component] = (t[0] + t[1]) + (t[2] + t[3])
+
+
+@inner
+def predict_many(positions, first_atom, cells, inverses, counts, reaches, species, basis, blocks, weights, limits, bins,
+                 near, room, out, outliers):
+    """out[frame, member, species, 6] and outliers[frame], zero before; see `loops.predict_many`."""
+    for frame in range(len(cells)):
+        atoms = slice(first_atom[frame], first_atom[frame + 1])
+        bin_atoms(positions[atoms], cells[frame], inverses[frame], species[atoms], counts[frame], reaches[frame], bins)
+        for s in range(weights.shape[1]):
+            outliers[frame] += _sum_species(s, first_atom[frame + 1] - first_atom[frame], bins, cells[frame], basis,
+                                            blocks, near, room, room.summed, room.extremes[0], room.extremes[1],
+                                            limits[:, s])
+            for member in range(weights.shape[0]):
+                _apply(weights[member, s], room.summed, out[frame, member, s])

@@ -119,7 +119,23 @@ class Lanes(NamedTuple):
     squares: np.ndarray
 
 
+class Sums(NamedTuple):
+    """For the descriptor summed over the atoms of a species.
+
+    one: rho of an atom as `expand` makes it; rho (CHUNK, l m q); products, see `Blocks`; squares (Q,); summed
+    (6, (block, q, q')), filled up with zeros to a multiple of four; extremes (2, l q) of the atoms' invariants
+    """
+
+    one: np.ndarray
+    rho: np.ndarray
+    products: np.ndarray
+    squares: np.ndarray
+    summed: np.ndarray
+    extremes: np.ndarray
+
+
 _predict = Loop("mlraman_hpc.model.contraction", "predict")
+_predict_many = Loop("mlraman_hpc.model.features", "predict_many")
 _sum_features = Loop("mlraman_hpc.model.features", "sum_features")
 
 
@@ -146,20 +162,39 @@ def predict(laid_out, species, basis: Basis, terms: Terms, weights, limits) -> t
     return out, outliers
 
 
+def predict_many(laid_out, species, basis: Basis, blocks: Blocks, weights, limits) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `predict`, faster for many members: each frame's descriptor is summed first.
+
+    weights (members, species, 2, K) for lambda = 0 and 2, K = (block, q, q') filled up to a multiple of four
+    """
+    positions, first_atom, cells, inverses = laid_out
+    atoms = np.diff(first_atom)
+    counts, reaches = bins_of(inverses, atoms, basis.lengths[0])
+    out = np.zeros((len(cells), *weights.shape[:2], 6))
+    outliers = np.zeros(len(cells), np.int64)
+    _predict_many(positions, first_atom, cells, inverses, counts, reaches, species, basis, blocks, weights, limits,
+                  _bins(atoms, counts), _near(basis), _sums(basis, blocks, weights.shape[3]), out, outliers)
+    return out, outliers
+
+
 def sum_features(positions, cell, inverse, species, basis: Basis, blocks: Blocks, summed, lowest, highest) -> None:
     """Fill summed[s] with X^s of one frame and widen lowest and highest by its invariants, see `features`.
 
     positions (atoms, 3) Angstrom, cell and its inverse (3, 3), species (atoms,) place in the list of species,
-    summed (species, 6, blocks, Q, Q), lowest, highest (species, K)
+    summed (species, 6, blocks Q Q), lowest, highest (species, K)
     """
-    counts, reaches = bins_of(inverse[None], np.array([len(positions)]), basis.lengths[0])
+    atoms = np.array([len(positions)])
+    counts, reaches = bins_of(inverse[None], atoms, basis.lengths[0])
+    anywhere = np.stack([np.full(lowest.shape, -np.inf), np.full(lowest.shape, np.inf)])
+    _sum_features(positions, cell, inverse, counts[0], reaches[0], species, basis, blocks, anywhere,
+                  _bins(atoms, counts), _near(basis), _sums(basis, blocks, 0), summed, lowest, highest)
+
+
+def _sums(basis: Basis, blocks: Blocks, size: int) -> Sums:
     angulars, radials, kinds = basis.sizes
     channels = radials * kinds
-    rho = np.zeros((CHUNK, angulars * angulars * channels))
-    products, squares = np.empty(blocks.first[-1]), np.empty(channels)
-    _sum_features(positions, cell, inverse, counts[0], reaches[0], species, basis, blocks,
-                  _bins(np.array([len(positions)]), counts), _near(basis), np.zeros(_density(basis)), rho, products,
-                  squares, summed, lowest, highest)
+    return Sums(np.zeros(_density(basis)), np.zeros((CHUNK, angulars * angulars * channels)),
+                np.empty(blocks.first[-1]), np.empty(channels), np.empty((6, size)), np.zeros((2, angulars * channels)))
 
 
 def bins_of(inverses: np.ndarray, atoms: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 
 from mlraman_hpc.model.geometry import laid_out
-from mlraman_hpc.model.loops import predict
+from mlraman_hpc.model.loops import predict, predict_many
 from mlraman_hpc.model.species import compositions, places
 from mlraman_hpc.numerics.tensors import from_spherical
 from mlraman_hpc.schema.records import Frames, Model
@@ -49,20 +49,22 @@ class Predictor:
     def __init__(self, model: Model):
         from mlraman_hpc.model import definition
         from mlraman_hpc.model.descriptors import layout
-        from mlraman_hpc.model.tables import basis, term_weights, terms
+        from mlraman_hpc.model.tables import atoms_to_sum_first, basis, block_weights, blocks, term_weights, terms
 
         self.cutoff = model.descriptor.cutoff
         coefficients = definition.clebsch_gordan(model.descriptor.max_angular)
         self._numbers = model.numbers
         self._basis = basis(model.descriptor, len(self._numbers))
         channels = len(self._numbers) * (model.descriptor.max_radial + 1)
-        self._terms = terms(coefficients)
         everyone = [(model.baseline, model.isotropic, model.anisotropic), *model.members]
         self._baseline = np.array([baseline for baseline, _, _ in everyone])
         columns = layout(coefficients, channels)
         shape = (len(everyone), len(self._numbers), -1)
         zero, two = (np.array(parts).reshape(shape) for parts in list(zip(*everyone))[1:])
-        self._weights = term_weights(coefficients, {0: columns.unpacked(zero, 0), 2: columns.unpacked(two, 2)})
+        squares = {0: columns.unpacked(zero, 0), 2: columns.unpacked(two, 2)}
+        self._terms, self._weights = terms(coefficients), term_weights(coefficients, squares)
+        self._blocks, self._block_weights = blocks(coefficients, channels), block_weights(squares)
+        self._summed_from = atoms_to_sum_first(self._terms, self._weights, self._blocks)
         width = model.highest - model.lowest
         self._limits = np.stack([model.lowest - MARGIN * width, model.highest + MARGIN * width])
 
@@ -74,6 +76,7 @@ class Predictor:
     def without_contraction(self) -> Predictor:
         """Does all but apply the weights, to be timed; its results mean nothing."""
         part = copy(self)
+        part._summed_from = np.inf
         part._terms = self._terms._replace(angular=self._terms.angular[:0], first=self._terms.first[:1])
         part._weights = self._weights[:, :, :0].copy()
         return part
@@ -88,11 +91,23 @@ class Predictor:
 
     def __call__(self, frames: Frames) -> Prediction:
         """Prediction for frames of any size; DataError for a species that the model does not know."""
-        species = places(frames, self._numbers)
-        spherical, outliers = predict(laid_out(frames, self.cutoff), species, self._basis, self._terms, self._weights,
-                                      self._limits)
+        spherical = np.empty((len(frames), len(self._weights), len(self._numbers), 6))
+        outliers = np.empty(len(frames), dtype=np.int64)
+        large = frames.atoms_per_frame >= self._summed_from
+        for summed in (False, True):
+            which = np.flatnonzero(large == summed)
+            if len(which):
+                part = frames if len(which) == len(frames) else frames.take(which)
+                spherical[which], outliers[which] = self._spherical(part, summed)
         atoms = compositions(frames, self._numbers)
         isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline
         tensors = from_spherical(isotropic, spherical[..., 1:])
         members = tensors[:, 1:].sum(axis=2) if len(self._weights) > 1 else None
         return Prediction(tensors[:, 0], members, outliers)
+
+    def _spherical(self, frames: Frames, summed: bool) -> tuple[np.ndarray, np.ndarray]:
+        """(frames, members, species, 6), and the number of outliers; summed: the descriptor first, then the weights."""
+        laid, species = laid_out(frames, self.cutoff), places(frames, self._numbers)
+        if summed:
+            return predict_many(laid, species, self._basis, self._blocks, self._block_weights, self._limits)
+        return predict(laid, species, self._basis, self._terms, self._weights, self._limits)

@@ -103,3 +103,27 @@ def term_weights(coefficients: dict, squares: dict[int, np.ndarray]) -> np.ndarr
     swapped = np.swapaxes(np.stack(chosen, axis=-3), -1, -2)
     missing = -swapped.shape[-1] % 4
     return np.ascontiguousarray(np.pad(swapped, [(0, 0)] * (swapped.ndim - 2) + [(0, missing)] * 2))
+
+
+def block_weights(squares: dict[int, np.ndarray]) -> np.ndarray:
+    """Weights (..., 2, K) for lambda = 0 and 2, K = (block, q, q') filled up with zeros to a multiple of four.
+
+    squares: {lambda: (..., blocks, Q, Q)}, [q, q'], blocks as in `Blocks`
+    """
+    flat = np.stack([squares[order].reshape(*squares[order].shape[:-3], -1) for order in (0, 2)], axis=-2)
+    return np.ascontiguousarray(np.pad(flat, [(0, 0)] * (flat.ndim - 1) + [(0, -flat.shape[-1] % 4)]))
+
+
+def atoms_to_sum_first(terms: Terms, weights: np.ndarray, blocks: Blocks) -> float:
+    """From how many atoms in a frame on it is faster to sum its descriptor before the members' weights are applied.
+
+    Both ways are counted in products; those that wait for memory count as often as they take longer. weights (members,
+    species, terms, Q, Q) as from `term_weights`. Infinite where it never is.
+    """
+    members, species, _, channels, _ = weights.shape
+    pairs = (2 * blocks.angular + 1).prod(axis=1)
+    halved = pairs / (1 + (blocks.angular[:, 0] == blocks.angular[:, 1]))
+    direct = members * (2 * terms.angular[:, 0] + 1).sum() * channels**2
+    summed = halved.sum() * channels**2
+    once = species * (10 * (len(blocks.values) + pairs.sum()) + 12 * members * len(pairs)) * channels**2
+    return once / (direct - summed) if direct > summed else np.inf

@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +162,37 @@ def test_one_composition_has_the_smallest_baseline_that_fits():
     structures = frames(*(gas(k, 8, CUBE) for k in range(9)))
     model, _ = fitted(labels_of(structures), regularization=1e3)
     assert model.baseline[0] == pytest.approx(model.baseline[1])
+
+
+def summing_from(predictor, atoms):
+    changed = copy(predictor)
+    changed._summed_from = atoms
+    return changed
+
+
+def test_summing_the_descriptor_first_gives_the_same(predictor):
+    structures = frames(*(gas(k, 5 + 4 * k, 1.4 * SKEW if k % 2 else 1.4 * CUBE) for k in range(6)))
+    directly, summed = summing_from(predictor, np.inf)(structures), summing_from(predictor, 0)(structures)
+    scale = np.abs(directly.members).max()
+    assert np.abs(summed.shares - directly.shares).max() < 1e-12 * scale
+    assert np.abs(summed.members - directly.members).max() < 1e-12 * scale
+    assert (summed.outliers == directly.outliers).all()
+    assert directly.outliers.any()
+
+
+def test_each_frame_goes_its_own_way(predictor):
+    structures = frames(*(gas(k, 5 + 6 * k, 1.5 * CUBE) for k in range(6)))
+    mixed = summing_from(predictor, 20)
+    together = mixed(structures)
+    for k in range(6):
+        alone = mixed(structures.take([k]))
+        assert (alone.members[0] == together.members[k]).all()
+        assert alone.outliers[0] == together.outliers[k]
+
+
+def test_a_committee_is_summed_first_in_large_frames_only(predictor, labels):
+    assert 10 < predictor._summed_from < 1000
+    assert Predictor(fitted(labels, regularization=1e-4)[0])._summed_from == np.inf
 
 
 def test_members_spread_around_the_model(model, predictor, labels):
