@@ -8,20 +8,20 @@ import numpy as np
 from scipy import fft
 
 from mlraman_hpc.numerics import errorbars
-from mlraman_hpc.numerics.correlation import nyquist, smooth_blocks, spectral_density, taper, taper_resolution
+from mlraman_hpc.numerics.correlation import nyquist, smooth_blocks, spectral_density, taper_resolution
 from mlraman_hpc.numerics.single_crystal import Geometry
 from mlraman_hpc.numerics.smoothing import (
     lag_window,
     line_shape_lags,
     move_axis,
     smooth,
+    smoothing_taper,
     verlet_wavenumber,
     width_of,
 )
 from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
 
 MOST_LAGS = 2**15  # longer series are broadened by a Gaussian that is negligible beside the smoothing
-RAMP = 0.05  # of the series, at each end: the customary ten per cent taper
 _VANISHED = 6.5  # exp(-x^2/2) is 7e-10
 
 
@@ -117,7 +117,7 @@ def plan(frames: int, interval: float, options: RamanOptions) -> Plan:
     of a very long series the variance is deducted, so that both together have the width asked for."""
     width = width_of(options.smoothing, options.smoothing_kind, options.smoothing_measure)
     smoothing_time = 1 / (RAD_PER_FS_PER_WAVENUMBER * width) if width else np.inf
-    h = taper(frames, int(min(RAMP * frames, 8 * smoothing_time / interval)))
+    h = smoothing_taper(frames, interval, width)
     resolution = taper_resolution(h, interval)
     lags, window, window_width = _window(frames, interval, smoothing_time, options)
     spent = window_width**2 if options.smoothing_kind == "gaussian" else 0.0

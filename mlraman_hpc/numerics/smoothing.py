@@ -1,15 +1,29 @@
-"""Convolution of spectra with a normalised line shape, and changes of the wavenumber axis."""
+"""The taper of series whose spectra are smoothed, convolution with a line shape, changes of the wavenumber axis.
+
+Raman spectra and densities of states have one taper and one smoothing: the line shape is convolved in full with the
+tapered periodogram, and what the finite series broadens comes on top.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import fft
 
+from mlraman_hpc.numerics.correlation import taper
 from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
 
 KINDS = ("gaussian", "lorentzian")
 MEASURES = ("sigma", "fwhm")
+RAMP = 0.05     # of the series, at each end: the customary ten per cent taper
+LEAST_RAMP = 8  # frames, as far as these are no more than an eighth: shorter ones leak, and differentiate badly
+RAMP_TIMES = 8  # smoothing times that a ramp lasts at most
 WINDOWS = ("none", "hann", "cosine", "gaussian", "triangle")
+
+
+def smoothing_taper(frames: int, interval: float, width: float) -> np.ndarray:
+    """(frames,) taper of a series, frames `interval` fs apart, whose spectrum is to be smoothed with `width` cm^-1."""
+    longest = RAMP_TIMES / (RAD_PER_FS_PER_WAVENUMBER * width * interval) if width else np.inf
+    return taper(frames, int(min(max(RAMP * frames, min(LEAST_RAMP, frames / 8)), longest)))
 
 
 def width_of(smoothing: float, kind: str, measure: str) -> float:

@@ -28,14 +28,12 @@ from mlraman_hpc.numerics.correlation import (
     nyquist,
     smooth_blocks,
     spectral_density,
-    taper,
-    taper_width,
+    taper_resolution,
 )
-from mlraman_hpc.numerics.smoothing import line_shape_lags
+from mlraman_hpc.numerics.smoothing import line_shape_lags, smoothing_taper
 from mlraman_hpc.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
 
 _VANISHED = 8.5  # exp(-x^2/2) is 2e-16
-RAMP_TIMES = 8   # ramp of the taper in units of the smoothing time
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,16 @@ class VdosPlan:
     """What follows from frames, interval and smoothing.
 
     h       taper (frames,)           blocks  of the trajectory, for errors
-    window  (lags + 1,) transform of what is left of the Gaussian after the taper's own width
-    points  intervals of the grid     width   cm^-1, of that rest; in short trajectories the taper alone is wider
+    window  (lags + 1,) transform of the Gaussian, which is convolved in full, as for Raman spectra
+    points  intervals of the grid     width   sigma of the Gaussian, cm^-1
+    resolution  of the taper's kernel, cm^-1
     """
 
     h: np.ndarray
     window: np.ndarray
     points: int
     width: float
+    resolution: float
     blocks: int
     interval: float
 
@@ -81,16 +81,12 @@ class Vdos:
 
 
 def vdos_plan(frames: int, interval: float, smoothing: float, blocks: int) -> VdosPlan:
-    """smoothing: sigma of the Gaussian in all, cm^-1; interval: fs."""
-    time = 1 / (RAD_PER_FS_PER_WAVENUMBER * smoothing)
-    h = taper(frames, int(min(frames / 8, RAMP_TIMES * time / interval)))
-    width = float(np.sqrt(max(smoothing**2 - taper_width(h, interval) ** 2, 0.0)))
-    lags = frames - 1
-    if width > 0:
-        lags = min(lags, int(_VANISHED / (RAD_PER_FS_PER_WAVENUMBER * width * interval)) + 1)
-    window = line_shape_lags(np.arange(lags + 1) * interval, width, "gaussian")
+    """smoothing: sigma of the Gaussian, cm^-1; interval: fs."""
+    h = smoothing_taper(frames, interval, smoothing)
+    lags = min(frames - 1, int(_VANISHED / (RAD_PER_FS_PER_WAVENUMBER * smoothing * interval)) + 1)
+    window = line_shape_lags(np.arange(lags + 1) * interval, smoothing, "gaussian")
     points = fft.next_fast_len(max(lags + 1, int(np.ceil(8 * nyquist(interval) / smoothing))), real=True)
-    return VdosPlan(h, window, points, width, blocks, interval)
+    return VdosPlan(h, window, points, smoothing, taper_resolution(h, interval), blocks, interval)
 
 
 def velocity_products(velocities: np.ndarray, plan: VdosPlan) -> np.ndarray:

@@ -347,7 +347,7 @@ class Dynamics:
     fit_window          (2,) first and last lag; the line is fit_offset + 6 fit_slope t
     diffusion_upper     the line's slope plus two standard errors
     diffusion_from_vdos zero-frequency limit of the velocities' spectrum, in the frame of the MSD
-    source              of the velocities; resolution: root mean square width of the taper's kernel
+    source              of the velocities; resolution: sigma of the Gaussian as wide as the taper's spectral kernel
     """
 
     wavenumber: np.ndarray = stored("vdos/wavenumber", "cm^-1")

@@ -16,7 +16,7 @@ from mlraman_hpc.io import figures_dynamics, figures_jumps
 from mlraman_hpc.io.elements import is_element
 from mlraman_hpc.numerics import velocity_unit
 from mlraman_hpc.numerics.cells import cartesian
-from mlraman_hpc.numerics.correlation import nyquist, taper_width
+from mlraman_hpc.numerics.correlation import nyquist
 from mlraman_hpc.numerics.diffusion import AT_REST, DIFFUSIVE, Diffusion, diffusion
 from mlraman_hpc.numerics.displacements import DisplacementSums, displacement_sums, log_lags, unwrap
 from mlraman_hpc.numerics.vdos import Vdos, VdosPlan, vdos, vdos_plan, velocities_from_positions, velocity_products
@@ -306,7 +306,7 @@ def _result(job: Job, layout: Layout, drift: str, unit: str | None, sums: dict[s
         diffusion_from_vdos={name: zero[name][0] for name in names},
         diffusion_from_vdos_error={name: zero[name][1] for name in names},
         frames=layout.frames, frame_interval=layout.interval, smoothing=section.smoothing,
-        resolution=taper_width(plan.h, layout.interval), nyquist=nyquist(layout.interval),
+        resolution=plan.resolution, nyquist=nyquist(layout.interval),
         mass_weighted=section.mass_weighted, drift=drift, mobile=tuple(section.mobile),
         source=f"velocities of the trajectory in {unit}" if unit else "positions, differentiated exactly",
         jumps=jumped, warnings=(*_warnings(section, found, zero, plan, states), *more))
@@ -344,10 +344,9 @@ def _warnings(section, found: dict[str, Diffusion], zero: dict, plan: VdosPlan, 
         if abs(value - fit.value) > DISAGREE * np.hypot(error, fit.error):
             texts.append(f"{name}: D is {fit.value:.2e} cm^2/s from the mean squared displacement, but {value:.2e} "
                          "from the velocities' spectrum at zero; the trajectory is too short for one of them at least")
-    width = taper_width(plan.h, plan.interval)
-    if width > section.smoothing:
-        texts.append(f"the trajectory is too short for a smoothing of {section.smoothing:g} cm^-1; the density of "
-                     f"states is broadened by {width:.2g}")
+    if plan.resolution > 0.5 * section.smoothing:
+        texts.append(f"the trajectory is too short for a smoothing of {section.smoothing:g} cm^-1; it alone broadens "
+                     f"the density of states by {plan.resolution:.2g} cm^-1")
     if states.total[-1] > FOLDED * states.total.max():
         texts.append("the density of states has not vanished at the end of the axis "
                      f"({states.wavenumber[-1]:.0f} cm^-1): what lies beyond is folded back; store frames more often")

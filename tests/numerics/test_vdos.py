@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
-from mlraman_hpc.numerics.correlation import integrate
+from mlraman_hpc.numerics.correlation import Block, integrate, lagged_products, taper_width
+from mlraman_hpc.numerics.plan import RamanOptions
+from mlraman_hpc.numerics.plan import plan as raman_plan
 from mlraman_hpc.numerics.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
 from mlraman_hpc.numerics.velocity_unit import overlaps, unit_from
 from mlraman_hpc.numerics.zero_frequency import diffusion_from_spectrum, low_frequency_power
@@ -63,9 +66,64 @@ def test_oscillators_have_their_share_place_and_width():
         weight = result.total[near] / result.total[near].sum()
         mean = result.wavenumber[near] @ weight
         assert mean == pytest.approx(wavenumber, abs=0.01)
-        assert np.sqrt((result.wavenumber[near] - mean) ** 2 @ weight) == pytest.approx(4.0, rel=0.01)
+        variance = 4.0**2 + taper_width(plan.h, interval) ** 2  # nothing is deducted for the series' own broadening
+        assert (result.wavenumber[near] - mean) ** 2 @ weight == pytest.approx(variance, rel=0.002)
         share = 3 * wavenumber**2 / np.sum(np.array(nu) ** 2)
         assert integrate(result.total[near], result.wavenumber[1]) == pytest.approx(share, rel=2e-3)
+
+
+def damped(wavenumber: float, damping: float, atoms: int, frames: int, interval: float):
+    """Positions and velocities (atoms, 3, frames) of damped oscillators in a bath, <v^2> = 1, sampled exactly."""
+    omega, gamma = wavenumber * RAD_PER_FS_PER_WAVENUMBER, damping * RAD_PER_FS_PER_WAVENUMBER
+    step = expm(np.array([[0.0, 1.0], [-(omega**2), -gamma]]) * interval)
+    size = np.diag([1 / omega**2, 1.0])
+    root, start = np.linalg.cholesky(size - step @ size @ step.T), np.linalg.cholesky(size)
+    rng = np.random.default_rng(1)
+    noise = root @ rng.normal(size=(frames, 2, 3 * atoms))
+    states = np.empty((frames, 2, 3 * atoms))
+    states[0] = start @ rng.normal(size=(2, 3 * atoms))
+    for k in range(1, frames):
+        states[k] = step @ states[k - 1] + noise[k]
+    return states.transpose(1, 2, 0).reshape(2, atoms, 3, frames)
+
+
+def test_damped_oscillators_have_the_closed_form():
+    """g = 3 N (2/pi) gamma nu^2 / [(nu_0^2 - nu^2)^2 + gamma^2 nu^2], convolved with the whole Gaussian and no less."""
+    frames, interval, sigma, damping = 4000, 5.0, 6.0, 12.0
+    plan = vdos_plan(frames, interval, sigma, 8)
+    fine = np.arange(0.0, 1200.0, 0.5)
+    density = 2 / np.pi * damping * fine**2 / ((300.0**2 - fine**2) ** 2 + damping**2 * fine**2)
+    x, v = damped(300.0, damping, 100, frames, interval)
+    for velocities in (v, velocities_from_positions(x, plan)):
+        found = vdos([velocity_products(velocities, plan)], [1.0], 101, plan, True)
+        near = (found.wavenumber > 200) & (found.wavenumber < 400)
+        nu = found.wavenumber[near]
+        kernel = np.exp(-0.5 * ((nu[:, None] - fine) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+        truth = 300 * kernel @ density * 0.5
+        assert np.mean(np.abs(found.total[near] - truth) < 2 * found.total_error[near] + 0.01 * truth.max()) > 0.95
+        assert np.linalg.norm(found.total[near] - truth) < 0.03 * np.linalg.norm(truth)
+        assert found.total[near].max() == pytest.approx(truth.max(), rel=0.03)
+
+
+@pytest.mark.parametrize("frames", [1000, 60])
+def test_the_estimator_is_that_of_raman_spectra(frames):
+    """One taper, and the line shape convolved in full, so that ratios of both spectra mean something."""
+    interval, series = 10.0, np.random.default_rng(0).normal(size=(1, 3, frames))
+    ours, theirs = vdos_plan(frames, interval, 4.0, 4), raman_plan(frames, interval, RamanOptions(smoothing=4.0))
+    np.testing.assert_array_equal(ours.h, theirs.h)
+    products = lagged_products(lambda start, stop: series[0, :, start:stop], theirs.h, [(i, i) for i in range(3)],
+                               theirs.lags, Block(0, np.ones(frames))).sum(axis=0)
+    expected = theirs.smooth(theirs.density(products))
+    found = ours.density(velocity_products(series, ours).sum(axis=0))
+    np.testing.assert_allclose(found, expected, atol=1e-9 * expected.max())
+
+
+def test_positions_of_few_frames_give_the_velocities_of_a_drifting_atom():
+    """Ramps of two frames would ring."""
+    plan = vdos_plan(40, 5.0, 4.0, 4)
+    x = np.broadcast_to(30 + 0.01 * np.arange(40), (1, 3, 40))
+    error = (velocities_from_positions(x, plan) - 0.002) * plan.h
+    assert np.sqrt(np.mean(error**2)) < 0.1 * 0.002
 
 
 def test_harmonic_chain():
