@@ -4,10 +4,10 @@ Rows are cut into stretches of at most BLOCK. In a stretch, row k is
 
     first + slope k + sum_{j < k} rest_j ,
 
-where the rests are zero and not stored if the stretch is a progression, and else take the fewest bytes that hold them:
-positions of frames that differ by some bytes in size take one byte each. Progressions that go on from one block to the
-next are one stretch. Real numbers are kept as the integers that their bits are, so that all bits come back; their sums
-wrap round, as integers of 64 bits do.
+where the rests are zero and not stored if the stretch is a progression, and else take the fewest bits that hold them:
+positions of frames that differ by some bytes in size take half a byte or one. Progressions that go on from one block to
+the next are one stretch. Real numbers are kept as the integers that their bits are, so that all bits come back; their
+sums wrap round, as integers of 64 bits do.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class Column:
 
     start   (stretches + 1,) first row of each stretch, and the number of rows
     first, slope   (stretches,)
-    width   (stretches,) bytes of a rest; 0: there are none
+    bits    (stretches,) of a rest: 4, 8, 16, 32 or 64; 0: there are none
     begin   (stretches,) where the rests of a stretch begin in `rests`, (bytes,) uint8
     """
 
     start: np.ndarray
     first: np.ndarray
     slope: np.ndarray
-    width: np.ndarray
+    bits: np.ndarray
     begin: np.ndarray
     rests: np.ndarray
     real: bool = False
@@ -145,7 +145,7 @@ class Column:
             start, stop = int(self.start[stretch]), min(int(self.start[stretch + 1]), high)
             part = np.arange(at - start, stop - start)
             values = self.first[stretch] + self.slope[stretch] * part
-            if self.width[stretch]:
+            if self.bits[stretch]:
                 values += self._sums(stretch, stop - start)[part]
             found[at - low:stop - low] = values
             at, stretch = stop, stretch + 1
@@ -160,7 +160,7 @@ class Column:
         stretch = np.searchsorted(self.start, rows, "right") - 1
         inside = rows - self.start[stretch]
         values = self.first[stretch] + self.slope[stretch] * inside
-        uneven = np.flatnonzero(self.width[stretch])
+        uneven = np.flatnonzero(self.bits[stretch])
         if len(uneven):
             self._add_rests(values, stretch, inside, uneven[np.argsort(stretch[uneven], kind="stable")])
         return values
@@ -173,11 +173,32 @@ class Column:
 
     def _sums(self, stretch: int, rows: int) -> np.ndarray:
         """(rows,) sum of the rests before each row."""
-        width, begin = int(self.width[stretch]), int(self.begin[stretch])
+        bits, begin = int(self.bits[stretch]), int(self.begin[stretch])
         sums = np.zeros(rows, np.int64)
-        rests = self.rests[begin:begin + width * (rows - 1)].view(f"<i{width}")
-        np.cumsum(rests, dtype=np.int64, out=sums[1:])
+        rests = _unpacked(self.rests[begin:begin + _bytes(bits, rows - 1)], bits)
+        np.cumsum(rests[:rows - 1], dtype=np.int64, out=sums[1:])
         return sums
+
+
+def _bytes(bits: int, rests: int) -> int:
+    return -(-bits * rests // 8)
+
+
+def _packed(rests: np.ndarray, bits: int) -> bytes:
+    if bits > 4:
+        return rests.astype(f"<i{bits // 8}").tobytes()
+    pairs = np.zeros((len(rests) + 1) // 2 * 2, np.uint8)
+    pairs[:len(rests)] = rests.astype(np.int8).view(np.uint8) & 15
+    return (pairs[0::2] | pairs[1::2] << 4).tobytes()
+
+
+def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
+    if bits > 4:
+        return packed.view(f"<i{bits // 8}")
+    rests = np.empty(2 * len(packed), np.int8)
+    rests[0::2] = (packed << 4).view(np.int8) >> 4  # a shift to the right copies the sign
+    rests[1::2] = packed.view(np.int8) >> 4
+    return rests
 
 
 class Growing:
@@ -185,7 +206,7 @@ class Growing:
 
     def __init__(self, real: bool = False):
         self._real, self._rows, self._rests = real, 0, bytearray()
-        self._stretches: list[tuple[int, int, int, int, int]] = []  # start, first, slope, width, begin
+        self._stretches: list[tuple[int, int, int, int, int]] = []  # start, first, slope, bits, begin
 
     def __len__(self) -> int:
         return self._rows
@@ -204,29 +225,30 @@ class Growing:
         self._rows += rows
 
     def extend(self, column: Column) -> None:
-        for k, (first, slope, width, begin) in enumerate(zip(
-                column.first.tolist(), column.slope.tolist(), column.width.tolist(), column.begin.tolist())):
+        for k, (first, slope, bits, begin) in enumerate(zip(
+                column.first.tolist(), column.slope.tolist(), column.bits.tolist(), column.begin.tolist())):
             rows = int(column.start[k + 1] - column.start[k])
-            if width:
-                self._uneven(first, slope, width, rows, column.rests[begin:begin + width * (rows - 1)])
+            if bits:
+                rests = column.rests[begin:begin + _bytes(bits, rows - 1)]
+                self._uneven(first, slope, bits, rows, rests.tobytes())
             else:
                 self.progress(first, slope, rows)
 
     def column(self) -> Column:
         """What has been appended; nothing can be appended afterwards."""
         table = np.array(self._stretches, dtype=np.int64).reshape(-1, 5)
-        start, first, slope, width, begin = np.ascontiguousarray(table.T)
-        return Column(np.append(start, self._rows), first, slope, width.astype(np.int8), begin,
+        start, first, slope, bits, begin = np.ascontiguousarray(table.T)
+        return Column(np.append(start, self._rows), first, slope, bits.astype(np.int8), begin,
                       np.frombuffer(self._rests, np.uint8), self._real)
 
     def _goes_on(self, first: int, slope: int, rows: int) -> bool:
         """Whether the last stretch could be continued, and is."""
         if not self._stretches:
             return False
-        start, before, stride, width, begin = self._stretches[-1]
+        start, before, stride, bits, begin = self._stretches[-1]
         if self._rows - start == 1:
             stride = first - before
-        goes_on = not width and first == before + stride * (self._rows - start) and (rows == 1 or slope == stride)
+        goes_on = not bits and first == before + stride * (self._rows - start) and (rows == 1 or slope == stride)
         if goes_on and abs(stride) < 1 << 63:
             self._stretches[-1] = start, before, stride, 0, begin
             return True
@@ -248,11 +270,10 @@ class Growing:
     def _encode_uneven(self, values: np.ndarray, steps: np.ndarray) -> None:
         low, high = int(steps.min()), int(steps.max())
         slope = (low + high) // 2
-        width = next((width for width in (1, 2, 4) if high - slope < 1 << 8 * width - 1), 8)
-        rests = (steps - np.int64(slope)).astype(f"<i{width}")
-        self._uneven(int(values[0]), slope, width, len(values), rests)
+        bits = next((bits for bits in (4, 8, 16, 32) if high - slope < 1 << bits - 1), 64)
+        self._uneven(int(values[0]), slope, bits, len(values), _packed(steps - np.int64(slope), bits))
 
-    def _uneven(self, first: int, slope: int, width: int, rows: int, rests: np.ndarray) -> None:
-        self._stretches.append((self._rows, first, slope, width, len(self._rests)))
-        self._rests += rests.tobytes()
+    def _uneven(self, first: int, slope: int, bits: int, rows: int, rests: bytes) -> None:
+        self._stretches.append((self._rows, first, slope, bits, len(self._rests)))
+        self._rests += rests
         self._rows += rows

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,9 +92,11 @@ def main() -> None:
                 deck = prepare(Path(name), frames, model, 0)
                 path = write(Path(name), case, frames, count)
                 deck.write_text(deck.read_text().replace(f"{name}/XDATCAR", str(path)))
+                if not found:
+                    peaks(deck, 1)  # makes the machine code
                 for ranks in map(int, options.ranks.split(",")):
                     found.setdefault(ranks, []).append(peaks(deck, ranks))
-                    subprocess.run(["rm", "-rf", f"{name}/out"], check=True)
+                    shutil.rmtree(Path(name) / "out")
         for ranks, row in found.items():
             cells = "".join(f"{' '.join(f'{one:.0f}' for one in some):>22}" for some in row)
             print(f"{case:<11} {ranks:5d}  {cells}", flush=True)
