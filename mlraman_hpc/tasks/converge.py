@@ -28,6 +28,7 @@ from mlraman_hpc.tasks.train import descriptor_of, draw, label_features, read_la
 
 KIND = "convergence"
 SECTIONS = ("reference", "descriptor", "model", "trajectory", "spectrum", "convergence")
+ESTIMATOR = "2"  # raised where the same input gives other numbers: what an older version wrote is made again
 LEAST_FRAMES = 64  # of a part of the trajectory
 
 
@@ -52,7 +53,7 @@ def _section(job: Job) -> ConvergenceSection:
 
 def _origin(job: Job):
     parents, history = series_origin(job)
-    settings = [_section(job).model_dump(), job.deck.spectrum.model_dump()]
+    settings = [ESTIMATOR, _section(job).model_dump(), job.deck.spectrum.model_dump()]
     if job.deck.reference:
         parents |= training_origin(job, "converge", {}).parents
         settings += [job.deck.reference.model_dump(exclude={"files"}), job.deck.descriptor.model_dump(),

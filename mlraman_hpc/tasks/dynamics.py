@@ -34,6 +34,7 @@ from mlraman_hpc.units import VELOCITY_UNITS
 
 KIND = "dynamics"
 SECTIONS = ("trajectory", "dynamics")
+ESTIMATOR = "2"  # raised where the same input gives other numbers: what an older version wrote is made again
 BLOCKS = "blocks"
 LEAST_FRAMES = 16
 LARGE_STEP, IMPOSSIBLE_STEP = 0.25, 0.45  # of a cell height, from one frame to the next
@@ -113,7 +114,7 @@ def dynamics(job: Job) -> None:
 def _origin(job: Job) -> Origin:
     section, (parents, own) = job.deck.trajectory, jumps.origin_parts(job, _section(job))
     return job.origin("dynamics", hashes(job.files("trajectory.files")) | parents,
-                      section.model_dump(exclude={"files", "every"}), own)
+                      section.model_dump(exclude={"files", "every"}), own, ESTIMATOR)
 
 
 def _plan(job: Job):
