@@ -11,7 +11,6 @@ SCALE = Loop("small_loops", "scale")
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Nothing is loaded and nothing kept; compiled code goes here."""
-    monkeypatch.setenv("MLRAMAN_CODE", str(tmp_path / "code"))
     monkeypatch.setattr(machine_code, "folders", lambda: [tmp_path / "code"])
     machine_code._function.cache_clear()
     yield tmp_path / "code"
@@ -50,8 +49,10 @@ def test_code_of_others_is_not_run(folder, monkeypatch):
     scaled(np.ones((2, 3)))
     (kept,) = folder.iterdir()
     assert machine_code._found(kept.name)
-    monkeypatch.setattr(machine_code, "_trusted", lambda _: False)
+    monkeypatch.setattr(machine_code, "_owners", lambda: {4711})
     assert machine_code._found(kept.name) is None
+    monkeypatch.setenv("MLRAMAN_CODE", str(folder))
+    assert machine_code._found(kept.name)
 
 
 def test_nowhere_to_keep_it_is_no_reason_to_fail(folder):
