@@ -28,7 +28,8 @@ from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
 
 ROUND_SECONDS = 3.0
-HAND_ATOMS = 1 << 16  # in a hand; bounds the memory of results
+HAND_BYTES, ALL_HANDS = 1 << 21, 1 << 28  # of results, for a rank and for all together; bounds memory
+COMMIT_SECONDS = 1.0  # between results are written, but not yet on the disk for sure
 READ_BATCHES = 4  # for each thread, read together; bounds the memory of positions
 FEATOMIC_TOLERANCE = 1e-8
 
@@ -40,12 +41,12 @@ class Plan:
     index: object
     chosen: range
     starts: np.ndarray
-    atoms: np.ndarray
     file: AlphaFile
     path: Path
     origin: Origin
     todo: list[int]
     read: dict[str, tuple[int, str]]
+    committed: float = 0.0
 
     def rows(self, batch: int) -> slice:
         return slice(int(self.starts[batch]), int(self.starts[batch + 1]))
@@ -129,7 +130,7 @@ def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
     there = len(starts) - 1 - len(todo)
     job.console.say(f"{len(chosen)} frames of {atoms} atoms, {interval:g} fs apart, in "
                     f"{len(starts) - 1} batches" + (f"; {there} batches are there already" if there else ""))
-    return Plan(index, chosen, starts, atoms * np.diff(starts), file, path, origin, todo, read)
+    return Plan(index, chosen, starts, file, path, origin, todo, read)
 
 
 def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count, origin) -> AlphaFile:
@@ -166,10 +167,10 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
     session = job.session
     total, done = (int(plan.starts[-1]), plan.frames_done) if session.is_root else (0, 0)
     with session.stop.deferred(), job.console.progress("predicting", total, "frames", done) as advance:
-        length, more, turn = session.threads, True, 0
+        length, more, turn, most = session.threads, True, 0, _most_frames(predictor, session.size)
         while more:
             began = time.monotonic()
-            more, hand = session.deal(_hands(plan, length, session.size) if session.is_root else None)
+            more, hand = session.deal(_hands(plan, length, session.size, most) if session.is_root else None)
             with session.together():
                 rows = predict_hand(hand, predictor, session.threads)
             gathered = session.gather(rows)
@@ -183,6 +184,7 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
                 _say_expected(job, plan, predictor, written / computed)
             stop = session.stop_asked()
             if stop and more:
+                session.on_root(_commit, plan)
                 raise stop
 
 
@@ -192,7 +194,7 @@ def _say_expected(job: Job, plan: Plan | None, predictor: Predictor, rate: float
     if plan is None:
         return
     left = int(plan.starts[-1]) - plan.frames_done
-    frames = min(HAND_ATOMS * len(plan.index) / plan.index.atoms.sum(), ROUND_SECONDS * rate / ranks, left / ranks)
+    frames = min(_most_frames(predictor, ranks), ROUND_SECONDS * rate / ranks, left / ranks)
     hand = 2 * frames * predictor.tensors * 72 / 2**20  # results, and their way to root
     memory = f"{held[0] + ranks * hand:.0f} MB on the first rank" + (
         f", {max(held[1:]) + hand:.0f} MB on each other" if ranks > 1 else "")
@@ -203,13 +205,18 @@ def _size(rows: slice) -> int:
     return rows.stop - rows.start
 
 
-def _hands(plan: Plan, length: int, ranks: int) -> list:
+def _most_frames(predictor: Predictor, ranks: int) -> int:
+    """In a hand."""
+    return max(1, int(min(HAND_BYTES, ALL_HANDS / ranks) / (72 * predictor.tensors)))
+
+
+def _hands(plan: Plan, length: int, ranks: int, most: int) -> list:
     """(more to come, hand) for each rank; the batches are taken from the front of the list of what is to do."""
     hands, length = [], min(length, -(-len(plan.todo) // ranks))  # the last round is shared evenly too
     for _ in range(ranks):
-        count, atoms = 0, 0
-        while count < min(length, len(plan.todo)) and (count == 0 or atoms < HAND_ATOMS):
-            atoms += int(plan.atoms[plan.todo[count]])
+        count, frames = 0, 0
+        while count < min(length, len(plan.todo)) and (count == 0 or frames < most):
+            frames += _size(plan.rows(plan.todo[count]))
             count += 1
         hands.append(plan.hand(plan.todo[:count]))
         del plan.todo[:count]
@@ -247,8 +254,14 @@ def _write(plan: Plan, gathered: list[list]) -> int:
             raise DataError(f"{plan.index.names[0]}: batch {batch}: the predicted polarizability is not a number")
         plan.file.write(batch, rows, shares, members, outliers)
         written += _size(rows)
-    plan.file.commit()
+    if not plan.todo or time.monotonic() - plan.committed > COMMIT_SECONDS:
+        _commit(plan)
     return written
+
+
+def _commit(plan: Plan) -> None:
+    plan.file.commit()
+    plan.committed = time.monotonic()
 
 
 def _next_length(length: int, seconds: float) -> int:
