@@ -33,6 +33,21 @@ def threads_of(asked: int | None, mine: frozenset, here: list[frozenset], env=os
     return min([share, *filter(None, (_number(env, name) for name in _WISHES))])
 
 
+def workers(threads: int, here: list[frozenset], env=os.environ) -> list[bool]:
+    """Which ranks of a host compute, given the cores that each may use: those that find one which no other has taken.
+
+    More would only take turns, and each turn begins with an empty cache. MLRAMAN_SHARE_CORES: all of them.
+    """
+    if env.get("MLRAMAN_SHARE_CORES"):
+        return [True] * len(here)
+    taken, found = frozenset(), []
+    for mine in here:
+        own = sorted(mine - taken)[:threads]
+        found.append(bool(own))
+        taken = taken.union(own)
+    return found
+
+
 def _number(env, name: str) -> int | None:
     value = env.get(name, "").split(",")[0]
     return int(value) if value.isdigit() and int(value) > 0 else None

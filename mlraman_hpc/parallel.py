@@ -29,7 +29,7 @@ _LAUNCHERS = (
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 BUG = 1
-SPIN, PAUSE = 0.002, 0.0005  # s; ranks that wait leave the core to those that work
+SPIN, PAUSE = 0.0001, 0.005  # s; ranks that wait leave the core to those that work
 LOOK_AFTER, LOOK_AGAIN = 2.0, 2.0  # s
 
 
@@ -80,6 +80,7 @@ class Session:
         self._comm = comm or _SerialComm()
         self.library, self.launcher = library, launcher
         self.threads, self.cores = 1, {os.uname().nodename: len(os.sched_getaffinity(0))}
+        self.works = [True] * self.size  # of each rank: whether it has cores of its own to compute on
         self.stop = Stop()
         self._neighbour: _Neighbour | None = None
         self._place = Place(os.environ.get("MLRAMAN_TEST_FAIL", ""))
@@ -227,7 +228,7 @@ class Session:
             if now - began < SPIN:
                 os.sched_yield()
                 continue
-            time.sleep(PAUSE)
+            time.sleep(min((now - began) / 4, PAUSE))
             if self._neighbour and now - began > LOOK_AFTER and now - look > LOOK_AGAIN:
                 look = now
                 self._neighbour.look(self)
@@ -260,9 +261,19 @@ def start(threads: int | None = None, stop: Stop | None = None) -> Session:
     session.threads = machine.threads_of(threads, me[2], [placed[rank][2] for rank in here])
     session.cores = {host: len(frozenset().union(*(cores for name, _, cores in placed if name == host)))
                      for host in {host for host, _, _ in placed}}
+    session.works = _workers(session, placed)
     machine.set_threads(session.threads)
     session._watch_neighbour()
     return session
+
+
+def _workers(session: Session, placed: list) -> list[bool]:
+    works = [True] * len(placed)
+    for host in session.cores:
+        ranks = [rank for rank, (name, _, _) in enumerate(placed) if name == host]
+        for rank, work in zip(ranks, machine.workers(session.threads, [placed[rank][2] for rank in ranks])):
+            works[rank] = work
+    return works
 
 
 def _first_meeting(launch: Launch | None, me) -> tuple[Session, list]:

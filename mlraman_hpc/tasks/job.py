@@ -133,7 +133,8 @@ class Job:
             f"{_plural(cores, 'core')}; MPI: {session.library}")
         if session.size * session.threads > cores:
             self.console.warn(f"{session.size} ranks of {_plural(session.threads, 'thread')} share "
-                              f"{_plural(cores, 'core')}; one rank for each core is fastest")
+                              f"{_plural(cores, 'core')}; one rank for each core is fastest"
+                              + (f". {sum(session.works)} of them predict frames" if not all(session.works) else ""))
 
     def limit_time(self) -> None:
         """The run stops by itself before the deck's or Slurm's limit."""
