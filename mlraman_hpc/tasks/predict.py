@@ -28,7 +28,7 @@ from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
 
 ROUND_SECONDS = 3.0
-HAND_BYTES, ALL_HANDS = 1 << 21, 1 << 28  # of results, for a rank and for all together; bounds memory
+HAND_BYTES, ALL_HANDS = 1 << 20, 1 << 28  # of results, for a rank and for all together; bounds memory
 COMMIT_SECONDS = 1.0  # between results are written, but not yet on the disk for sure
 READ_BATCHES = 4  # for each thread, read together; bounds the memory of positions
 FEATOMIC_TOLERANCE = 1e-8
