@@ -99,7 +99,7 @@ class Place:
 
 # what libraries raise on a file that is cut short, damaged or of another kind
 _DAMAGE = (OSError, RuntimeError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AssertionError,
-           MemoryError, AttributeError, NotImplementedError, struct.error, zlib.error)
+           MemoryError, AttributeError, struct.error, zlib.error)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from mlraman_hpc.model.machine_code import _ROW, ENTRY
+from mlraman_hpc.model.machine_code import ENTRY, ROW
 
 # Products may be fused with sums (one rounding less), but sums keep their order.
 inner = njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"}, _nrt=False)
@@ -52,7 +52,7 @@ def _unpacking(wanted: list):
 
             def made(kind):
                 if isinstance(kind, types.Array):
-                    return _array(context, builder, kind, arguments[0], next(rows) * _ROW)
+                    return _array(context, builder, kind, arguments[0], next(rows) * ROW)
                 return context.make_tuple(builder, kind, [made(inside) for inside in kind.types])
             return context.make_tuple(builder, together, [made(kind) for kind in wanted])
         return together(table), generate

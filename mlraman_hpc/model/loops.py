@@ -219,9 +219,9 @@ def _density(basis: Basis) -> tuple[int, int, int]:
 def _near(basis: Basis) -> Near:
     angulars, _, kinds = basis.sizes
     return Near(np.zeros(ROOM + 4, np.int64), np.zeros((RUNS, 3)), np.zeros((4, ROOM)), np.zeros(ROOM, np.int64),
-                np.zeros(ROOM),
-                np.zeros((ROOM + 1, basis.spline.shape[2] + 4)), np.zeros((angulars * angulars, ROOM + 1)),
-                np.zeros((kinds, ROOM + 4), np.int64), np.zeros(kinds, np.int64))
+                np.zeros(ROOM), np.zeros((ROOM + 1, basis.spline.shape[2] + 4)),
+                np.zeros((angulars * angulars, ROOM + 1)), np.zeros((kinds, ROOM + 4), np.int64),
+                np.zeros(kinds, np.int64))
 
 
 def _bins(atoms: np.ndarray, counts: np.ndarray) -> Bins:

@@ -22,7 +22,7 @@ import numpy as np
 from llvmlite import binding
 
 ENTRY = "mlraman_entry"
-_ROW = 8  # numbers in the table for one array: its address, then its shape
+ROW = 8  # numbers in the table for one array: its address, then its shape
 _DIGEST = hashlib.sha256().digest_size  # bytes before the code
 _HERE = Path(__file__).parent
 
@@ -38,7 +38,7 @@ class Loop:
 
     def __call__(self, *arguments) -> None:
         arrays = list(_flat(arguments))
-        table = np.zeros((len(arrays), _ROW), np.int64)
+        table = np.zeros((len(arrays), ROW), np.int64)
         for row, array in zip(table, arrays):
             row[0], row[1 : 1 + array.ndim] = array.ctypes.data, array.shape
         result = np.zeros(2, np.int64)  # room for what numba's functions return by pointers

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from mlraman_hpc import machine
 from mlraman_hpc.console import duration
-from mlraman_hpc.errors import DataError
+from mlraman_hpc.errors import DataError, UserError
 from mlraman_hpc.io.trajectory import read_frames
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.schema import store
@@ -164,6 +165,17 @@ def _predictor(job: Job, plan: Plan, model: Model) -> Predictor:
 
 
 def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
+    """What was written counts, however the rounds end."""
+    try:
+        _rounds(job, plan, predictor)
+    except UserError:
+        if plan is not None:
+            with suppress(DataError):  # a full disk may be why they ended
+                _commit(plan)
+        raise
+
+
+def _rounds(job: Job, plan: Plan | None, predictor: Predictor) -> None:
     session = job.session
     total, done = (int(plan.starts[-1]), plan.frames_done) if session.is_root else (0, 0)
     with session.stop.deferred(), job.console.progress("predicting", total, "frames", done) as advance:
@@ -184,7 +196,6 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
                 _say_expected(job, plan, predictor, written / computed)
             stop = session.stop_asked()
             if stop and more:
-                session.on_root(_commit, plan)
                 raise stop
 
 
@@ -194,7 +205,7 @@ def _say_expected(job: Job, plan: Plan | None, predictor: Predictor, rate: float
     if plan is None:
         return
     left = int(plan.starts[-1]) - plan.frames_done
-    frames = min(_most_frames(predictor, ranks), ROUND_SECONDS * rate / ranks, left / ranks)
+    frames = min(_most_frames(predictor, job.session.size), ROUND_SECONDS * rate / ranks, left / ranks)
     hand = 2 * frames * predictor.tensors * 72 / 2**20  # results, and their way to root
     memory = f"{held[0] + ranks * hand:.0f} MB on the first rank" + (
         f", {max(held[1:]) + hand:.0f} MB on each other" if job.session.size > 1 else "")
