@@ -16,7 +16,10 @@ from numba.np.arrayobj import populate_array
 from mlraman_hpc.model.machine_code import ENTRY, ROW
 
 # Products may be fused with sums (one rounding less), but sums keep their order.
-inner = njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"}, _nrt=False)
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False}
+# A call hands over the address and shape of each array, a hundred numbers; so it becomes part of the caller (`inner`),
+# but for what is called from several places (`apart`).
+inner, apart = njit(forceinline=True, **_OPTIONS), njit(**_OPTIONS)
 _NUMBERS = {"f8": types.float64, "i8": types.int64}
 
 
@@ -24,7 +27,7 @@ def object_code(function: Callable, kinds: tuple, machine: binding.TargetMachine
     """An object file with a function ENTRY, which takes a table of arrays (see `machine_code.Loop`)."""
     unpacked = _unpacking([_type(kind) for kind in kinds])
 
-    @inner
+    @apart
     def entry(table):
         function(*unpacked(table))
 

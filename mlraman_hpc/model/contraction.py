@@ -9,30 +9,47 @@ nothing but the frame: the same to the last bit in any batch.
 
 from __future__ import annotations
 
-from mlraman_hpc.model.compiled import inner
+from mlraman_hpc.model.compiled import apart, inner
 from mlraman_hpc.model.expansion import bin_atoms, expand
-from mlraman_hpc.model.loops import LANES
-from mlraman_hpc.model.vectors import add_scaled, load, number, save
+from mlraman_hpc.model.loops import LANES, WIDTH
+from mlraman_hpc.model.vectors import (
+    add_scaled,
+    larger,
+    load,
+    minus,
+    plus,
+    save,
+    save_columns,
+    spread,
+    times,
+)
 
 
 @inner
 def _lay_side_by_side(rho, basis, room, lanes):
-    """rho[k, l m, s, n] of the atoms k into lanes[(l, q, m), k]; each l has room for more channels, which stay zero."""
+    """rho[k, l m, s, n] of the atoms k into lanes[(l, q, m), k].
+
+    More n than there are come along; they land in channels and l that follow, and so are written before those. What
+    stays of them in channels that fill up the room meets weights that are zero.
+    """
     radials = basis.sizes[1]
-    stride = rho.shape[1] * rho.shape[2] * rho.shape[3]
-    for l in range(basis.sizes[0]):
-        width = 2 * l + 1
-        for m in range(width):
-            for s in range(basis.sizes[2]):
-                for n in range(radials):
-                    source = ((l * l + m) * rho.shape[2] + s) * rho.shape[3] + n
-                    target = lanes[l * l * room + (s * radials + n) * width + m]
-                    for k in range(LANES):
-                        target[k] = number(rho, k * stride + source)
+    atom = rho.shape[1] * rho.shape[2] * rho.shape[3]
+    for k in range(0, LANES, WIDTH):
+        for l in range(basis.sizes[0]):
+            width = 2 * l + 1
+            for m in range(width):
+                for s in range(basis.sizes[2]):
+                    for n in range(0, radials, WIDTH):
+                        i = k * atom + ((l * l + m) * rho.shape[2] + s) * rho.shape[3] + n
+                        to = (l * l * room + (s * radials + n) * width + m) * LANES + k
+                        save_columns(lanes, to, width * LANES, (
+                            load(rho, i), load(rho, i + atom), load(rho, i + 2 * atom), load(rho, i + 3 * atom),
+                            load(rho, i + 4 * atom), load(rho, i + 5 * atom), load(rho, i + 6 * atom),
+                            load(rho, i + 7 * atom)))
 
 
 @inner
-def _excess(lanes, angulars, room, limits, s, squares, out):
+def _excess(lanes, angulars, room, limits, s, out):
     """out[k]: by how much any invariant p_{l q} = sum_m rho_{q l m}^2 of the atom in lane k leaves `limits`, or less
     than zero; limits (2, species, l q).
     """
@@ -41,14 +58,12 @@ def _excess(lanes, angulars, room, limits, s, squares, out):
     for l in range(angulars):
         for q in range(channels):
             first = l * l * room + q * (2 * l + 1)
-            squares[:] = 0.0
-            for m in range(2 * l + 1):
-                part = lanes[first + m]
-                for k in range(LANES):
-                    squares[k] += part[k] * part[k]
-            low, high = limits[0, s, l * channels + q], limits[1, s, l * channels + q]
-            for k in range(LANES):
-                out[k] = max(out[k], max(squares[k] - high, low - squares[k]))
+            low, high = spread(limits[0, s, l * channels + q]), spread(limits[1, s, l * channels + q])
+            for k in range(0, LANES, WIDTH):
+                squares = spread(0.0)
+                for i in range(first * LANES + k, (first + 2 * l + 1) * LANES + k, LANES):
+                    squares = plus(squares, times(load(lanes, i), load(lanes, i)))
+                save(out, k, larger(load(out, k), larger(minus(squares, high), minus(low, squares))))
 
 
 @inner
@@ -64,7 +79,7 @@ def _weighted(lanes, first, length, weights, out):
             b0, b1, b2, b3 = weights[p + 1, q], weights[p + 1, q + 1], weights[p + 1, q + 2], weights[p + 1, q + 3]
             c0, c1, c2, c3 = weights[p + 2, q], weights[p + 2, q + 1], weights[p + 2, q + 2], weights[p + 2, q + 3]
             d0, d1, d2, d3 = weights[p + 3, q], weights[p + 3, q + 1], weights[p + 3, q + 2], weights[p + 3, q + 3]
-            for k in range(0, length, 4):
+            for k in range(0, length, WIDTH):
                 i, o = first + q * length + k, p * length + k
                 r0, r1, r2 = load(lanes, i), load(lanes, i + length), load(lanes, i + 2 * length)
                 r3 = load(lanes, i + 3 * length)
@@ -85,13 +100,19 @@ def _four_terms(total, a, x, b, y, c, z, d, w):
 @inner
 def _dot(one, first, step, other, second, stride, channels, out):
     """out[k] = sum_q one[first + q step, k] other[second + q stride, k]"""
-    out[:] = 0.0
-    for q in range(0, channels, 4):
-        i, j = first + q * step, second + q * stride
-        a0, a1, a2, a3 = one[i], one[i + step], one[i + 2 * step], one[i + 3 * step]
-        b0, b1, b2, b3 = other[j], other[j + stride], other[j + 2 * stride], other[j + 3 * stride]
-        for k in range(LANES):
-            out[k] += a0[k] * b0[k] + a1[k] * b1[k] + a2[k] * b2[k] + a3[k] * b3[k]
+    t0 = t1 = t2 = t3 = spread(0.0)
+    i, j = first * LANES, second * LANES
+    for _ in range(channels):
+        t0 = plus(t0, times(load(one, i), load(other, j)))
+        t1 = plus(t1, times(load(one, i + WIDTH), load(other, j + WIDTH)))
+        t2 = plus(t2, times(load(one, i + 2 * WIDTH), load(other, j + 2 * WIDTH)))
+        t3 = plus(t3, times(load(one, i + 3 * WIDTH), load(other, j + 3 * WIDTH)))
+        i += step * LANES
+        j += stride * LANES
+    save(out, 0, t0)
+    save(out, WIDTH, t1)
+    save(out, 2 * WIDTH, t2)
+    save(out, 3 * WIDTH, t3)
 
 
 @inner
@@ -110,17 +131,17 @@ def _contract(work, weights, terms):
             if m1 != last1 or m2 != last2:
                 _dot(products, m1, width1, lanes, l2 * l2 * channels + m2, width2, channels, product)
                 last1, last2 = m1, m2
-            target, value = tensors[component], terms.values[e]
-            for k in range(LANES):
-                target[k] += value * product[k]
+            for k in range(0, LANES, WIDTH):
+                place = component * LANES + k
+                save(tensors, place, add_scaled(load(tensors, place), terms.values[e], load(product, k)))
 
 
-@inner
+@apart
 def _add_atoms(work, s, basis, terms, weights, limits, out, outliers):
     """out[frame, member, s] += tensors of the atoms of species s that are held, in the order in which they came."""
     owner, held = work.owner[s], work.held[s]
     _lay_side_by_side(work.rho[s], basis, weights.shape[3], work.lanes)
-    _excess(work.lanes, basis.sizes[0], weights.shape[3], limits, s, work.squares, work.excess)
+    _excess(work.lanes, basis.sizes[0], weights.shape[3], limits, s, work.excess)
     for k in range(held):
         outliers[owner[k]] += work.excess[k] > 0.0
     for member in range(len(weights)):
@@ -131,7 +152,7 @@ def _add_atoms(work, s, basis, terms, weights, limits, out, outliers):
     work.held[s] = 0
 
 
-@inner
+@apart
 def predict(positions, first_atom, cells, inverses, counts, reaches, species, basis, terms, weights, limits, bins, near,
             work, out, outliers):
     """out[frame, member, species, 6] and outliers[frame], zero before; see `loops.predict`.

@@ -13,18 +13,18 @@ from math import factorial
 
 import numpy as np
 
-from mlraman_hpc.model.compiled import inner
-from mlraman_hpc.model.loops import BITS, ROOM, RUNS
+from mlraman_hpc.model.compiled import apart, inner
+from mlraman_hpc.model.loops import BITS, ROOM, TERMS, WIDTH
 from mlraman_hpc.model.vectors import (
     add_scaled,
     below,
     larger,
     load,
+    lowest_bit,
     minus,
     number,
     over,
     plus,
-    put,
     root,
     save,
     smaller,
@@ -40,10 +40,10 @@ SINE = tuple((-1) ** k / factorial(2 * k + 1) for k in range(10))  # its series
 
 @inner
 def _harmonics(near, count, factors):
-    """near.angular: real spherical harmonics of unit vectors, [l^2 + l + m], no Condon-Shortley phase; four at once."""
+    """near.angular: real spherical harmonics of unit vectors, [l^2 + l + m], no Condon-Shortley phase."""
     vector, out, stride = near.vector, near.angular, near.angular.shape[1]
     across = vector.shape[1]
-    for k in range(0, count, 4):
+    for k in range(0, count, WIDTH):
         x, y, z = load(vector, k), load(vector, across + k), load(vector, 2 * across + k)
         cosine, sine = spread(1.0), spread(0.0)  # of m phi, times sin(theta)^m
         for m in range(factors.shape[1]):
@@ -60,26 +60,25 @@ def _harmonics(near, count, factors):
 
 @inner
 def _radial(near, found, lengths, f):
-    """near.radial[k, l n]: f_cut R_nl of each neighbour, a cubic spline in value and curvature."""
-    distance, smooth, step, last = near.vector[3], near.smooth, lengths[2], f.shape[0] - 2
+    """near.radial[k, l n]: f_cut R_nl of each neighbour, a polynomial in each piece of the way to the cutoff."""
+    distance, smooth, step, last, width = near.vector[3], near.smooth, lengths[2], f.shape[0] - 1, f.shape[2]
     for k in range(found):
         place = distance[k] / step
-        knot = min(int(place), last)
-        right = place - knot
-        left = 1.0 - right
-        y0, y1 = smooth[k] * left, smooth[k] * right
-        m0, m1 = y0 * (left * left - 1.0), y1 * (right * right - 1.0)
-        f0, f1, g0, g1 = f[knot, 0], f[knot, 1], f[knot + 1, 0], f[knot + 1, 1]
-        out = near.radial[k]
-        for n in range(len(f0)):
-            out[n] = y0 * f0[n] + m0 * f1[n] + y1 * g0[n] + m1 * g1[n]
+        piece = min(int(place), last)
+        x, scale = spread(place - piece - 0.5), spread(smooth[k])
+        first, to = piece * TERMS * width, k * near.radial.shape[1]
+        for n in range(first, first + width, WIDTH):
+            value = load(f, n + (TERMS - 1) * width)
+            for power in range(TERMS - 2, -1, -1):
+                value = plus(times(value, x), load(f, n + power * width))
+            save(near.radial, to + n - first, times(value, scale))
 
 
 @inner
 def _unit_vectors(near, count, cutoff, width):
-    """Make vectors unit vectors, r^2 r, and fill in f_cut; four at once."""
+    """Make vectors unit vectors, r^2 r, and fill in f_cut."""
     vector, across = near.vector, near.vector.shape[1]
-    for k in range(0, count, 4):
+    for k in range(0, count, WIDTH):
         r = root(load(vector, 3 * across + k))
         inverse = over(spread(1.0), larger(r, spread(1e-12)))
         for d in range(3):
@@ -100,18 +99,6 @@ def _sine(a):
 
 
 @inner
-def _by_species(near, count):
-    """Sort neighbours by species; each list is filled up with nobody to a multiple of four."""
-    near.count[:] = 0
-    for k in range(count):
-        s = near.kind[k]
-        near.members[s, near.count[s]] = k
-        near.count[s] += 1
-    for s in range(len(near.count)):
-        near.members[s, near.count[s] : near.count[s] + 3] = ROOM
-
-
-@inner
 def _add_products(near, s, sizes, rho):
     """rho[l m, s, n] += sum over neighbours of species s of radial[l n] angular[l m], four at once."""
     members, radial, angular = near.members[s], near.radial, near.angular
@@ -120,7 +107,7 @@ def _add_products(near, s, sizes, rho):
     for g in range(0, near.count[s], 4):
         j0, j1, j2, j3 = members[g], members[g + 1], members[g + 2], members[g + 3]
         for l in range(sizes[0]):
-            for n in range(0, room, 4):  # beyond the last n are functions of the next l, which nobody reads
+            for n in range(0, room, WIDTH):  # beyond the last n are functions of the next l, which nobody reads
                 place, target = l * radials + n, s * room + n
                 f0, f1 = load(radial, j0 * width + place), load(radial, j1 * width + place)
                 f2, f3 = load(radial, j2 * width + place), load(radial, j3 * width + place)
@@ -132,33 +119,20 @@ def _add_products(near, s, sizes, rho):
                     save(rho, m * across + target, add_scaled(total, number(angular, row + j3), f3))
 
 
-@inner
-def _gather(near, bins, found):
-    """Vectors to the neighbours in the list, r^2 and species."""
-    vector, last = near.vector, bins.wrapped.shape[1]
-    for k in range(found):
-        run, j = near.listed[k] >> BITS, near.listed[k] & (1 << BITS) - 1
-        u = number(bins.wrapped, j) + number(near.shift, 3 * run)
-        v = number(bins.wrapped, last + j) + number(near.shift, 3 * run + 1)
-        w = number(bins.wrapped, 2 * last + j) + number(near.shift, 3 * run + 2)
-        vector[0, k], vector[1, k], vector[2, k], vector[3, k] = u, v, w, u * u + v * v + w * w
-        near.kind[k] = number(bins.species, j)
-
-
-@inner
-def _add_neighbours(near, bins, found, basis, rho):
-    """rho[l m, species, n] += what the first `found` neighbours in the list add."""
+@apart
+def _add_neighbours(near, found, basis, rho):
+    """rho[l m, species, n] += what the `found` neighbours add, whose vectors and species are there."""
     if found == 0:
         return
-    _gather(near, bins, found)
-    filled = (found + 3) // 4 * 4
+    filled = (found + WIDTH - 1) // WIDTH * WIDTH
     near.vector[:, found:filled] = 1.0
     _unit_vectors(near, filled, basis.lengths[0], basis.lengths[1])
-    _radial(near, found, basis.lengths, basis.spline)
+    _radial(near, found, basis.lengths, basis.radial)
     _harmonics(near, filled, basis.harmonics)
-    _by_species(near, found)
     for s in range(basis.sizes[2]):
+        near.members[s, near.count[s] : near.count[s] + 3] = ROOM  # nobody, to fill up the last four
         _add_products(near, s, basis.sizes, rho)
+        near.count[s] = 0
 
 
 @inner
@@ -204,25 +178,49 @@ def _first_bin(begin, count):
 
 
 @inner
-def _look(places, itself, run, found, bins, basis, near, rho):
-    """List the atoms at these places (from, to) within the cutoff, four at once; returns how many are listed now.
+def _look(places, itself, shift, seen, bins, limit, near):
+    """Measure the way to the atoms at these places (from, to), moved by `shift`; returns how many were looked at now.
 
-    The list holds the atom's place and the number of the run, whose shift leads from the atom that is expanded to the
-    image. Where the list is full, what it holds is added to rho.
+    near.inside tells which of all that were looked at are within the cutoff and not the atom itself.
     """
-    wrapped, across, listed, limit = bins.wrapped, bins.wrapped.shape[1], near.listed, basis.lengths[0] ** 2
-    x0, y0, z0 = spread(near.shift[run, 0]), spread(near.shift[run, 1]), spread(near.shift[run, 2])
-    for j in range(places[0], places[1], 4):
+    wrapped, across, room, way = bins.wrapped, bins.wrapped.shape[1], near.way.shape[1], near.way
+    x0, y0, z0 = spread(shift[0]), spread(shift[1]), spread(shift[2])
+    for j in range(places[0], places[1], WIDTH):
         x, y = plus(load(wrapped, j), x0), plus(load(wrapped, across + j), y0)
         z = plus(load(wrapped, 2 * across + j), z0)
-        inside = below(plus(times(x, x), plus(times(y, y), times(z, z))), limit)
-        code = (run << BITS) + j
-        for k in range(4):  # no branch that would be guessed wrong
-            put(listed, found, code + k)
-            found += (inside >> k) & (j + k < places[1]) & (j + k != itself)
-        if found > ROOM - 4:
-            _add_neighbours(near, bins, found, basis, rho)
-            found = 0
+        square = plus(times(x, x), plus(times(y, y), times(z, z)))
+        inside = below(square, limit) & ((1 << min(places[1] - j, WIDTH)) - 1)
+        if j <= itself < j + WIDTH:
+            inside &= ~(1 << (itself - j))
+        save(way, seen, x)
+        save(way, room + seen, y)
+        save(way, 2 * room + seen, z)
+        save(way, 3 * room + seen, square)
+        near.first[seen // WIDTH] = j
+        near.inside[seen // BITS] |= inside << seen % BITS
+        seen += WIDTH
+    return seen
+
+
+@apart
+def _collect(near, bins, seen, found, basis, rho):
+    """Take the neighbours from what was looked at; returns how many are there. ROOM of them are added to rho."""
+    vector, way, room = near.vector, near.way, near.way.shape[1]
+    for w in range((seen + BITS - 1) // BITS):
+        inside = near.inside[w]
+        near.inside[w] = 0
+        while inside != 0:  # a branch for each atom that was looked at would be guessed wrong too often
+            k = w * BITS + lowest_bit(inside)
+            inside &= inside - 1
+            for d in range(4):
+                vector[d, found] = number(way, d * room + k)
+            s = number(bins.species, near.first[k // WIDTH] + k % WIDTH)
+            near.members[s, near.count[s]] = found
+            near.count[s] += 1
+            found += 1
+            if found == ROOM:
+                _add_neighbours(near, found, basis, rho)
+                found = 0
     return found
 
 
@@ -232,8 +230,8 @@ def expand(i, bins, cell, basis, near, rho):
     rho[:] = 0.0
     for n in range(basis.sizes[1]):
         rho[0, bins.species[i], n] = basis.central[n]
-    place, start, count, reach = bins.place, bins.start, bins.count, bins.reach
-    shift, found, run = near.shift, 0, 0
+    place, start, count, reach, wrapped = bins.place, bins.start, bins.count, bins.reach, bins.wrapped
+    limit, seen, found = basis.lengths[0] ** 2, 0, 0
     # counted on from the first bin and its image: a division in the loops would take as long as five neighbours
     bin_a, image_a = _first_bin(place[i, 0] - reach[0], count[0])
     first_b, first_image_b = _first_bin(place[i, 1] - reach[1], count[1])
@@ -245,16 +243,18 @@ def expand(i, bins, cell, basis, near, rho):
             bin_c, image_c, left = first_c, first_image_c, 2 * reach[2] + 1
             while left > 0:  # bins along the third direction lie side by side, as far as one image goes
                 width = min(left, count[2] - bin_c)
-                for d in range(3):
-                    shift[run, d] = (image_a * cell[0, d] + image_b * cell[1, d] + image_c * cell[2, d]
-                                     - bins.wrapped[d, i])
+                shift = (image_a * cell[0, 0] + image_b * cell[1, 0] + image_c * cell[2, 0] - wrapped[0, i],
+                         image_a * cell[0, 1] + image_b * cell[1, 1] + image_c * cell[2, 1] - wrapped[1, i],
+                         image_a * cell[0, 2] + image_b * cell[1, 2] + image_c * cell[2, 2] - wrapped[2, i])
                 itself = i if image_a == 0 and image_b == 0 and image_c == 0 else -1
-                places = start[row + bin_c], start[row + bin_c + width]
-                found = _look(places, itself, run, found, bins, basis, near, rho)
-                run += 1
-                if run == RUNS:
-                    _add_neighbours(near, bins, found, basis, rho)
-                    found = run = 0
+                begin, end = start[row + bin_c], start[row + bin_c + width]
+                while begin < end:
+                    stop = min(end, begin + near.way.shape[1] - seen)
+                    seen = _look((begin, stop), itself, shift, seen, bins, limit, near)
+                    begin = stop
+                    if seen == near.way.shape[1]:
+                        found = _collect(near, bins, seen, found, basis, rho)
+                        seen = 0
                 bin_c, image_c, left = 0, image_c + 1, left - width
             bin_b += 1
             if bin_b == count[1]:
@@ -262,4 +262,5 @@ def expand(i, bins, cell, basis, near, rho):
         bin_a += 1
         if bin_a == count[0]:
             bin_a, image_a = 0, image_a + 1
-    _add_neighbours(near, bins, found, basis, rho)
+    found = _collect(near, bins, seen, found, basis, rho)
+    _add_neighbours(near, found, basis, rho)

@@ -11,13 +11,13 @@ which the Clebsch-Gordan coefficients make the lambda-SOAP descriptor, never for
 
 from __future__ import annotations
 
-from mlraman_hpc.model.compiled import inner
+from mlraman_hpc.model.compiled import apart, inner
 from mlraman_hpc.model.expansion import bin_atoms, expand
-from mlraman_hpc.model.loops import CHUNK
-from mlraman_hpc.model.vectors import load, number, plus, spread, times
+from mlraman_hpc.model.loops import CHUNK, WIDTH
+from mlraman_hpc.model.vectors import load, number, plus, spread, times, total
 
 
-@inner
+@apart
 def _accumulate(rho, atoms, blocks, channels, products):
     """products += sum over the first `atoms` of rho of rho_{l1 m1 q} rho_{l2 m2 q'}, eight atoms in one sweep."""
     for b in range(len(blocks.angular)):
@@ -85,7 +85,7 @@ def _without_gaps(one, radials, rho):
             k += 1
 
 
-@inner
+@apart
 def _sum_species(s, atoms, bins, cell, basis, blocks, near, room, summed, lowest, highest, limits):
     """summed (6, (block, q, q')) of the atoms of species s; returns the number of those outside `limits`."""
     rho, channels, held, outliers = room.rho, len(room.squares), 0, 0
@@ -108,7 +108,7 @@ def _sum_species(s, atoms, bins, cell, basis, blocks, near, room, summed, lowest
     return outliers
 
 
-@inner
+@apart
 def sum_features(positions, cell, inverse, count, reach, species, basis, blocks, limits, bins, near, room, summed,
                  lowest, highest):
     """X^s of one frame; see `loops.sum_features`, which makes room for the rest."""
@@ -120,10 +120,10 @@ def sum_features(positions, cell, inverse, count, reach, species, basis, blocks,
 
 @inner
 def _apply(weights, summed, out):
-    """out[component] += weights . summed[component]; weights (2, K) for lambda = 0, 2, summed (6, K); 4 divides K."""
+    """out[component] += weights . summed[component]; weights (2, K) for lambda = 0, 2, summed (6, K)."""
     size = weights.shape[1]
     t0 = t1 = t2 = t3 = t4 = t5 = spread(0.0)
-    for k in range(0, size, 4):
+    for k in range(0, size, WIDTH):
         zero, two = load(weights, k), load(weights, size + k)
         t0 = plus(t0, times(zero, load(summed, k)))
         t1 = plus(t1, times(two, load(summed, size + k)))
@@ -131,11 +131,10 @@ def _apply(weights, summed, out):
         t3 = plus(t3, times(two, load(summed, 3 * size + k)))
         t4 = plus(t4, times(two, load(summed, 4 * size + k)))
         t5 = plus(t5, times(two, load(summed, 5 * size + k)))
-    for component, t in enumerate((t0, t1, t2, t3, t4, t5)):
-        out[component] = (t[0] + t[1]) + (t[2] + t[3])
+    out[0], out[1], out[2], out[3], out[4], out[5] = total(t0), total(t1), total(t2), total(t3), total(t4), total(t5)
 
 
-@inner
+@apart
 def predict_many(positions, first_atom, cells, inverses, counts, reaches, species, basis, blocks, weights, limits, bins,
                  near, room, out, outliers):
     """out[frame, member, species, 6] and outliers[frame], zero before; see `loops.predict_many`."""

@@ -11,9 +11,12 @@ import numpy as np
 
 from mlraman_hpc.model.machine_code import Loop
 
+WIDTH = 8  # numbers in a vector: what the widest registers hold
+LINE = 8  # numbers in a line of the cache
 ROOM = 128  # neighbours that are expanded together
-RUNS = 256  # runs of places that are looked through before what was found is expanded
-BITS = 40  # of a number in the list of neighbours that hold the place; the rest holds the run
+SEEN = 512  # atoms that are looked at before those of them that are neighbours are collected
+BITS = 64  # of an integer
+TERMS = 8  # of the polynomials for radial functions: as many as give few pieces, which stay in the nearest cache
 CHUNK = 16  # atoms whose rho `sum_features` holds; a multiple of the eight that `_accumulate` takes in one sweep
 LANES = 32  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
 
@@ -22,16 +25,16 @@ class Basis(NamedTuple):
     """What the compiled loops need of a descriptor.
 
     sizes     (max_angular + 1, max_radial + 1, species)
-    lengths   (cutoff, cutoff_width, spacing of the knots) Angstrom
-    spline    (knots, 2, (max_angular + 1) (max_radial + 1)): R_nl and its second derivative times spacing^2/6;
-              filled up with zeros to a multiple of 16, since the compiler fills four vector registers at a time
+    lengths   (cutoff, cutoff_width, length of a piece) Angstrom
+    radial    (pieces, TERMS, (max_angular + 1) (max_radial + 1)): R_nl on each piece as coefficients of x^0, x^1, ...,
+              x from -1/2 to 1/2; filled up with zeros to whole vectors
     central   (max_radial + 1,): the atom's own density
     harmonics (3, max_angular + 1, max_angular + 1): factors of the recursion in `expansion._harmonics`
     """
 
     sizes: np.ndarray
     lengths: np.ndarray
-    spline: np.ndarray
+    radial: np.ndarray
     central: np.ndarray
     harmonics: np.ndarray
 
@@ -66,16 +69,17 @@ class Terms(NamedTuple):
 class Near(NamedTuple):
     """Neighbours of one atom, up to ROOM together; arrays are a little longer, for whole vectors.
 
-    listed (ROOM,) place and run of each, shift (RUNS, 3) from the atom to the image in which a run of places lies;
-    vector (4, ROOM) x, y, z and, to begin with, r^2, then r (Angstrom); kind (ROOM,) species; smooth (ROOM,) f_cut;
-    radial (ROOM + 1, l n) f_cut R_nl, angular (l m, ROOM + 1) Y_lm: the last neighbour is nobody, with zeros;
+    way (4, SEEN) x, y, z and r^2 of atoms that were looked at, first (SEEN / WIDTH,) place of the first in each vector,
+    inside (SEEN / BITS,) one bit for each: whether it is a neighbour;
+    vector (4, ROOM) of neighbours: x, y, z and, to begin with, r^2, then r (Angstrom); smooth (ROOM,) f_cut;
+    radial (ROOM + 1, l n) f_cut R_nl, angular (l m, ROOM + WIDTH) Y_lm: neighbour ROOM is nobody, with zeros;
     members (S, ROOM) which neighbours are of each species, count (S,) how many
     """
 
-    listed: np.ndarray
-    shift: np.ndarray
+    way: np.ndarray
+    first: np.ndarray
+    inside: np.ndarray
     vector: np.ndarray
-    kind: np.ndarray
     smooth: np.ndarray
     radial: np.ndarray
     angular: np.ndarray
@@ -86,9 +90,9 @@ class Near(NamedTuple):
 class Bins(NamedTuple):
     """The atoms of a frame sorted into bins, see `expansion.bin_atoms`.
 
-    In the order of bins: wrapped (3, atoms + 3) Angstrom, species (atoms,), place (atoms, 3) the bin. start (bins + 1,)
-    first place of each bin in that order; count (3,) number of bins, reach (3,) how many to look at on either side.
-    On the way there: fraction (atoms, 3), flat (atoms,) number of the bin
+    In the order of bins: wrapped (3, atoms + WIDTH) Angstrom, species (atoms,), place (atoms, 3) the bin. start
+    (bins + 1,) first place of each bin in that order; count (3,) number of bins, reach (3,) how many to look at on
+    either side. On the way there: fraction (atoms, 3), flat (atoms,) number of the bin
     """
 
     wrapped: np.ndarray
@@ -105,7 +109,7 @@ class Lanes(NamedTuple):
     """Atoms side by side: rho (S, LANES, l m, S, n), owner (S, LANES) their frames, held (S,) how many there are.
 
     For those of one species: lanes ((l, q, m), LANES), products with weights ((2 l + 1) Q, LANES), tensors (6, LANES),
-    excess, dot and squares (LANES,)
+    excess and dot (LANES,)
     """
 
     rho: np.ndarray
@@ -116,14 +120,13 @@ class Lanes(NamedTuple):
     tensors: np.ndarray
     excess: np.ndarray
     dot: np.ndarray
-    squares: np.ndarray
 
 
 class Sums(NamedTuple):
     """For the descriptor summed over the atoms of a species.
 
     one: rho of an atom as `expand` makes it; rho (CHUNK, l m q); products, see `Blocks`; squares (Q,); summed
-    (6, (block, q, q')), filled up with zeros to a multiple of four; extremes (2, l q) of the atoms' invariants
+    (6, (block, q, q')), filled up with zeros to whole vectors; extremes (2, l q) of the atoms' invariants
     """
 
     one: np.ndarray
@@ -148,12 +151,13 @@ def predict(laid_out, species, basis: Basis, terms: Terms, weights, limits) -> t
     positions, first_atom, cells, inverses = laid_out
     atoms = np.diff(first_atom)
     counts, reaches = bins_of(inverses, atoms, basis.lengths[0])
+    basis = _aligned(basis)
     angulars, _, kinds = basis.sizes
     room, density = weights.shape[3], _density(basis)
     lanes = Lanes(
-        np.zeros((kinds, LANES, *density)), np.zeros((kinds, LANES), np.int64), np.zeros(kinds, np.int64),
-        np.zeros((angulars * angulars * room, LANES)), np.empty(((2 * angulars - 1) * room, LANES)),
-        np.empty((6, LANES)), np.empty(LANES), np.empty(LANES), np.empty(LANES),
+        _zeros(kinds, LANES, *density), np.zeros((kinds, LANES), np.int64), np.zeros(kinds, np.int64),
+        _zeros((angulars * angulars * room + (2 * angulars - 1) * WIDTH), LANES),
+        _zeros((2 * angulars - 1) * room, LANES), _zeros(6, LANES), _zeros(LANES), _zeros(LANES),
     )
     out = np.zeros((len(cells), len(weights), kinds, 6))
     outliers = np.zeros(len(cells), np.int64)
@@ -165,15 +169,15 @@ def predict(laid_out, species, basis: Basis, terms: Terms, weights, limits) -> t
 def predict_many(laid_out, species, basis: Basis, blocks: Blocks, weights, limits) -> tuple[np.ndarray, np.ndarray]:
     """The same as `predict`, faster for many members: each frame's descriptor is summed first.
 
-    weights (members, species, 2, K) for lambda = 0 and 2, K = (block, q, q') filled up to a multiple of four
+    weights (members, species, 2, K) for lambda = 0 and 2, K = (block, q, q') filled up to whole vectors
     """
     positions, first_atom, cells, inverses = laid_out
     atoms = np.diff(first_atom)
     counts, reaches = bins_of(inverses, atoms, basis.lengths[0])
     out = np.zeros((len(cells), *weights.shape[:2], 6))
     outliers = np.zeros(len(cells), np.int64)
-    _predict_many(positions, first_atom, cells, inverses, counts, reaches, species, basis, blocks, weights, limits,
-                  _bins(atoms, counts), _near(basis), _sums(basis, blocks, weights.shape[3]), out, outliers)
+    _predict_many(positions, first_atom, cells, inverses, counts, reaches, species, _aligned(basis), blocks, weights,
+                  limits, _bins(atoms, counts), _near(basis), _sums(basis, blocks, weights.shape[3]), out, outliers)
     return out, outliers
 
 
@@ -186,15 +190,15 @@ def sum_features(positions, cell, inverse, species, basis: Basis, blocks: Blocks
     atoms = np.array([len(positions)])
     counts, reaches = bins_of(inverse[None], atoms, basis.lengths[0])
     anywhere = np.stack([np.full(lowest.shape, -np.inf), np.full(lowest.shape, np.inf)])
-    _sum_features(positions, cell, inverse, counts[0], reaches[0], species, basis, blocks, anywhere,
+    _sum_features(positions, cell, inverse, counts[0], reaches[0], species, _aligned(basis), blocks, anywhere,
                   _bins(atoms, counts), _near(basis), _sums(basis, blocks, 0), summed, lowest, highest)
 
 
 def _sums(basis: Basis, blocks: Blocks, size: int) -> Sums:
     angulars, radials, kinds = basis.sizes
     channels = radials * kinds
-    return Sums(np.zeros(_density(basis)), np.zeros((CHUNK, angulars * angulars * channels)),
-                np.empty(blocks.first[-1]), np.empty(channels), np.empty((6, size)), np.zeros((2, angulars * channels)))
+    return Sums(_zeros(*_density(basis)), _zeros(CHUNK, angulars * angulars * channels), _zeros(blocks.first[-1]),
+                _zeros(channels), _zeros(6, size), _zeros(2, angulars * channels))
 
 
 def bins_of(inverses: np.ndarray, atoms: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
@@ -211,22 +215,35 @@ def bins_of(inverses: np.ndarray, atoms: np.ndarray, cutoff: float) -> tuple[np.
 
 
 def _density(basis: Basis) -> tuple[int, int, int]:
-    """Shape of rho[l m, species, n] of one atom; n filled up to a multiple of four."""
+    """Shape of rho[l m, species, n] of one atom; n filled up to whole vectors."""
     angulars, radials, kinds = map(int, basis.sizes)
-    return angulars * angulars, kinds, (radials + 3) // 4 * 4
+    return angulars * angulars, kinds, -(-radials // WIDTH) * WIDTH
 
 
 def _near(basis: Basis) -> Near:
     angulars, _, kinds = basis.sizes
-    return Near(np.zeros(ROOM + 4, np.int64), np.zeros((RUNS, 3)), np.zeros((4, ROOM)), np.zeros(ROOM, np.int64),
-                np.zeros(ROOM), np.zeros((ROOM + 1, basis.spline.shape[2] + 4)),
-                np.zeros((angulars * angulars, ROOM + 1)), np.zeros((kinds, ROOM + 4), np.int64),
-                np.zeros(kinds, np.int64))
+    return Near(_zeros(4, SEEN), np.zeros(SEEN // WIDTH, np.int64), np.zeros(SEEN // BITS, np.int64), _zeros(4, ROOM),
+                _zeros(ROOM), _zeros(ROOM + 1, basis.radial.shape[2] + WIDTH), _zeros(angulars**2, ROOM + WIDTH),
+                np.zeros((kinds, ROOM + 4), np.int64), np.zeros(kinds, np.int64))
+
+
+def _aligned(basis: Basis) -> Basis:
+    radial = _zeros(*basis.radial.shape)
+    radial[:] = basis.radial
+    return basis._replace(radial=radial)
+
+
+def _zeros(*shape: int) -> np.ndarray:
+    """Beginning where a line of the cache does: a vector that crosses from one to the next takes twice as long."""
+    size = int(np.prod(shape))
+    memory = np.zeros(size + LINE)
+    first = -(memory.ctypes.data // 8) % LINE
+    return memory[first : first + size].reshape(shape)
 
 
 def _bins(atoms: np.ndarray, counts: np.ndarray) -> Bins:
     """Room for the largest of these frames."""
     most, bins = max(atoms, default=0), max(counts.prod(axis=1), default=0)
-    return Bins(np.zeros((3, most + 3)), np.empty(most, np.int64), np.empty((most, 3), np.int64),
+    return Bins(np.zeros((3, most + WIDTH)), np.empty(most, np.int64), np.empty((most, 3), np.int64),
                 np.empty(bins + 1, np.int64), np.empty(3, np.int64), np.empty(3, np.int64), np.empty((most, 3)),
                 np.empty(most, np.int64))

@@ -9,7 +9,7 @@ from math import sqrt
 import numpy as np
 
 from mlraman_hpc.model.geometry import laid_out
-from mlraman_hpc.model.loops import predict, predict_many
+from mlraman_hpc.model.loops import WIDTH, predict, predict_many
 from mlraman_hpc.model.species import compositions, places
 from mlraman_hpc.numerics.tensors import from_spherical
 from mlraman_hpc.schema.records import Frames, Model
@@ -84,7 +84,7 @@ class Predictor:
     def neighbours_only(self) -> Predictor:
         """Finds the neighbours and expands them in one function, not in all, to be timed; its results mean nothing."""
         part, sizes = self.without_contraction(), np.array([1, 1, len(self._numbers)])
-        part._basis = self._basis._replace(sizes=sizes, spline=self._basis.spline[:, :, :16].copy(),
+        part._basis = self._basis._replace(sizes=sizes, radial=self._basis.radial[:, :, :WIDTH].copy(),
                                            harmonics=self._basis.harmonics[:, :1, :1].copy())
         part._limits = self._limits[:, :, :len(self._numbers)].copy()
         return part

@@ -6,36 +6,36 @@ from functools import lru_cache
 from math import pi, sqrt
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebval
 
 from mlraman_hpc.model.definition import central_atom, radial_functions
-from mlraman_hpc.model.loops import Basis, Blocks, Terms
+from mlraman_hpc.model.loops import TERMS, WIDTH, Basis, Blocks, Terms
 from mlraman_hpc.schema.records import Descriptor
 
-# With a cubic spline on so many knots the radial functions are exact to 1e-9 of their largest value.
-KNOTS = 2000
+PIECES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+ACCURACY = 1e-10  # of the radial functions, relative to the largest value
 
 
 @lru_cache(maxsize=4)  # campaigns ask for the same ones again and again
 def basis(descriptor: Descriptor, species: int) -> Basis:
     """Tables for this descriptor and this number of species; radial functions read off featomic once."""
+    radial = _pieces(_series(descriptor))
     return Basis(
         np.array([descriptor.max_angular + 1, descriptor.max_radial + 1, species]),
-        np.array([descriptor.cutoff, descriptor.cutoff_width, descriptor.cutoff / (KNOTS - 1)]),
-        _spline(descriptor),
+        np.array([descriptor.cutoff, descriptor.cutoff_width, descriptor.cutoff / len(radial)]),
+        radial,
         central_atom(descriptor),
         _recursion_factors(descriptor.max_angular),
     )
 
 
-def _spline(descriptor: Descriptor) -> np.ndarray:
-    """R_nl and its second derivative times spacing^2/6 at KNOTS equal steps from 0 to the cutoff, (KNOTS, 2, l n).
+def _series(descriptor: Descriptor) -> np.ndarray:
+    """Chebyshev series (terms, l, n) of R_nl(r) in r/cutoff from -1 to 1.
 
-    R_nl(-r) = (-1)^l R_nl(r): a Chebyshev series on [-cutoff, cutoff] of that parity takes featomic's values at the
-    positive nodes only; it is lengthened until its last terms vanish.
+    R_nl(-r) = (-1)^l R_nl(r): a series of that parity takes featomic's values at the positive nodes only; it is
+    lengthened until its last terms vanish.
     """
-    angulars = descriptor.max_angular + 1
-    knots = np.linspace(0, 1, KNOTS)
-    parity = np.arange(angulars)[None, :, None] % 2
+    parity = np.arange(descriptor.max_angular + 1)[None, :, None] % 2
     for length in (64, 96, 128, 192):
         nodes = np.cos(pi * (np.arange(length // 2) + 0.5) / length)
         values = radial_functions(descriptor, nodes * descriptor.cutoff)
@@ -46,10 +46,27 @@ def _spline(descriptor: Descriptor) -> np.ndarray:
         series[(orders[:, None, None] + parity + 0 * series).astype(int) % 2 == 1] = 0
         if np.abs(series[-8:]).max() < 1e-12 * np.abs(series).max():
             break
-    second = np.polynomial.chebyshev.chebder(series, 2) * (knots[1] ** 2 / 6)
-    table = [np.polynomial.chebyshev.chebval(knots, part).reshape(-1, KNOTS).T for part in (series, second)]
-    table = np.stack(table, axis=1)
-    return np.ascontiguousarray(np.pad(table, [(0, 0), (0, 0), (0, -table.shape[2] % 16)]))
+    return series
+
+
+def _pieces(series: np.ndarray) -> np.ndarray:
+    """A Chebyshev series (terms, l, n) from 0 to 1 as polynomials of TERMS terms on equal pieces, see `Basis.radial`.
+
+    As few pieces as give ACCURACY, judged half-way between the points at which the polynomials are exact.
+    """
+    nodes = np.cos(pi * (np.arange(TERMS) + 0.5) / TERMS) / 2
+    between = np.cos(pi * np.arange(TERMS + 1) / TERMS) / 2
+
+    def values(count: int, x: np.ndarray) -> np.ndarray:
+        places = (np.arange(count)[:, None] + 0.5 + x) / count
+        return np.moveaxis(chebval(places, series.reshape(len(series), -1)), 0, -1)  # (pieces, x, l n)
+
+    for count in PIECES:
+        table = np.linalg.inv(np.vander(nodes, increasing=True)) @ values(count, nodes)
+        exact = values(count, between)
+        if np.abs(np.vander(between, TERMS, increasing=True) @ table - exact).max() < ACCURACY * np.abs(exact).max():
+            break
+    return np.ascontiguousarray(np.pad(table, [(0, 0), (0, 0), (0, -table.shape[2] % WIDTH)]))
 
 
 def _recursion_factors(max_angular: int) -> np.ndarray:
@@ -106,12 +123,12 @@ def term_weights(coefficients: dict, squares: dict[int, np.ndarray]) -> np.ndarr
 
 
 def block_weights(squares: dict[int, np.ndarray]) -> np.ndarray:
-    """Weights (..., 2, K) for lambda = 0 and 2, K = (block, q, q') filled up with zeros to a multiple of four.
+    """Weights (..., 2, K) for lambda = 0 and 2, K = (block, q, q') filled up with zeros to whole vectors.
 
     squares: {lambda: (..., blocks, Q, Q)}, [q, q'], blocks as in `Blocks`
     """
     flat = np.stack([squares[order].reshape(*squares[order].shape[:-3], -1) for order in (0, 2)], axis=-2)
-    return np.ascontiguousarray(np.pad(flat, [(0, 0)] * (flat.ndim - 1) + [(0, -flat.shape[-1] % 4)]))
+    return np.ascontiguousarray(np.pad(flat, [(0, 0)] * (flat.ndim - 1) + [(0, -flat.shape[-1] % WIDTH)]))
 
 
 def atoms_to_sum_first(terms: Terms, weights: np.ndarray, blocks: Blocks) -> float:
