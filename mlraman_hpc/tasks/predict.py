@@ -23,7 +23,7 @@ from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.alpha_file import AlphaFile
 from mlraman_hpc.schema.partial import drop
-from mlraman_hpc.schema.records import Model
+from mlraman_hpc.schema.records import Frames, Model
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
@@ -235,27 +235,33 @@ def _hands(plan: Plan, length: int, works: list[bool], most: int) -> list:
 
 
 def predict_hand(hand, predictor: Predictor, threads: int) -> list:
-    """[(batch, rows, shares, members, outliers)], one batch at a time, so that no result depends on hand or threads."""
+    """[(batch, rows, shares, members, outliers)]; no result depends on which others are computed with it."""
     batches_, index, numbers = hand
-    stops = np.cumsum([0] + [_size(rows) for _, rows in batches_])
+    first_row = np.cumsum([0] + [_size(rows) for _, rows in batches_])
+    together = min(READ_BATCHES, -(-len(batches_) // threads) or 1)
     found = []
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
-        together = READ_BATCHES * threads
-        for first in range(0, len(batches_), together):
-            some = batches_[first:first + together]
-            begin = stops[first]
-            frames = read_frames(index, numbers[begin:stops[first + len(some)]])
-            parts = [(batch, rows, frames.take(slice(stops[k] - begin, stops[k + 1] - begin)))
-                     for k, (batch, rows) in enumerate(some, start=first)]
-            found += pool.map(lambda part: _predict_batch(part, predictor), parts)
+        for first in range(0, len(batches_), together * threads):
+            begins = range(first, min(first + together * threads, len(batches_)), together)
+            stops = [min(begin + together, len(batches_)) for begin in begins]
+            frames = read_frames(index, numbers[first_row[first]:first_row[stops[-1]]])
+            parts = [(batches_[begin:stop], frames.take(slice(*first_row[[begin, stop]] - first_row[first])))
+                     for begin, stop in zip(begins, stops)]
+            for results in pool.map(lambda part: _predict_batches(*part, predictor), parts):
+                found += results
     return found
 
 
-def _predict_batch(part, predictor: Predictor):
-    batch, rows, frames = part
-    time.sleep(float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt a run that takes a while
-    found = predictor(frames)
-    return batch, rows, found.shares, found.members, found.outliers
+def _predict_batches(batches_: list, frames: Frames, predictor: Predictor) -> list:
+    """Batches that follow one another, all at once: a call costs as much as a hundred atoms."""
+    time.sleep(len(batches_) * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt runs that take a while
+    prediction, results, begin = predictor(frames), [], 0
+    for batch, rows in batches_:
+        part = slice(begin, begin + _size(rows))
+        members = None if prediction.members is None else prediction.members[part]
+        results.append((batch, rows, prediction.shares[part], members, prediction.outliers[part]))
+        begin = part.stop
+    return results
 
 
 def _write(plan: Plan, gathered: list[list]) -> int:
