@@ -1,5 +1,7 @@
 """The MPI room: the only file that imports mpi4py. The rest of the program names an intention, never a rank.
 
+Ranks that find no core for themselves leave the session before anything else is loaded, and wait for the others' end.
+
 Without a launcher no MPI library is touched, so serial use needs none. Under a launcher the number of processes that it
 started is compared with what the MPI library sees: a mismatch would run silent serial copies and is refused.
 """
@@ -7,46 +9,35 @@ started is compared with what the MPI library sees: a mismatch would run silent 
 from __future__ import annotations
 
 import contextlib
+import copy
 import faulthandler
 import os
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlraman_hpc import machine, starting
 from mlraman_hpc.errors import DataError, DeckError, StoppedEarly, UserError
 from mlraman_hpc.place import Place
+from mlraman_hpc.starting import Launch, launched
 from mlraman_hpc.stopping import Stop, stopped
 
-# Order matters: mpirun inside an srun step has the variables of both.
-_LAUNCHERS = (
-    ("mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("mpirun (PMI)", "PMI_SIZE", "PMI_RANK"),
-    ("mpiexec (PALS)", "PALS_SIZE", "PALS_RANKID"),
-    ("mpirun (MVAPICH2)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
-    ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-)
 BUG = 1
-SPIN, PAUSE = 0.0001, 0.005  # s; ranks that wait leave the core to those that work
+SPIN, PAUSE, LONG_PAUSE = 0.0001, 0.005, 0.1  # s; ranks that wait leave the core to those that work
 LOOK_AFTER, LOOK_AGAIN = 2.0, 2.0  # s
 
 
 @dataclass(frozen=True)
-class Launch:
-    """What the launcher says of this process, from the environment alone."""
+class _Process:
+    """A rank among all that were started, and the cores that it may use."""
 
-    name: str
-    size: int
     rank: int
-
-
-def launched(env=os.environ) -> Launch | None:
-    for name, size, rank in _LAUNCHERS:
-        if env.get(size, "").isdigit():
-            return Launch(name, int(env[size]), int(env.get(rank) or 0))
-    return None
+    host: str
+    pid: int
+    cores: frozenset
 
 
 class _SerialComm:
@@ -74,13 +65,15 @@ class _SerialComm:
 
 
 class Session:
-    """The ranks of this run."""
+    """The ranks of this run that work."""
 
     def __init__(self, comm=None, library: str = "none (serial)", launcher: str = "none"):
         self._comm = comm or _SerialComm()
         self.library, self.launcher = library, launcher
-        self.threads, self.cores = 1, {os.uname().nodename: len(os.sched_getaffinity(0))}
-        self.works = [True] * self.size  # of each rank: whether it has cores of its own to compute on
+        self._process = _Process(self.rank, os.uname().nodename, os.getpid(), frozenset(os.sched_getaffinity(0)))
+        self.threads, self.cores = 1, {self._process.host: len(self._process.cores)}
+        self.started = {self._process.host: 1}  # ranks on each host, with those that only wait
+        self.world, self.works = self, True  # the session of all that were started; whether this rank works
         self.stop = Stop()
         self._neighbour: _Neighbour | None = None
         self._place = Place(os.environ.get("MLRAMAN_TEST_FAIL", ""))
@@ -173,19 +166,28 @@ class Session:
         if groups == 1:
             return 0, self
         self._meet()
-        comm = self._comm.Split(number, self.rank)
-        group = Session(comm if comm.size > 1 else None, self.library, self.launcher)
-        group.stop, group.threads, group.cores, group._place = self.stop, self.threads, self.cores, self._place
-        group._watch_neighbour()
+        group = self._part(self._comm.Split(number, self.rank))
+        group._watch_next(group.everyone(self._process))
         return number, group
 
-    def _watch_neighbour(self) -> None:
-        """The next rank on this host; needed where the launcher does not notice that it has died."""
-        placed = self.everyone((os.uname().nodename, os.getpid()))
-        here = [rank for rank, (host, _) in enumerate(placed) if host == os.uname().nodename]
+    def _workers(self, first: int) -> Session:
+        """The ranks that work, alone. A rank that waits keeps all, and what asks it to stop goes to process `first`."""
+        comm = self._comm.Split(self.works, self.rank)
+        if self.works:
+            return self._part(comm)
+        self.stop.pass_on(first)
+        return self
+
+    def _part(self, comm) -> Session:
+        part = copy.copy(self)
+        part._comm = comm if comm.size > 1 else _SerialComm()
+        return part
+
+    def _watch_next(self, ranks: list[_Process]) -> None:
+        """The next of them on this host is looked after; needed where the launcher does not notice that it has died."""
+        here = [one for one in ranks if one.host == self._process.host]
         if len(here) > 1:
-            following = here[(here.index(self.rank) + 1) % len(here)]
-            self._neighbour = _Neighbour(following, placed[following][1])
+            self._neighbour = _Neighbour(here[(here.index(self._process) + 1) % len(here)])
 
     def hosts(self) -> list[str]:
         return sorted(set(self.everyone(os.uname().nodename)))
@@ -215,7 +217,7 @@ class Session:
         if asked:
             raise self._shared(stopped(asked))
 
-    def _any(self, bits: int) -> int:
+    def _any(self, bits: int, pause: float = PAUSE) -> int:
         """Bits that are set on any rank; a rank that has died while the others wait ends the job."""
         if self.size == 1:
             return bits
@@ -228,7 +230,7 @@ class Session:
             if now - began < SPIN:
                 os.sched_yield()
                 continue
-            time.sleep(min((now - began) / 4, PAUSE))
+            time.sleep(min((now - began) / 4, pause))
             if self._neighbour and now - began > LOOK_AFTER and now - look > LOOK_AGAIN:
                 look = now
                 self._neighbour.look(self)
@@ -238,9 +240,9 @@ class Session:
 class _Neighbour:
     """The next rank on this host. Not every launcher ends a job when a rank is killed; others would wait for ever."""
 
-    def __init__(self, rank: int, pid: int):
-        self.rank, self.pid = rank, pid
-        self._began = machine.started(pid)
+    def __init__(self, process: _Process):
+        self.rank, self.pid = process.rank, process.pid
+        self._began = machine.started(self.pid)
         self._missed = False
 
     def look(self, session: Session) -> None:
@@ -252,38 +254,34 @@ class _Neighbour:
 
 
 def start(threads: int | None = None, stop: Stop | None = None) -> Session:
-    """The session of this process; sets the number of threads, so it must run before numpy is loaded."""
+    """The session of the ranks that work, or of all on a rank that does not.
+
+    Sets the number of threads, so it must run before numpy is loaded.
+    """
     faulthandler.enable()
-    me = os.uname().nodename, os.getpid(), frozenset(os.sched_getaffinity(0))
-    session, placed = _first_meeting(launched(), me)
-    session.stop = stop or session.stop
-    here = [rank for rank, (host, _, _) in enumerate(placed) if host == me[0]]
-    session.threads = machine.threads_of(threads, me[2], [placed[rank][2] for rank in here])
-    session.cores = {host: len(frozenset().union(*(cores for name, _, cores in placed if name == host)))
-                     for host in {host for host, _, _ in placed}}
-    session.works = _workers(session, placed)
-    machine.set_threads(session.threads)
-    session._watch_neighbour()
-    return session
+    world, ranks = _first_meeting(launched())
+    world.stop = stop or world.stop
+    here = [one for one in ranks if one.host == world._process.host]
+    cores, place = [one.cores for one in here], here.index(world._process)
+    world.threads = machine.threads_of(threads, cores[place], cores)
+    world.works = machine.workers(world.threads, cores)[place]
+    world.started = Counter(one.host for one in ranks)
+    world.cores = {host: len(frozenset().union(*(one.cores for one in ranks if one.host == host)))
+                   for host in world.started}
+    machine.set_threads(world.threads)
+    world._watch_next(ranks)
+    return world._workers(here[0].pid) if world._any(not world.works) else world
 
 
-def _workers(session: Session, placed: list) -> list[bool]:
-    works = [True] * len(placed)
-    for host in session.cores:
-        ranks = [rank for rank, (name, _, _) in enumerate(placed) if name == host]
-        for rank, work in zip(ranks, machine.workers(session.threads, [placed[rank][2] for rank in ranks])):
-            works[rank] = work
-    return works
-
-
-def _first_meeting(launch: Launch | None, me) -> tuple[Session, list]:
-    """The session, and `me` of every rank."""
+def _first_meeting(launch: Launch | None) -> tuple[Session, list[_Process]]:
+    """The session of all that were started, and where they are."""
     if launch is None or launch.size == 1:
-        return Session(), [me]
+        session = Session()
+        return session, [session._process]
     starting.sweep()
-    with starting.watched(f"rank {launch.rank} of {launch.size} on {me[0]}"):
+    with starting.watched(f"rank {launch.rank} of {launch.size} on {os.uname().nodename}"):
         session = _mpi_session(launch)
-        return session, session.everyone(me)
+        return session, session.everyone(session._process)
 
 
 def _mpi_session(launch: Launch) -> Session:
@@ -318,6 +316,8 @@ def run(main: Callable[[Session], None], threads: int | None = None) -> None:
     stop.listen()
     session = start(threads, stop)
     try:
+        if not session.works:
+            _leave(session, 0)
         main(session)
     except UserError as error:
         code = error.exit_code
@@ -327,7 +327,7 @@ def run(main: Callable[[Session], None], threads: int | None = None) -> None:
         if session.is_root:
             _say(text)
     except KeyboardInterrupt:
-        _abort(session, f"mlraman: interrupted on rank {session.rank}\n", 130)
+        _abort(session, f"mlraman: interrupted on rank {session.world.rank}\n", 130)
     except BrokenPipeError:  # the reader of our output has left, as in `mlraman schema | head`
         os._exit(0)
     except MemoryError:
@@ -341,9 +341,11 @@ def run(main: Callable[[Session], None], threads: int | None = None) -> None:
 
 
 def _leave(session: Session, code: int) -> None:
-    """All ranks together, with the same code. Leaving by os._exit would look like a crash."""
-    session.stop.end()
-    session._any(0)
+    """All ranks together, with the code of those that work. Leaving by os._exit would look like a crash."""
+    if session.works:
+        session.stop.end()
+    code = session.world._any(code, PAUSE if session.works else LONG_PAUSE)
+    session.world._any(0)  # those that waited are still there, else MPI's own end would never come
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     sys.exit(code)
@@ -351,7 +353,7 @@ def _leave(session: Session, code: int) -> None:
 
 def _place(session: Session) -> str:
     where = f" ({session._place})" if session._place.stage else ""
-    return f"rank {session.rank} of {session.size} on {os.uname().nodename}{where}"
+    return f"rank {session.world.rank} of {session.world.size} on {os.uname().nodename}{where}"
 
 
 def _traceback(session: Session) -> str:
@@ -362,11 +364,11 @@ def _traceback(session: Session) -> str:
 def _abort(session: Session, text: str, code: int) -> None:
     sys.stdout.flush()
     # Ranks that fail together wait a little for one another, lowest first, so that one message comes whole.
-    time.sleep(0.2 * min(session.rank, 5))
+    time.sleep(0.2 * min(session.world.rank, 5))
     _say(text)
-    if session.size > 1:
+    if session.world.size > 1:
         time.sleep(0.5)  # the launcher forwards what we said before it hears of the abort
-        session._comm.Abort(code)  # MPICH 5.0.2 returns from this, hence the next line
+        session.world._comm.Abort(code)  # MPICH 5.0.2 returns from this, hence the next line
     os._exit(code)
 
 

@@ -1,4 +1,5 @@
-"""Before MPI starts: what a killed run has left in its way is removed, and a start that hangs is ended with a message.
+"""Before MPI starts: who has started this process; what a killed run has left in the way is removed; a start that hangs
+is ended with a message.
 
 MPICH's ranks of one node meet in /dev/shm/mpich_shm_HASH_NODE, the hash being that of the process manager's name of the
 job: Slurm's JOB.STEP. A killed run leaves the file, and a job that Slurm queues again has the same name.
@@ -11,10 +12,35 @@ import select
 import signal
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
 PATIENCE = 600.0  # s; a large job waits in MPI_Init for the last rank to be loaded from a slow file system
+# Order matters: mpirun inside an srun step has the variables of both.
+_LAUNCHERS = (
+    ("mpirun (Open MPI)", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("mpirun (PMI)", "PMI_SIZE", "PMI_RANK"),
+    ("mpiexec (PALS)", "PALS_SIZE", "PALS_RANKID"),
+    ("mpirun (MVAPICH2)", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+    ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the launcher says of this process, from the environment alone."""
+
+    name: str
+    size: int
+    rank: int
+
+
+def launched(env=os.environ) -> Launch | None:
+    for name, size, rank in _LAUNCHERS:
+        if env.get(size, "").isdigit():
+            return Launch(name, int(env[size]), int(env.get(rank) or 0))
+    return None
 
 
 def sweep(env=os.environ) -> None:

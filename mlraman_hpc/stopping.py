@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mlraman_hpc.errors import StoppedEarly, UserError
 
@@ -29,6 +29,16 @@ class Stop:
     def listen(self) -> None:
         for number in _BITS:
             signal.signal(number, self._note)
+
+    def pass_on(self, process: int) -> None:
+        """What asks this process to stop, or has asked it already, asks another one from now on."""
+        def tell(number, frame=None):
+            with suppress(ProcessLookupError):  # it has ended, and so will this one
+                os.kill(process, number)
+        for number, bit in _BITS.items():
+            signal.signal(number, tell)
+            if self.asked & bit:
+                tell(number)
 
     def end(self) -> None:
         """The run is over; a signal that comes late must not make a failure of it."""

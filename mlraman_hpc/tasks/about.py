@@ -23,9 +23,10 @@ def info(session: Session, options) -> None:
     print(f"launcher: {session.launcher}; MPI library: {session.library}")
     for host in sorted({name for name, _, _ in placed}):
         ranks = [(threads, cpus) for name, threads, cpus in placed if name == host]
-        threads, cpus = ranks[0]
-        print(f"{host}: {len(ranks)} rank{'s' if len(ranks) > 1 else ''} of {threads} "
-              f"thread{'s' if threads > 1 else ''}; {cpus} cores can be used")
+        (threads, cpus), started = ranks[0], session.started[host]
+        print(f"{host}: {started} rank{'s' if started > 1 else ''} of {threads} "
+              f"thread{'s' if threads > 1 else ''}; {cpus} core{'s' if cpus > 1 else ''} can be used"
+              + (f"; {len(ranks)} at work, the others wait for a core" if len(ranks) < started else ""))
 
 
 def schema(session: Session, options) -> None:

@@ -128,13 +128,13 @@ class Job:
             say(self.deck.title)
         hosts = sorted(session.cores)
         where = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({hosts[0]}, ...)"
-        cores = sum(session.cores.values())
-        say(f"{_plural(session.size, 'rank')} of {_plural(session.threads, 'thread')} on {where}, "
-            f"{_plural(cores, 'core')}; MPI: {session.library}")
-        if session.size * session.threads > cores:
-            self.console.warn(f"{session.size} ranks of {_plural(session.threads, 'thread')} share "
-                              f"{_plural(cores, 'core')}; one rank for each core is fastest"
-                              + (f". {sum(session.works)} of them predict frames" if not all(session.works) else ""))
+        started, cores = sum(session.started.values()), sum(session.cores.values())
+        ranks = f"{_plural(started, 'rank')} of {_plural(session.threads, 'thread')}"
+        some = f", {session.size} at work," if session.size < started else ""
+        say(f"{ranks}{some} on {where}, {_plural(cores, 'core')}; MPI: {session.library}")
+        if started * session.threads > cores:
+            self.console.warn(f"{ranks} share {_plural(cores, 'core')}; one rank for each core is fastest"
+                              + (f". {session.size} at work, the others wait" if some else ""))
 
     def limit_time(self) -> None:
         """The run stops by itself before the deck's or Slurm's limit."""

@@ -182,7 +182,7 @@ def _rounds(job: Job, plan: Plan | None, predictor: Predictor) -> None:
         length, more, turn, most = session.threads, True, 0, _most_frames(predictor, session.size)
         while more:
             began = time.monotonic()
-            more, hand = session.deal(_hands(plan, length, session.works, most) if session.is_root else None)
+            more, hand = session.deal(_hands(plan, length, session.size, most) if session.is_root else None)
             with session.together():
                 rows = predict_hand(hand, predictor, session.threads)
             gathered = session.gather(rows)
@@ -201,14 +201,14 @@ def _rounds(job: Job, plan: Plan | None, predictor: Predictor) -> None:
 
 def _say_expected(job: Job, plan: Plan | None, predictor: Predictor, rate: float) -> None:
     """Time and memory of what is left, from a round; `rate` in frames/s."""
-    held, ranks = job.session.everyone(machine.peak_memory()), sum(job.session.works)
+    held, ranks = job.session.everyone(machine.peak_memory()), job.session.size
     if plan is None:
         return
     left = int(plan.starts[-1]) - plan.frames_done
-    frames = min(_most_frames(predictor, job.session.size), ROUND_SECONDS * rate / ranks, left / ranks)
+    frames = min(_most_frames(predictor, ranks), ROUND_SECONDS * rate / ranks, left / ranks)
     hand = 2 * frames * predictor.tensors * 72 / 2**20  # results, and their way to root
     memory = f"{held[0] + ranks * hand:.0f} MB on the first rank" + (
-        f", {max(held[1:]) + hand:.0f} MB on each other" if job.session.size > 1 else "")
+        f", {max(held[1:]) + hand:.0f} MB on each other" if ranks > 1 else "")
     job.console.say(f"expected: about {duration(left / rate)} for the other {left} frames; memory {memory}")
 
 
@@ -221,12 +221,12 @@ def _most_frames(predictor: Predictor, ranks: int) -> int:
     return max(1, int(min(HAND_BYTES, ALL_HANDS / ranks) / (72 * predictor.tensors)))
 
 
-def _hands(plan: Plan, length: int, works: list[bool], most: int) -> list:
+def _hands(plan: Plan, length: int, ranks: int, most: int) -> list:
     """(more to come, hand) for each rank; the batches are taken from the front of the list of what is to do."""
-    hands, length = [], min(length, -(-len(plan.todo) // sum(works)))  # the last round is shared evenly too
-    for work in works:
+    hands, length = [], min(length, -(-len(plan.todo) // ranks))  # the last round is shared evenly too
+    for _ in range(ranks):
         count, frames = 0, 0
-        while work and count < min(length, len(plan.todo)) and (count == 0 or frames < most):
+        while count < min(length, len(plan.todo)) and (count == 0 or frames < most):
             frames += _size(plan.rows(plan.todo[count]))
             count += 1
         hands.append(plan.hand(plan.todo[:count]))

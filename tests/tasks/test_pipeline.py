@@ -66,14 +66,6 @@ def test_the_same_bits_on_any_number_of_ranks(ranks, finished, mlraman, tmp_path
 
 
 @pytest.mark.mpi
-def test_ranks_that_wait_for_a_core_change_nothing(finished, mlraman, tmp_path):
-    small.write(tmp_path)
-    mlraman(0, "train", "deck.yaml")
-    mlraman(5, "predict", "deck.yaml", env={"MLRAMAN_SHARE_CORES": ""})
-    assert store.content_of(tmp_path / "out/alpha.h5") == store.content_of(finished / "out/alpha.h5")
-
-
-@pytest.mark.mpi
 def test_more_ranks_than_frames(mlraman, tmp_path):
     small.write(tmp_path, count=4)
     mlraman(0, "train", "deck.yaml")
