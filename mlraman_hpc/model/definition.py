@@ -5,6 +5,7 @@ The only import of featomic. Everything else in this room is a faster way to the
 
 from __future__ import annotations
 
+import importlib
 import sys
 from contextlib import contextmanager
 from functools import lru_cache
@@ -12,14 +13,22 @@ from math import pi
 from types import ModuleType
 
 import numpy as np
-import scipy.sparse.csgraph  # noqa: F401  ase, and so featomic, loads it; it must not meet what is left out below
+
+
+class _Later(ModuleType):
+    """Stands for a module until somebody uses it."""
+
+    def __getattr__(self, name: str):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 @contextmanager
 def _left_out(*names: str):
-    """These modules of scipy seem to be there. Who uses one later gets it then, since scipy loads its parts itself."""
+    """These modules seem to be there. Who uses one later gets it then."""
     missing = [name for name in names if name not in sys.modules]
-    sys.modules.update({name: ModuleType(name) for name in missing})
+    sys.modules.update({name: _Later(name) for name in missing})
     try:
         yield
     finally:
@@ -28,7 +37,7 @@ def _left_out(*names: str):
 
 
 # featomic loads these for what we never ask of it; they take most of the time that it needs to load.
-with _left_out("scipy.integrate", "scipy.optimize", "scipy.special"):
+with _left_out("ase.neighborlist", "scipy.integrate", "scipy.optimize", "scipy.special"):
     import featomic
 
 from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
