@@ -37,7 +37,18 @@ class _Process:
     rank: int
     host: str
     pid: int
+    began: int | None
     cores: frozenset
+
+    @classmethod
+    def this(cls, rank: int) -> _Process:
+        pid = os.getpid()
+        return cls(rank, os.uname().nodename, pid, machine.started(pid), frozenset(os.sched_getaffinity(0)))
+
+    @property
+    def seen(self) -> bool:
+        """From this process, which may be in a container of its own, where the number is another's."""
+        return self.began is not None and machine.started(self.pid) == self.began
 
 
 class _SerialComm:
@@ -70,7 +81,7 @@ class Session:
     def __init__(self, comm=None, library: str = "none (serial)", launcher: str = "none"):
         self._comm = comm or _SerialComm()
         self.library, self.launcher = library, launcher
-        self._process = _Process(self.rank, os.uname().nodename, os.getpid(), frozenset(os.sched_getaffinity(0)))
+        self._process = _Process.this(self.rank)
         self.threads, self.cores = 1, {self._process.host: len(self._process.cores)}
         self.started = {self._process.host: 1}  # ranks on each host, with those that only wait
         self.world, self.works = self, True  # the session of all that were started; whether this rank works
@@ -170,12 +181,13 @@ class Session:
         group._watch_next(group.everyone(self._process))
         return number, group
 
-    def _workers(self, first: int) -> Session:
-        """The ranks that work, alone. A rank that waits keeps all, and what asks it to stop goes to process `first`."""
+    def _workers(self, first: _Process) -> Session:
+        """The ranks that work, alone. A rank that waits keeps all, and what asks it to stop goes to `first`."""
         comm = self._comm.Split(self.works, self.rank)
         if self.works:
             return self._part(comm)
-        self.stop.pass_on(first)
+        if first.seen:
+            self.stop.pass_on(first.pid)
         return self
 
     def _part(self, comm) -> Session:
@@ -186,8 +198,9 @@ class Session:
     def _watch_next(self, ranks: list[_Process]) -> None:
         """The next of them on this host is looked after; needed where the launcher does not notice that it has died."""
         here = [one for one in ranks if one.host == self._process.host]
-        if len(here) > 1:
-            self._neighbour = _Neighbour(here[(here.index(self._process) + 1) % len(here)])
+        following = here[(here.index(self._process) + 1) % len(here)]
+        if len(here) > 1 and following.seen:
+            self._neighbour = _Neighbour(following)
 
     def hosts(self) -> list[str]:
         return sorted(set(self.everyone(os.uname().nodename)))
@@ -241,14 +254,12 @@ class _Neighbour:
     """The next rank on this host. Not every launcher ends a job when a rank is killed; others would wait for ever."""
 
     def __init__(self, process: _Process):
-        self.rank, self.pid = process.rank, process.pid
-        self._began = machine.started(self.pid)
-        self._missed = False
+        self.process, self._missed = process, False
 
     def look(self, session: Session) -> None:
-        gone = self._began is not None and machine.started(self.pid) != self._began
+        gone, one = not self.process.seen, self.process
         if gone and self._missed:
-            _abort(session, f"mlraman: error: rank {self.rank} on {os.uname().nodename} (process {self.pid}) has died: "
+            _abort(session, f"mlraman: error: rank {one.rank} on {one.host} (process {one.pid}) has died: "
                             "crashed, killed, or out of memory; all ranks are stopped\n", BUG)
         self._missed = gone  # the launcher has until the next look to end the job itself
 
@@ -270,7 +281,7 @@ def start(threads: int | None = None, stop: Stop | None = None) -> Session:
                    for host in world.started}
     machine.set_threads(world.threads)
     world._watch_next(ranks)
-    return world._workers(here[0].pid) if world._any(not world.works) else world
+    return world._workers(here[0]) if world._any(not world.works) else world
 
 
 def _first_meeting(launch: Launch | None) -> tuple[Session, list[_Process]]:
