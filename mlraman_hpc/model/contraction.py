@@ -164,6 +164,8 @@ def predict(positions, first_atom, cells, inverses, counts, reaches, species, ba
         bin_atoms(positions[atoms], cells[frame], inverses[frame], species[atoms], counts[frame], reaches[frame], bins)
         for i in range(first_atom[frame + 1] - first_atom[frame]):  # neighbours in space one after another
             s = bins.species[i]
+            if s < 0:
+                continue
             k = work.held[s]
             expand(i, bins, cells[frame], basis, near, work.rho[s, k])
             work.owner[s, k] = frame

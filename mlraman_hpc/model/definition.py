@@ -142,12 +142,22 @@ def clebsch_gordan(max_angular: int) -> dict[tuple[int, int, int], np.ndarray]:
     }
 
 
-def power_spectrum(frames: Frames, descriptor: Descriptor, species: np.ndarray) -> TensorMap:
-    """featomic's EquivariantPowerSpectrum of every atom for lambda = 0, 2 and sigma = 1: the slow definition."""
+def power_spectrum(frames: Frames, descriptor: Descriptor, species: np.ndarray,
+                   centres: np.ndarray | None = None) -> TensorMap:
+    """featomic's EquivariantPowerSpectrum for lambda = 0, 2 and sigma = 1: the slow definition.
+
+    Of every atom, or of those that `centres` (atoms,) names.
+    """
     calculator = _power_calculator(descriptor, tuple(int(z) for z in species))
     orders = [[0, 1], [2, 1]] if descriptor.max_angular else [[0, 1]]
     keys = Labels(["o3_lambda", "o3_sigma"], np.array(orders))
-    return calculator.compute(systems(frames, descriptor.cutoff), selected_keys=keys, neighbors_to_properties=True)
+    samples = None
+    if centres is not None:
+        frame = frames.frame_of_atom
+        rows = np.column_stack([frame, np.arange(len(frame)) - frames.first_atom[frame]])[centres]
+        samples = Labels(["system", "atom"], rows)
+    return calculator.compute(systems(frames, descriptor.cutoff), selected_keys=keys, selected_samples=samples,
+                              neighbors_to_properties=True)
 
 
 @lru_cache(maxsize=4)

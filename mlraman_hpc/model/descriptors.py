@@ -139,10 +139,13 @@ def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     return Features(species, X0, X2, composition, lowest, highest)
 
 
-def reference_features(frames: Frames, descriptor: Descriptor, species) -> Features:
-    """The same as `features`, by featomic's EquivariantPowerSpectrum: the definition, and many times slower."""
+def reference_features(frames: Frames, descriptor: Descriptor, species, centres: np.ndarray | None = None) -> Features:
+    """The same as `features`, by featomic's EquivariantPowerSpectrum: the definition, and many times slower.
+
+    centres (atoms,) bool: sums are over these atoms alone.
+    """
     species = np.asarray(species, dtype=int)
-    spectrum = definition.power_spectrum(frames, descriptor, species)
+    spectrum = definition.power_spectrum(frames, descriptor, species, centres)
     channels = len(species) * (descriptor.max_radial + 1)
     columns = layout(definition.clebsch_gordan(descriptor.max_angular), channels)
     parts = {order: np.zeros((len(frames), 2 * order + 1, len(species), columns.size(order))) for order in (0, 2)}
@@ -157,4 +160,4 @@ def reference_features(frames: Frames, descriptor: Descriptor, species) -> Featu
             parts[order][:, :, s, start:stop] = pack(square, l1 == l2)
     none = np.full((len(frames), len(species), 0), np.nan)
     X0, X2 = parts[0].reshape(len(frames), -1), parts[2].reshape(len(frames), 5, -1)
-    return Features(species, X0, X2, compositions(frames, species), none, none)
+    return Features(species, X0, X2, compositions(frames, species, centres), none, none)

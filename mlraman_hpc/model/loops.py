@@ -146,7 +146,8 @@ def predict(laid_out, species, basis: Basis, terms: Terms, weights, limits) -> t
     """Spherical tensors (frames, members, species, 6) and the number of outliers (frames,), see `contraction.predict`.
 
     laid_out: positions, first_atom, cells, inverses as from `geometry.laid_out`; species (atoms,) place in the list of
-    species; weights (members, species, terms, Q, Q), see `Terms`; limits (2, species, l q)
+    species, ~place for an atom that is a neighbour only; weights (members, species, terms, Q, Q), see `Terms`; limits
+    (2, species, l q)
     """
     positions, first_atom, cells, inverses = laid_out
     atoms = np.diff(first_atom)

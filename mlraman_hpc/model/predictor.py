@@ -89,25 +89,30 @@ class Predictor:
         part._limits = self._limits[:, :, :len(self._numbers)].copy()
         return part
 
-    def __call__(self, frames: Frames) -> Prediction:
-        """Prediction for frames of any size; DataError for a species that the model does not know."""
+    def __call__(self, frames: Frames, centres: np.ndarray | None = None) -> Prediction:
+        """Prediction for frames of any size; DataError for a species that the model does not know.
+
+        centres (atoms,) bool: alpha of these atoms alone; the others are their neighbours.
+        """
+        kinds = places(frames, self._numbers)
+        kinds = kinds if centres is None else np.where(centres, kinds, ~kinds)
         spherical = np.empty((len(frames), len(self._weights), len(self._numbers), 6))
         outliers = np.empty(len(frames), dtype=np.int64)
         large = frames.atoms_per_frame >= self._summed_from
         for summed in (False, True):
-            which = np.flatnonzero(large == summed)
-            if len(which):
-                part = frames if len(which) == len(frames) else frames.take(which)
-                spherical[which], outliers[which] = self._spherical(part, summed)
-        atoms = compositions(frames, self._numbers)
+            which = large == summed
+            if which.any():
+                part = frames if which.all() else frames.take(np.flatnonzero(which))
+                spherical[which], outliers[which] = self._spherical(part, kinds[which[frames.frame_of_atom]], summed)
+        atoms = compositions(frames, self._numbers, centres)
         isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline
         tensors = from_spherical(isotropic, spherical[..., 1:])
         members = tensors[:, 1:].sum(axis=2) if len(self._weights) > 1 else None
         return Prediction(tensors[:, 0], members, outliers)
 
-    def _spherical(self, frames: Frames, summed: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _spherical(self, frames: Frames, species: np.ndarray, summed: bool) -> tuple[np.ndarray, np.ndarray]:
         """(frames, members, species, 6), and the number of outliers; summed: the descriptor first, then the weights."""
-        laid, species = laid_out(frames, self.cutoff), places(frames, self._numbers)
+        laid = laid_out(frames, self.cutoff)
         if summed:
             return predict_many(laid, species, self._basis, self._blocks, self._block_weights, self._limits)
         return predict(laid, species, self._basis, self._terms, self._weights, self._limits)

@@ -26,7 +26,8 @@ def places(frames: Frames, species: np.ndarray) -> np.ndarray:
     return found
 
 
-def compositions(frames: Frames, species: np.ndarray) -> np.ndarray:
-    """Number of atoms of each species (frames, S)."""
+def compositions(frames: Frames, species: np.ndarray, centres: np.ndarray | None = None) -> np.ndarray:
+    """Number of atoms of each species (frames, S); centres (atoms,) bool: which of them count."""
     place = frames.frame_of_atom * len(species) + places(frames, species)
+    place = place if centres is None else place[centres]
     return np.bincount(place, minlength=len(frames) * len(species)).reshape(len(frames), len(species)).astype(float)

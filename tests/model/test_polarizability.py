@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from structures import CUBE, SKEW, frames, gas, several
 
 from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.model import loops, machine_code
+from mlraman_hpc.model import loops, machine_code, polarizability
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.model.polarizability import (
     Predictor,
@@ -78,6 +78,31 @@ def test_prediction_is_featomics(model, predictor):
 def test_a_wrong_weight_is_seen_by_the_check(model, predictor):
     wrong = replace(model, anisotropic=model.anisotropic * (1 + 1e-4))
     assert check_against_featomic(wrong, predictor, several()) > 1e-8
+
+
+def test_some_of_the_atoms_are_enough_for_the_check(model, predictor, monkeypatch):
+    monkeypatch.setattr(polarizability, "CHECKED", 2)
+    chosen = polarizability._some_of_each(several())
+    assert chosen.sum() < len(chosen)
+    for k in range(len(several())):
+        here = several().frame_of_atom == k
+        kinds, counts = np.unique(several().numbers[here & chosen], return_counts=True)
+        assert set(kinds) == set(several().numbers[here]) and counts.max() <= 2
+    assert check_against_featomic(model, predictor, several()) < 1e-9
+    wrong = replace(model, anisotropic=model.anisotropic * (1 + 1e-4))
+    assert check_against_featomic(wrong, predictor, several()) > 1e-8
+
+
+@pytest.mark.parametrize("summed_from", [0, np.inf])
+def test_alpha_is_the_sum_of_its_atoms(predictor, summed_from):
+    """Those that are left out of the sum are still neighbours of the others, whichever way the model is applied."""
+    part = copy(predictor)
+    part._summed_from = summed_from
+    chosen = np.random.default_rng(3).random(len(several().numbers)) < 0.4
+    whole, one, rest = part(several()), part(several(), chosen), part(several(), ~chosen)
+    assert np.allclose(one.shares + rest.shares, whole.shares, rtol=0, atol=1e-12 * np.abs(whole.shares).max())
+    assert (one.outliers + rest.outliers == whole.outliers).all()
+    assert not np.allclose(one.shares, whole.shares)
 
 
 def test_bits_do_not_depend_on_the_batch(predictor):
