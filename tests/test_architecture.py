@@ -11,17 +11,18 @@ ALLOWED = {  # room -> (rooms of ours, packages of others)
     "errors": (set(), set()),
     "units": (set(), set()),
     "files": ({"errors"}, set()),
+    "later": (set(), set()),
     "machine": (set(), set()),
     "stopping": ({"errors"}, set()),
     "starting": (set(), set()),
     "place": (set(), set()),
     "parallel": ({"errors", "machine", "place", "starting", "stopping"}, {"mpi4py"}),
     "console": ({"parallel"}, set()),
-    "schema": ({"errors", "files", "units", "schema"}, {"pydantic", "pydantic_core", "yaml", "h5py", "numpy"}),
+    "schema": ({"errors", "files", "later", "units", "schema"}, {"pydantic", "pydantic_core", "yaml", "h5py", "numpy"}),
     "numerics": ({"errors", "units", "numerics", "schema.records"}, {"numpy", "scipy", "numba"}),
-    "model": ({"errors", "numerics", "model", "schema.records", "units"},
+    "model": ({"errors", "later", "numerics", "model", "schema.records", "units"},
               {"featomic", "metatensor", "numpy", "scipy", "numba", "llvmlite"}),
-    "io": ({"errors", "files", "units", "io", "schema.records", "schema.ranking", "schema.motion",
+    "io": ({"errors", "files", "later", "units", "io", "schema.records", "schema.ranking", "schema.motion",
             "schema.force_record"},
            {"ase", "h5py", "matplotlib", "numpy", "scipy"}),
     "tasks": ({"errors", "files", "units", "machine", "parallel", "console", "schema", "numerics", "model", "io",
@@ -49,6 +50,9 @@ def _imports(path: Path):
         elif isinstance(node, ast.ImportFrom):
             module = ".".join(filter(None, [_base(path, node.level), node.module]))
             yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Later" and isinstance(
+                node.args[0], ast.Constant):
+            yield node.args[0].value
 
 
 def _permitted(name: str, ours: set, others: set) -> bool:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-import h5py
 import numpy as np
 
 from ..errors import DataError
+from ..later import Later
 from ..units import ANGSTROM_PER_BOHR
 from .column import SPAN, Column, Growing
 from .pieces import Piece, Place, Warn, atomic_number, readable, runs_of
 
+h5py = Later("h5py")
 KIND = "an H5MD file"
 _LENGTHS = {"angstrom": 1.0, "a": 1.0, "å": 1.0, "ang": 1.0, "nm": 10.0, "pm": 0.01, "bohr": ANGSTROM_PER_BOHR,
             "a0": ANGSTROM_PER_BOHR, "um": 1e4, "m": 1e10}

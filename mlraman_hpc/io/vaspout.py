@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import h5py
 import numpy as np
 
 from ..errors import DataError
+from ..later import Later
 from .calculation import Calculation, same_tensor
 from .column import Column
 from .pieces import Piece, Place, Warn, atomic_number, readable, runs_of
 
+h5py = Later("h5py")
 KIND = "a vaspout.h5"
 _STEPS, _RESPONSE, _TYPES = "intermediate/ion_dynamics", "results/linear_response", "results/positions"
 

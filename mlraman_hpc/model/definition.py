@@ -5,30 +5,24 @@ The only import of featomic. Everything else in this room is a faster way to the
 
 from __future__ import annotations
 
-import importlib
 import sys
 from contextlib import contextmanager
 from functools import lru_cache
 from math import pi
-from types import ModuleType
 
 import numpy as np
 
-
-class _Later(ModuleType):
-    """Stands for a module until somebody uses it."""
-
-    def __getattr__(self, name: str):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
+from mlraman_hpc.errors import DeckError
+from mlraman_hpc.later import Later
+from mlraman_hpc.model.geometry import periodic_cells
+from mlraman_hpc.schema.records import Descriptor, Frames
 
 
 @contextmanager
 def _left_out(*names: str):
     """These modules seem to be there. Who uses one later gets it then."""
     missing = [name for name in names if name not in sys.modules]
-    sys.modules.update({name: _Later(name) for name in missing})
+    sys.modules.update({name: Later(name) for name in missing})
     try:
         yield
     finally:
@@ -42,10 +36,6 @@ with _left_out("ase.neighborlist", "scipy.integrate", "scipy.optimize", "scipy.s
 
 from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
 from metatensor import Labels, TensorMap
-
-from mlraman_hpc.errors import DeckError
-from mlraman_hpc.model.geometry import periodic_cells
-from mlraman_hpc.schema.records import Descriptor, Frames
 
 
 class _System(featomic.systems.SystemBase):

@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError
+from mlraman_hpc.later import Later
 from mlraman_hpc.schema.partial import bind, check_same, reading
 from mlraman_hpc.schema.store import Origin, opened, replacing, seal
 
+h5py = Later("h5py")
 Column = Callable[[slice], np.ndarray]
 KIND = "polarizability"
 _VALUE = "observables/polarizability/value"

@@ -11,11 +11,13 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import yaml
 
 from mlraman_hpc.errors import DataError
+from mlraman_hpc.later import Later
 from mlraman_hpc.schema.store import Origin, read_fields, replacing, write_fields
+
+h5py = Later("h5py")
 
 
 class Pieces:

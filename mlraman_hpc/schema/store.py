@@ -16,16 +16,16 @@ import typing
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from mlraman_hpc import __version__
 from mlraman_hpc.errors import DataError
 from mlraman_hpc.files import replacing
+from mlraman_hpc.later import Later
 
+h5py, metadata = Later("h5py"), Later("importlib.metadata")
 FORMAT_VERSION = 1
 _PACKAGES = ("numpy", "scipy", "h5py", "ase", "featomic", "metatensor-core", "numba", "mpi4py")
 
