@@ -38,6 +38,18 @@ class Prediction:
         """alpha (frames, 3, 3) Angstrom^3"""
         return self.shares.sum(axis=1)
 
+    def rows(self, part: slice) -> Prediction:
+        """Of some of the frames."""
+        members = None if self.members is None else self.members[part]
+        return Prediction(self.shares[part], members, self.outliers[part])
+
+
+def joined(parts: list[Prediction]) -> Prediction:
+    """Of all their frames, one after another."""
+    shares, members, outliers = zip(*((part.shares, part.members, part.outliers) for part in parts))
+    return Prediction(np.concatenate(shares), None if members[0] is None else np.concatenate(members),
+                      np.concatenate(outliers))
+
 
 class Predictor:
     """A model made ready: radial functions tabulated, weights laid out for the compiled contraction.

@@ -60,7 +60,7 @@ class AlphaFile:
         self._places = _places_in(self._path)
         with _writing(self._path):
             self._handle = os.open(self._path, os.O_RDWR)
-        self._pending: list[int] = []
+        self._pending: list[slice] = []
 
     @classmethod
     def create(cls, path: Path, *, frames: int, steps: Column, times: Column, species: tuple[str, ...], members: int,
@@ -100,22 +100,22 @@ class AlphaFile:
         """(batches,) bool"""
         return self._read(_DONE).astype(bool)
 
-    def write(self, batch: int, rows: slice, shares: np.ndarray, members: np.ndarray | None,
+    def write(self, batches: slice, rows: slice, shares: np.ndarray, members: np.ndarray | None,
               outliers: np.ndarray) -> None:
-        """Rows of one batch; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3)."""
+        """Rows of these batches; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3)."""
         self._put(_VALUE, rows.start, shares.sum(axis=1))
         self._put(_SPECIES, rows.start, shares)
         self._put(_OUTLIERS, rows.start, outliers)
         if members is not None:
             self._put(_MEMBERS, rows.start, members)
-        self._pending.append(batch)
+        self._pending.append(batches)
 
     def commit(self) -> None:
         """Make what was written since the last commit count: data to disk before the marks."""
         with _writing(self._path):
             os.fdatasync(self._handle)
-        for batch in self._pending:
-            self._put(_DONE, batch, np.ones(1, np.int8))
+        for batches in self._pending:
+            self._put(_DONE, batches.start, np.ones(batches.stop - batches.start, np.int8))
         self._pending = []
 
     def count_outliers(self) -> tuple[int, int]:

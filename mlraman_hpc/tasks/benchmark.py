@@ -11,20 +11,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from mlraman_hpc.console import duration
 from mlraman_hpc.io.trajectory import read_frames
-from mlraman_hpc.model.predictor import Predictor
+from mlraman_hpc.model.predictor import Predictor, joined
 from mlraman_hpc.schema.alpha_file import AlphaFile
 from mlraman_hpc.schema.records import Frames, Model
 from mlraman_hpc.tasks.check import working_model
 from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.tasks.predict import predict_hand
-from mlraman_hpc.tasks.trajectory import batches, selected_frames, trajectory_index
+from mlraman_hpc.tasks.predict import READ_ATOMS, Hand, predict_hand
+from mlraman_hpc.tasks.trajectory import selected_frames, trajectory_index
 
 STAGE_SECONDS = 2.0
 SAMPLE_ATOMS = 1 << 16
@@ -78,7 +77,9 @@ def _sample(job: Job) -> Sample:
     chosen = selected_frames(job, index)
     few = chosen[:max(2, int(np.searchsorted(np.cumsum(index.atoms[chosen]), SAMPLE_ATOMS)))]
     part = index.take(few)
-    return Sample(part, batches(part.atoms), int(part.atoms.sum()), len(chosen), seconds)
+    size = max(1, READ_ATOMS // len(index.numbers))
+    starts = np.append(np.arange(0, len(part), size), len(part))
+    return Sample(part, starts, int(part.atoms.sum()), len(chosen), seconds)
 
 
 def _stages(job: Job, sample: Sample, predictor: Predictor, model: Model) -> dict[str, float]:
@@ -98,8 +99,7 @@ def _stages(job: Job, sample: Sample, predictor: Predictor, model: Model) -> dic
 def _gather_seconds(job: Job, sample: Sample, predictor: Predictor) -> float:
     """Seconds a frame until root has the sample's rows from every rank, of which there are as many samples."""
     session = job.session
-    rows = [(found.shares, found.members, found.outliers)
-            for found in (predictor(read_frames(sample.index, rows)) for rows in sample.batches)]
+    rows = joined([predictor(read_frames(sample.index, rows)) for rows in sample.batches])
     session.wait()
     began = time.perf_counter()
     session.gather(rows)
@@ -124,9 +124,9 @@ def _write_seconds(job: Job, sample: Sample, model: Model, results: list) -> flo
             Path(folder) / "alpha.partial.h5", frames=frames, steps=np.arange(frames).__getitem__,
             times=np.arange(float(frames)).__getitem__, species=model.species, members=len(model.members),
             batches=len(results), origin=job.origin("benchmark", {}))
+        found = joined(results)
         began = time.perf_counter()
-        for number, (rows, found) in enumerate(zip(sample.batches, results)):
-            file.write(number, slice(int(rows[0]), int(rows[-1]) + 1), found.shares, found.members, found.outliers)
+        file.write(slice(0, len(results)), slice(0, frames), found.shares, found.members, found.outliers)
         file.commit()
         seconds = time.perf_counter() - began
         file.close()
@@ -158,11 +158,9 @@ def _rate(sample: Sample, predictor: Predictor, threads: int, first: int, step: 
     frames, turn, began = 0, first, time.perf_counter()
     while (seconds := time.perf_counter() - began) < STAGE_SECONDS:
         numbers = [k % len(sample.batches) for k in range(turn, turn + threads * step, step)]
-        chosen = [sample.batches[k] for k in numbers]
-        stops = np.cumsum([0] + [len(rows) for rows in chosen])
-        places = [slice(int(a), int(b)) for a, b in pairwise(stops)]
-        predict_hand((list(zip(numbers, places)), sample.index, np.concatenate(chosen)), predictor, threads)
-        frames, turn = frames + int(stops[-1]), turn + threads * step
+        chosen = np.concatenate([sample.batches[k] for k in numbers])
+        predict_hand(Hand(sample.index.take(chosen), len(chosen), len(numbers)), predictor, threads)
+        frames, turn = frames + len(chosen), turn + threads * step
     return frames / seconds
 
 

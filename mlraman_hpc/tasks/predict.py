@@ -10,7 +10,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ from mlraman_hpc import machine
 from mlraman_hpc.console import duration
 from mlraman_hpc.errors import DataError, UserError
 from mlraman_hpc.io.trajectory import read_frames
-from mlraman_hpc.model.predictor import Predictor
+from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.schema import store
 from mlraman_hpc.schema.alpha_file import AlphaFile
 from mlraman_hpc.schema.partial import drop
-from mlraman_hpc.schema.records import Frames, Model
+from mlraman_hpc.schema.records import Model
 from mlraman_hpc.schema.store import Origin
 from mlraman_hpc.tasks.job import Job, hashes
 from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
@@ -31,8 +31,17 @@ from mlraman_hpc.tasks.trajectory import even_batches, frame_interval, selected_
 ROUND_SECONDS = 3.0
 HAND_BYTES, ALL_HANDS = 1 << 20, 1 << 28  # of results, for a rank and for all together; bounds memory
 COMMIT_SECONDS = 1.0  # between results are written, but not yet on the disk for sure
-READ_BATCHES = 4  # for each thread, read together; bounds the memory of positions
+READ_ATOMS = 8192  # of each thread, read and predicted together; bounds the memory of positions
 FEATOMIC_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What one rank computes in a round: every frame of its part of the index."""
+
+    index: object
+    frames: int
+    batches: int
 
 
 @dataclass
@@ -45,23 +54,28 @@ class Plan:
     file: AlphaFile
     path: Path
     origin: Origin
-    todo: list[int]
+    todo: np.ndarray
     read: dict[str, tuple[int, str]]
+    dealt: list[np.ndarray] = field(default_factory=list)  # batches of each rank in this round
     committed: float = 0.0
 
-    def rows(self, batch: int) -> slice:
-        return slice(int(self.starts[batch]), int(self.starts[batch + 1]))
+    def sizes(self, batches_: np.ndarray) -> np.ndarray:
+        """Number of frames in each."""
+        return self.starts[batches_ + 1] - self.starts[batches_]
+
+    def runs(self, batches_: np.ndarray) -> list[tuple[slice, slice]]:
+        """Batches that follow one another, and their rows."""
+        return [(slice(int(run[0]), int(run[-1]) + 1), slice(int(self.starts[run[0]]), int(self.starts[run[-1] + 1])))
+                for run in np.split(batches_, np.flatnonzero(np.diff(batches_) != 1) + 1) if len(run)]
 
     @property
     def frames_done(self) -> int:
-        return int(self.starts[-1]) - sum(_size(self.rows(batch)) for batch in self.todo)
+        return int(self.starts[-1] - self.sizes(self.todo).sum())
 
-    def hand(self, batches_: list[int]) -> tuple[list, object, np.ndarray]:
-        """What a rank needs for these batches: their rows, the part of the index, and frame numbers in it."""
-        rows = [self.rows(batch) for batch in batches_]
-        parts = [self.chosen[part] for part in rows]
+    def hand(self, batches_: np.ndarray) -> Hand:
+        parts = [self.chosen[rows] for _, rows in self.runs(batches_)]
         frames = np.concatenate([np.empty(0, int), *(np.arange(part.start, part.stop, part.step) for part in parts)])
-        return list(zip(batches_, rows)), self.index.take(frames), np.arange(len(frames))
+        return Hand(self.index.take(frames), len(frames), len(batches_))
 
 
 def model_path(job: Job) -> Path:
@@ -127,7 +141,7 @@ def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
     atoms = len(index.numbers)
     starts = even_batches(len(chosen), atoms)
     file = _open_partial(job, partial, model, index, chosen, interval, len(starts) - 1, origin)
-    todo = np.flatnonzero(~file.done).tolist()
+    todo = np.flatnonzero(~file.done)
     there = len(starts) - 1 - len(todo)
     job.console.say(f"{len(chosen)} frames of {atoms} atoms, {interval:g} fs apart, in "
                     f"{len(starts) - 1} batches" + (f"; {there} batches are there already" if there else ""))
@@ -184,12 +198,12 @@ def _rounds(job: Job, plan: Plan | None, predictor: Predictor) -> None:
             began = time.monotonic()
             more, hand = session.deal(_hands(plan, length, session.size, most) if session.is_root else None)
             with session.together():
-                rows = predict_hand(hand, predictor, session.threads)
-            gathered = session.gather(rows)
+                found = predict_hand(hand, predictor, session.threads)
+            gathered = session.gather(found)
             computed = time.monotonic() - began
             written = session.on_root(_write, plan, gathered)
             advance(written)
-            del hand, rows, gathered  # room for those of the next round
+            del hand, found, gathered  # room for those of the next round
             length = _next_length(length, time.monotonic() - began)
             turn += 1
             if turn == 2 and more:  # in the first, ranks still load what was compiled
@@ -212,10 +226,6 @@ def _say_expected(job: Job, plan: Plan | None, predictor: Predictor, rate: float
     job.console.say(f"expected: about {duration(left / rate)} for the other {left} frames; memory {memory}")
 
 
-def _size(rows: slice) -> int:
-    return rows.stop - rows.start
-
-
 def _most_frames(predictor: Predictor, ranks: int) -> int:
     """In a hand."""
     return max(1, int(min(HAND_BYTES, ALL_HANDS / ranks) / (72 * predictor.tensors)))
@@ -223,55 +233,44 @@ def _most_frames(predictor: Predictor, ranks: int) -> int:
 
 def _hands(plan: Plan, length: int, ranks: int, most: int) -> list:
     """(more to come, hand) for each rank; the batches are taken from the front of the list of what is to do."""
-    hands, length = [], min(length, -(-len(plan.todo) // ranks))  # the last round is shared evenly too
+    length, plan.dealt = min(length, -(-len(plan.todo) // ranks)), []  # the last round is shared evenly too
     for _ in range(ranks):
-        count, frames = 0, 0
-        while count < min(length, len(plan.todo)) and (count == 0 or frames < most):
-            frames += _size(plan.rows(plan.todo[count]))
-            count += 1
-        hands.append(plan.hand(plan.todo[:count]))
-        del plan.todo[:count]
-    return [(bool(plan.todo), hand) for hand in hands]
+        sizes = plan.sizes(plan.todo[:length])
+        count = np.count_nonzero(np.cumsum(sizes) - sizes < most)  # one at least
+        plan.dealt.append(plan.todo[:count])
+        plan.todo = plan.todo[count:]
+    return [(len(plan.todo) > 0, plan.hand(batches_)) for batches_ in plan.dealt]
 
 
-def predict_hand(hand, predictor: Predictor, threads: int) -> list:
-    """[(batch, rows, shares, members, outliers)]; no result depends on which others are computed with it."""
-    batches_, index, numbers = hand
-    first_row = np.cumsum([0] + [_size(rows) for _, rows in batches_])
-    together = min(READ_BATCHES, -(-len(batches_) // threads) or 1)
+def predict_hand(hand: Hand, predictor: Predictor, threads: int) -> Prediction | None:
+    """None for an empty hand. No frame's result depends on which others are computed with it."""
+    if not hand.frames:
+        return None
+    time.sleep(hand.batches / threads * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # for tests that interrupt runs
+    size = min(-(-hand.frames // threads), max(1, READ_ATOMS // len(hand.index.numbers)))
     found = []
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
-        for first in range(0, len(batches_), together * threads):
-            begins = range(first, min(first + together * threads, len(batches_)), together)
-            stops = [min(begin + together, len(batches_)) for begin in begins]
-            frames = read_frames(index, numbers[first_row[first]:first_row[stops[-1]]])
-            parts = [(batches_[begin:stop], frames.take(slice(*first_row[[begin, stop]] - first_row[first])))
-                     for begin, stop in zip(begins, stops)]
-            for results in pool.map(lambda part: _predict_batches(*part, predictor), parts):
-                found += results
-    return found
+        for first in range(0, hand.frames, size * threads):
+            frames = read_frames(hand.index, np.arange(first, min(first + size * threads, hand.frames)))
+            found += pool.map(predictor, [frames.take(slice(k, k + size)) for k in range(0, len(frames), size)])
+    return joined(found)
 
 
-def _predict_batches(batches_: list, frames: Frames, predictor: Predictor) -> list:
-    """Batches that follow one another, all at once: a call costs as much as a hundred atoms."""
-    time.sleep(len(batches_) * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt runs that take a while
-    prediction, results, begin = predictor(frames), [], 0
-    for batch, rows in batches_:
-        part = slice(begin, begin + _size(rows))
-        members = None if prediction.members is None else prediction.members[part]
-        results.append((batch, rows, prediction.shares[part], members, prediction.outliers[part]))
-        begin = part.stop
-    return results
-
-
-def _write(plan: Plan, gathered: list[list]) -> int:
+def _write(plan: Plan, gathered: list[Prediction | None]) -> int:
+    """Write what the ranks have found of what was dealt to them; returns the number of frames."""
     written = 0
-    for batch, rows, shares, members, outliers in (result for rank in gathered for result in rank):
-        if not np.isfinite(shares).all():
-            raise DataError(f"{plan.index.names[0]}: batch {batch}: the predicted polarizability is not a number")
-        plan.file.write(batch, rows, shares, members, outliers)
-        written += _size(rows)
-    if not plan.todo or time.monotonic() - plan.committed > COMMIT_SECONDS:
+    for batches_, found in zip(plan.dealt, gathered):
+        begin = 0
+        for run, rows in plan.runs(batches_):
+            part = found.rows(slice(begin, begin + rows.stop - rows.start))
+            bad = np.flatnonzero(~np.isfinite(part.shares).all(axis=(1, 2, 3)))
+            if len(bad):
+                raise DataError(f"{plan.index.names[0]}: frame {plan.chosen[rows][bad[0]]}: the predicted "
+                                "polarizability is not a number")
+            plan.file.write(run, rows, part.shares, part.members, part.outliers)
+            begin += rows.stop - rows.start
+        written += begin
+    if not len(plan.todo) or time.monotonic() - plan.committed > COMMIT_SECONDS:
         _commit(plan)
     return written
 

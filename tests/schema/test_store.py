@@ -129,7 +129,7 @@ def test_memory_of_a_partial_file_does_not_grow_with_frames(tmp_path):
     path = tmp_path / "alpha.partial.h5"
     file = AlphaFile.create(path, frames=frames, steps=values, times=lambda rows: 0.1 * values(rows), species=("Ag",),
                             members=0, batches=2, origin=ORIGIN)
-    file.write(0, slice(7, 9), np.ones((2, 1, 3, 3)), None, np.array([3, 0]))
+    file.write(slice(0, 1), slice(7, 9), np.ones((2, 1, 3, 3)), None, np.array([3, 0]))
     assert file.count_outliers() == (3, 1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -152,13 +152,13 @@ def _rows(seed):
 def test_alpha_file_goes_on_where_it_stopped(tmp_path):
     partial, final = tmp_path / "alpha.partial.h5", tmp_path / "alpha.h5"
     file = _partial(partial)
-    file.write(1, slice(2, 4), *_rows(1))
+    file.write(slice(1, 2), slice(2, 4), *_rows(1))
     file.commit()
-    file.write(0, slice(0, 2), *_rows(0))  # not committed: as if killed here
+    file.write(slice(0, 1), slice(0, 2), *_rows(0))  # not committed: as if killed here
     file.close()
     file = _resume(partial)
     assert file.done.tolist() == [False, True]
-    file.write(0, slice(0, 2), *_rows(0))
+    file.write(slice(0, 1), slice(0, 2), *_rows(0))
     file.commit()
     file.finish(final, ORIGIN)
     series = store.load(final, PolarizabilitySeries, "polarizability")
