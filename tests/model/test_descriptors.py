@@ -5,7 +5,7 @@ import pytest
 from structures import CUBE, frames, gas, several
 
 from mlraman_hpc.errors import DataError
-from mlraman_hpc.model import definition
+from mlraman_hpc.model import definition, loops, tables
 from mlraman_hpc.model.descriptors import Features, features, layout, pack, reference_features, unpack
 from mlraman_hpc.schema.records import Descriptor
 
@@ -31,6 +31,30 @@ def test_features_are_featomics(descriptor):
     found, expected = features(several(), descriptor, [3, 16]), reference_features(several(), descriptor, [3, 16])
     assert largest_deviation(found, expected) < 1e-10
     assert (found.composition == expected.composition).all()
+
+
+def test_more_neighbours_than_are_held_together():
+    """Several hundred for each atom, among more atoms than are looked at in one go."""
+    grid = np.stack(np.meshgrid(*[np.arange(2)] * 3), -1).reshape(-1, 3) * 1.7
+    positions = grid + np.random.default_rng(0).normal(scale=0.1, size=grid.shape)
+    crowd = frames((positions, [3, 16] * 4, 3.4 * np.eye(3), True))
+    wide = Descriptor(cutoff=7.0, cutoff_width=0.5, density_width=0.5, max_angular=2, max_radial=8)
+    around = len(positions) / 3.4**3 * 4 / 3 * np.pi * wide.cutoff**3
+    assert around > 2 * loops.ROOM and 2 * around > loops.SEEN
+    assert largest_deviation(features(crowd, wide, [3, 16]), reference_features(crowd, wide, [3, 16])) < 1e-10
+
+
+@pytest.mark.parametrize("width", [0.2, 0.3, 0.5, 1.0])
+def test_radial_functions_are_featomics_everywhere(width):
+    descriptor = Descriptor(cutoff=6.0, cutoff_width=0.5, density_width=width, max_angular=5, max_radial=6)
+    r = np.random.default_rng(1).uniform(0.05, 6.0, size=400)
+    expected = definition.radial_functions(descriptor, r).reshape(len(r), -1)
+    table = tables.basis(descriptor, 1).radial
+    place = r / 6.0 * len(table)
+    x = place - place.astype(int) - 0.5
+    found = np.einsum("kp,kpn->kn", x[:, None] ** np.arange(loops.TERMS), table[place.astype(int)])
+    assert np.abs(found[:, : expected.shape[1]] - expected).max() < 2 * tables.ACCURACY * np.abs(expected).max()
+    assert not found[:, expected.shape[1] :].any()
 
 
 def test_inner_products_are_those_of_featomics_vector():
