@@ -26,7 +26,8 @@ from mlraman_hpc.starting import Launch, launched
 from mlraman_hpc.stopping import Stop, stopped
 
 BUG = 1
-SPIN, PAUSE, LONG_PAUSE = 0.0001, 0.005, 0.1  # s; ranks that wait leave the core to those that work
+SPIN, PAUSE = 0.0001, 0.005  # s; ranks that wait leave the core to those that work
+IDLE = 0.02, 0.2  # s; shortest and longest pause of ranks that wait for the end of the run
 LOOK_AFTER, LOOK_AGAIN = 2.0, 2.0  # s
 
 
@@ -230,7 +231,7 @@ class Session:
         if asked:
             raise self._shared(stopped(asked))
 
-    def _any(self, bits: int, pause: float = PAUSE) -> int:
+    def _any(self, bits: int, idle: bool = False) -> int:
         """Bits that are set on any rank; a rank that has died while the others wait ends the job."""
         if self.size == 1:
             return bits
@@ -243,7 +244,7 @@ class Session:
             if now - began < SPIN:
                 os.sched_yield()
                 continue
-            time.sleep(min((now - began) / 4, pause))
+            time.sleep(min(max((now - began) / 100, IDLE[0]), IDLE[1]) if idle else min((now - began) / 4, PAUSE))
             if self._neighbour and now - began > LOOK_AFTER and now - look > LOOK_AGAIN:
                 look = now
                 self._neighbour.look(self)
@@ -355,7 +356,7 @@ def _leave(session: Session, code: int) -> None:
     """All ranks together, with the code of those that work. Leaving by os._exit would look like a crash."""
     if session.works:
         session.stop.end()
-    code = session.world._any(code, PAUSE if session.works else LONG_PAUSE)
+    code = session.world._any(code, idle=not session.works)
     session.world._any(0)  # those that waited are still there, else MPI's own end would never come
     with contextlib.suppress(OSError):
         sys.stdout.flush()
