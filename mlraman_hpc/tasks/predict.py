@@ -248,12 +248,11 @@ def predict_hand(hand: Hand, predictor: Predictor, threads: int) -> Prediction |
         return None
     time.sleep(hand.batches / threads * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # for tests that interrupt runs
     size = min(-(-hand.frames // threads), max(1, READ_ATOMS // len(hand.index.numbers)))
-    found = []
+
+    def some(first: int) -> Prediction:
+        return predictor(read_frames(hand.index, np.arange(first, min(first + size, hand.frames))))
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
-        for first in range(0, hand.frames, size * threads):
-            frames = read_frames(hand.index, np.arange(first, min(first + size * threads, hand.frames)))
-            found += pool.map(predictor, [frames.take(slice(k, k + size)) for k in range(0, len(frames), size)])
-    return joined(found)
+        return joined(list(pool.map(some, range(0, hand.frames, size))))
 
 
 def _write(plan: Plan, gathered: list[Prediction | None]) -> int:

@@ -4,7 +4,7 @@ The recipe: frames read with ASE, EquivariantPowerSpectrum for lambda = 0 and 2,
 product with the weights, tensors saved. One frame at a time, as such scripts are written, and with the number of frames
 at a time that was fastest. This program: `mlraman predict`, the function behind the command, one rank, in one process.
 Start of the interpreter, imports and compiled code (printed apart) are left out for both. What a run does once (tables,
-first frame by featomic) is told apart by runs of two lengths, printed, and counted as part of a run of 10,000 frames;
+first frame by featomic) is told apart by runs of two lengths, printed, and counted as part of a run of 100,000 frames;
 the ratio by the clock is that of a frame alone.
 
 Same frames, same weights, one thread, one run. Times are CPU times of the process, which other users of the machine
@@ -51,7 +51,7 @@ SPECIES = {2: (47, 53), 4: (3, 15, 16, 17)}
 DESCRIPTORS = {(5, 4): Descriptor(5.0, 0.5, 0.5, 4, 5), (6, 4): Descriptor(6.0, 0.5, 0.5, 4, 5),
                (5, 6): Descriptor(5.0, 0.5, 0.5, 6, 7), (6, 6): Descriptor(6.0, 0.5, 0.5, 6, 7)}
 BATCHES = (1, 4, 16, 64)
-RUN = 10_000  # frames of the run for which a frame's price is given
+RUN = 100_000  # frames of the run for which a frame's price is given
 MOST_ROWS = 3_000_000_000  # bytes that this script lets featomic's result take
 
 
