@@ -12,6 +12,7 @@ import contextlib
 import copy
 import faulthandler
 import os
+import signal
 import sys
 import time
 import traceback
@@ -27,7 +28,8 @@ from mlraman_hpc.stopping import Stop, stopped
 
 BUG = 1
 SPIN, PAUSE = 0.0001, 0.005  # s; ranks that wait leave the core to those that work
-IDLE = 0.02, 0.2  # s; shortest and longest pause of ranks that wait for the end of the run
+IDLE = 0.02, 1.0  # s; shortest and longest pause of ranks that wait for the end of the run, of which they are told
+AWAKE = 0.5  # s; how long they look more often when it has come: messages pass through several of them
 LOOK_AFTER, LOOK_AGAIN = 2.0, 2.0  # s
 
 
@@ -86,6 +88,7 @@ class Session:
         self.threads, self.cores = 1, {self._process.host: len(self._process.cores)}
         self.started = {self._process.host: 1}  # ranks on each host, with those that only wait
         self.world, self.works = self, True  # the session of all that were started; whether this rank works
+        self._waiting: list[_Process] = []  # on this host, for its first rank to wake
         self.stop = Stop()
         self._neighbour: _Neighbour | None = None
         self._place = Place(os.environ.get("MLRAMAN_TEST_FAIL", ""))
@@ -191,6 +194,13 @@ class Session:
             self.stop.pass_on(first.pid)
         return self
 
+    def _wake(self) -> None:
+        """Tell the ranks of this host that wait that the others are done."""
+        for one in self._waiting:
+            if one.seen:
+                with contextlib.suppress(OSError):
+                    os.kill(one.pid, signal.SIGCONT)
+
     def _part(self, comm) -> Session:
         part = copy.copy(self)
         part._comm = comm if comm.size > 1 else _SerialComm()
@@ -238,13 +248,18 @@ class Session:
         from mpi4py import MPI
         mine, found = bytearray([bits]), bytearray(1)  # both must live as long as the request
         request = self._comm.Iallreduce([mine, MPI.BYTE], [found, MPI.BYTE], MPI.BOR)
-        began = look = time.monotonic()
+        began = look = awake = time.monotonic()
+        if idle:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCONT})
         while not request.Test():
             now = time.monotonic()
             if now - began < SPIN:
                 os.sched_yield()
                 continue
-            time.sleep(min(max((now - began) / 100, IDLE[0]), IDLE[1]) if idle else min((now - began) / 4, PAUSE))
+            if not idle or now < awake:
+                time.sleep(min((now - began) / 4, PAUSE))
+            elif signal.sigtimedwait({signal.SIGCONT}, min(max((now - began) / 100, IDLE[0]), IDLE[1])):
+                awake = time.monotonic() + AWAKE
             if self._neighbour and now - began > LOOK_AFTER and now - look > LOOK_AGAIN:
                 look = now
                 self._neighbour.look(self)
@@ -276,7 +291,9 @@ def start(threads: int | None = None, stop: Stop | None = None) -> Session:
     here = [one for one in ranks if one.host == world._process.host]
     cores, place = [one.cores for one in here], here.index(world._process)
     world.threads = machine.threads_of(threads, cores[place], cores)
-    world.works = machine.workers(world.threads, cores)[place]
+    works = machine.workers(world.threads, cores)
+    world.works = works[place]
+    world._waiting = [one for one, work in zip(here, works) if not work and place == 0]
     world.started = Counter(one.host for one in ranks)
     world.cores = {host: len(frozenset().union(*(one.cores for one in ranks if one.host == host)))
                    for host in world.started}
@@ -356,6 +373,7 @@ def _leave(session: Session, code: int) -> None:
     """All ranks together, with the code of those that work. Leaving by os._exit would look like a crash."""
     if session.works:
         session.stop.end()
+        session._wake()
     code = session.world._any(code, idle=not session.works)
     session.world._any(0)  # those that waited are still there, else MPI's own end would never come
     with contextlib.suppress(OSError):

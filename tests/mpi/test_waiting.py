@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import _environment, launcher
 
+from mlraman_hpc import machine, parallel
 from mlraman_hpc.schema import store
 
 RANKS = Path(__file__).with_name("ranks.py")
@@ -137,3 +138,16 @@ def test_what_came_before_is_passed_on_too():
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert found == [signal.SIGUSR1]
+
+
+def test_those_that_wait_are_told_when_the_others_are_done():
+    """A process that has stopped goes on when it gets the signal; one that has ended by then is left alone."""
+    stops = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); print('awake')"
+    sleeper, gone = (subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for code in (stops, ""))
+    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
+    session = parallel.Session()
+    session._waiting = [parallel._Process(rank, os.uname().nodename, one.pid, machine.started(one.pid), frozenset())
+                        for rank, one in enumerate((gone, sleeper))]
+    gone.communicate()
+    session._wake()
+    assert sleeper.communicate(timeout=60)[0] == b"awake\n"
