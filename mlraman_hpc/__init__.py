@@ -3,4 +3,4 @@
 This module imports nothing heavy: the number of threads must be set before numpy is loaded (see parallel.py).
 """
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
