@@ -11,6 +11,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 BEGAN = time.monotonic()
@@ -67,6 +68,27 @@ def started(pid: int) -> int | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+@dataclass(frozen=True)
+class Process:
+    """A rank among all that were started, and the cores that it may use."""
+
+    rank: int
+    host: str
+    pid: int
+    began: int | None
+    cores: frozenset
+
+    @classmethod
+    def this(cls, rank: int) -> Process:
+        pid = os.getpid()
+        return cls(rank, os.uname().nodename, pid, started(pid), frozenset(os.sched_getaffinity(0)))
+
+    @property
+    def seen(self) -> bool:
+        """From this process, which may be in a container of its own, where the number is another's."""
+        return self.began is not None and started(self.pid) == self.began
 
 
 def peak_memory() -> float:

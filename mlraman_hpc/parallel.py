@@ -18,10 +18,10 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from mlraman_hpc import machine, starting
 from mlraman_hpc.errors import DataError, DeckError, StoppedEarly, UserError
+from mlraman_hpc.machine import Process
 from mlraman_hpc.place import Place
 from mlraman_hpc.starting import Launch, launched
 from mlraman_hpc.stopping import Stop, stopped
@@ -31,27 +31,6 @@ SPIN, PAUSE = 0.0001, 0.005  # s; ranks that wait leave the core to those that w
 IDLE = 0.02, 1.0  # s; shortest and longest pause of ranks that wait for the end of the run, of which they are told
 AWAKE = 0.5  # s; how long they look more often when it has come: messages pass through several of them
 LOOK_AFTER, LOOK_AGAIN = 2.0, 2.0  # s
-
-
-@dataclass(frozen=True)
-class _Process:
-    """A rank among all that were started, and the cores that it may use."""
-
-    rank: int
-    host: str
-    pid: int
-    began: int | None
-    cores: frozenset
-
-    @classmethod
-    def this(cls, rank: int) -> _Process:
-        pid = os.getpid()
-        return cls(rank, os.uname().nodename, pid, machine.started(pid), frozenset(os.sched_getaffinity(0)))
-
-    @property
-    def seen(self) -> bool:
-        """From this process, which may be in a container of its own, where the number is another's."""
-        return self.began is not None and machine.started(self.pid) == self.began
 
 
 class _SerialComm:
@@ -84,11 +63,11 @@ class Session:
     def __init__(self, comm=None, library: str = "none (serial)", launcher: str = "none"):
         self._comm = comm or _SerialComm()
         self.library, self.launcher = library, launcher
-        self._process = _Process.this(self.rank)
+        self._process = Process.this(self.rank)
         self.threads, self.cores = 1, {self._process.host: len(self._process.cores)}
         self.started = {self._process.host: 1}  # ranks on each host, with those that only wait
         self.world, self.works = self, True  # the session of all that were started; whether this rank works
-        self._waiting: list[_Process] = []  # on this host, for its first rank to wake
+        self._waiting: list[Process] = []  # on this host, for its first rank to wake
         self.stop = Stop()
         self._neighbour: _Neighbour | None = None
         self._place = Place(os.environ.get("MLRAMAN_TEST_FAIL", ""))
@@ -185,7 +164,7 @@ class Session:
         group._watch_next(group.everyone(self._process))
         return number, group
 
-    def _workers(self, first: _Process) -> Session:
+    def _workers(self, first: Process) -> Session:
         """The ranks that work, alone. A rank that waits keeps all, and what asks it to stop goes to `first`."""
         comm = self._comm.Split(self.works, self.rank)
         if self.works:
@@ -206,7 +185,7 @@ class Session:
         part._comm = comm if comm.size > 1 else _SerialComm()
         return part
 
-    def _watch_next(self, ranks: list[_Process]) -> None:
+    def _watch_next(self, ranks: list[Process]) -> None:
         """The next of them on this host is looked after; needed where the launcher does not notice that it has died."""
         here = [one for one in ranks if one.host == self._process.host]
         following = here[(here.index(self._process) + 1) % len(here)]
@@ -269,7 +248,7 @@ class Session:
 class _Neighbour:
     """The next rank on this host. Not every launcher ends a job when a rank is killed; others would wait for ever."""
 
-    def __init__(self, process: _Process):
+    def __init__(self, process: Process):
         self.process, self._missed = process, False
 
     def look(self, session: Session) -> None:
@@ -302,7 +281,7 @@ def start(threads: int | None = None, stop: Stop | None = None) -> Session:
     return world._workers(here[0]) if world._any(not world.works) else world
 
 
-def _first_meeting(launch: Launch | None) -> tuple[Session, list[_Process]]:
+def _first_meeting(launch: Launch | None) -> tuple[Session, list[Process]]:
     """The session of all that were started, and where they are."""
     if launch is None or launch.size == 1:
         session = Session()

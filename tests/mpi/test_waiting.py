@@ -146,7 +146,7 @@ def test_those_that_wait_are_told_when_the_others_are_done():
     sleeper, gone = (subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for code in (stops, ""))
     os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
     session = parallel.Session()
-    session._waiting = [parallel._Process(rank, os.uname().nodename, one.pid, machine.started(one.pid), frozenset())
+    session._waiting = [machine.Process(rank, os.uname().nodename, one.pid, machine.started(one.pid), frozenset())
                         for rank, one in enumerate((gone, sleeper))]
     gone.communicate()
     session._wake()
