@@ -9,7 +9,7 @@ import numpy as np
 from mlraman_hpc.model import definition
 from mlraman_hpc.model.geometry import laid_out
 from mlraman_hpc.model.loops import sum_features
-from mlraman_hpc.model.species import compositions, places, species_index
+from mlraman_hpc.model.species import counted, of_centres, places, species_index
 from mlraman_hpc.model.tables import basis, blocks
 from mlraman_hpc.schema.records import Descriptor, Frames
 
@@ -124,7 +124,8 @@ def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     pairs, columns = blocks(coefficients, channels), layout(coefficients, channels)
     size = [len(species) * columns.size(order) for order in (0, 2)]
     X0, X2 = np.empty((len(frames), size[0])), np.empty((len(frames), 5, size[1]))
-    kinds, composition = places(frames, species), compositions(frames, species)
+    kinds = places(frames, species)
+    composition = counted(frames, kinds, len(species))
     shape = (len(frames), len(species), (descriptor.max_angular + 1) * channels)
     lowest, highest = np.full(shape, np.inf), np.full(shape, -np.inf)
     summed = np.empty((len(species), 6, len(pairs.angular) * channels**2))
@@ -160,4 +161,5 @@ def reference_features(frames: Frames, descriptor: Descriptor, species, centres:
             parts[order][:, :, s, start:stop] = pack(square, l1 == l2)
     none = np.full((len(frames), len(species), 0), np.nan)
     X0, X2 = parts[0].reshape(len(frames), -1), parts[2].reshape(len(frames), 5, -1)
-    return Features(species, X0, X2, compositions(frames, species, centres), none, none)
+    kinds = of_centres(places(frames, species), centres)
+    return Features(species, X0, X2, counted(frames, kinds, len(species)), none, none)

@@ -215,7 +215,7 @@ def _collect(near, bins, seen, found, basis, rho):
             for d in range(4):
                 vector[d, found] = number(way, d * room + k)
             s = number(bins.species, near.first[k // WIDTH] + k % WIDTH)
-            s ^= s >> 63  # ~s stands for an atom of species s that is a neighbour only
+            s ^= s >> BITS - 1  # ~s stands for an atom of species s that is a neighbour only
             near.members[s, near.count[s]] = found
             near.count[s] += 1
             found += 1

@@ -18,7 +18,7 @@ SEEN = 512  # atoms that are looked at before those of them that are neighbours 
 BITS = 64  # of an integer
 TERMS = 8  # of the polynomials for radial functions: as many as give few pieces, which stay in the nearest cache
 CHUNK = 16  # atoms whose rho `sum_features` holds; a multiple of the eight that `_accumulate` takes in one sweep
-LANES = 32  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
+LANES = 4 * WIDTH  # atoms that `predict` contracts side by side; fewer make short loops, more overflow the cache
 
 
 class Basis(NamedTuple):

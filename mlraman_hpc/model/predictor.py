@@ -10,7 +10,7 @@ import numpy as np
 
 from mlraman_hpc.model.geometry import laid_out
 from mlraman_hpc.model.loops import WIDTH, predict, predict_many
-from mlraman_hpc.model.species import compositions, places
+from mlraman_hpc.model.species import counted, of_centres, places
 from mlraman_hpc.numerics.tensors import from_spherical
 from mlraman_hpc.schema.records import Frames, Model
 
@@ -106,17 +106,17 @@ class Predictor:
 
         centres (atoms,) bool: alpha of these atoms alone; the others are their neighbours.
         """
-        kinds = places(frames, self._numbers)
-        kinds = kinds if centres is None else np.where(centres, kinds, ~kinds)
+        kinds = of_centres(places(frames, self._numbers), centres)
         spherical = np.empty((len(frames), len(self._weights), len(self._numbers), 6))
         outliers = np.empty(len(frames), dtype=np.int64)
         large = frames.atoms_per_frame >= self._summed_from
         for summed in (False, True):
             which = large == summed
             if which.any():
-                part = frames if which.all() else frames.take(np.flatnonzero(which))
-                spherical[which], outliers[which] = self._spherical(part, kinds[which[frames.frame_of_atom]], summed)
-        atoms = compositions(frames, self._numbers, centres)
+                part, kind = (frames, kinds) if which.all() else (
+                    frames.take(np.flatnonzero(which)), kinds[which[frames.frame_of_atom]])
+                spherical[which], outliers[which] = self._spherical(part, kind, summed)
+        atoms = counted(frames, kinds, len(self._numbers))
         isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline
         tensors = from_spherical(isotropic, spherical[..., 1:])
         members = tensors[:, 1:].sum(axis=2) if len(self._weights) > 1 else None

@@ -26,8 +26,12 @@ def places(frames: Frames, species: np.ndarray) -> np.ndarray:
     return found
 
 
-def compositions(frames: Frames, species: np.ndarray, centres: np.ndarray | None = None) -> np.ndarray:
-    """Number of atoms of each species (frames, S); centres (atoms,) bool: which of them count."""
-    place = frames.frame_of_atom * len(species) + places(frames, species)
-    place = place if centres is None else place[centres]
-    return np.bincount(place, minlength=len(frames) * len(species)).reshape(len(frames), len(species)).astype(float)
+def of_centres(kinds: np.ndarray, centres: np.ndarray | None) -> np.ndarray:
+    """`places`, and ~place where an atom is no centre, only a neighbour; centres (atoms,) bool, None for all."""
+    return kinds if centres is None else np.where(centres, kinds, ~kinds)
+
+
+def counted(frames: Frames, kinds: np.ndarray, species: int) -> np.ndarray:
+    """Number of centres of each species (frames, S)."""
+    place = (frames.frame_of_atom * species + kinds)[kinds >= 0]
+    return np.bincount(place, minlength=len(frames) * species).reshape(len(frames), species).astype(float)

@@ -159,7 +159,7 @@ def _rate(sample: Sample, predictor: Predictor, threads: int, first: int, step: 
     while (seconds := time.perf_counter() - began) < STAGE_SECONDS:
         numbers = [k % len(sample.batches) for k in range(turn, turn + threads * step, step)]
         chosen = np.concatenate([sample.batches[k] for k in numbers])
-        predict_hand(Hand(sample.index.take(chosen), len(chosen), len(numbers)), predictor, threads)
+        predict_hand(Hand(sample.index.take(chosen), len(numbers)), predictor, threads)
         frames, turn = frames + len(chosen), turn + threads * step
     return frames / seconds
 

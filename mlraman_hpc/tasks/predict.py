@@ -40,7 +40,6 @@ class Hand:
     """What one rank computes in a round: every frame of its part of the index."""
 
     index: object
-    frames: int
     batches: int
 
 
@@ -75,7 +74,7 @@ class Plan:
     def hand(self, batches_: np.ndarray) -> Hand:
         parts = [self.chosen[rows] for _, rows in self.runs(batches_)]
         frames = np.concatenate([np.empty(0, int), *(np.arange(part.start, part.stop, part.step) for part in parts)])
-        return Hand(self.index.take(frames), len(frames), len(batches_))
+        return Hand(self.index.take(frames), len(batches_))
 
 
 def model_path(job: Job) -> Path:
@@ -244,15 +243,16 @@ def _hands(plan: Plan, length: int, ranks: int, most: int) -> list:
 
 def predict_hand(hand: Hand, predictor: Predictor, threads: int) -> Prediction | None:
     """None for an empty hand. No frame's result depends on which others are computed with it."""
-    if not hand.frames:
+    frames = len(hand.index)
+    if not frames:
         return None
     time.sleep(hand.batches / threads * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # for tests that interrupt runs
-    size = min(-(-hand.frames // threads), max(1, READ_ATOMS // len(hand.index.numbers)))
+    size = min(-(-frames // threads), max(1, READ_ATOMS // len(hand.index.numbers)))
 
     def some(first: int) -> Prediction:
-        return predictor(read_frames(hand.index, np.arange(first, min(first + size, hand.frames))))
+        return predictor(read_frames(hand.index, np.arange(first, min(first + size, frames))))
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
-        return joined(list(pool.map(some, range(0, hand.frames, size))))
+        return joined(list(pool.map(some, range(0, frames, size))))
 
 
 def _write(plan: Plan, gathered: list[Prediction | None]) -> int:
