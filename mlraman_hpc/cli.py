@@ -12,8 +12,10 @@ import importlib
 import sys
 from dataclasses import dataclass
 
-from mlraman_hpc import __version__, machine, parallel
-from mlraman_hpc.errors import DeckError, StoppedEarly
+from mlraman_hpc import __version__
+from mlraman_hpc.base.errors import DeckError, StoppedEarly
+from mlraman_hpc.runtime import resources as machine
+from mlraman_hpc.runtime import session as parallel
 
 
 @dataclass(frozen=True)
@@ -31,27 +33,49 @@ class Command:
 
 
 COMMANDS = {
-    "run": Command("run", "run", "every task that the deck has a section for, skipping what is up to date"),
-    "check": Command("check", "check", "deck and data, without computing: frames, species, memory, expected time",
-                     writes=False),
-    "train": Command("train", "train", "fit the model: model.h5, parity.png"),
-    "learning-curve": Command("learning_curve", "learning_curve", "R2 and RMSE against N_T: learning_curve.h5, .png"),
-    "predict": Command("predict", "predict", "alpha along the trajectory: alpha.h5; continues where it stopped"),
-    "spectrum": Command("spectrum", "spectrum", "Raman spectrum: raman.h5, raman.dat, raman.png"),
-    "dynamics": Command("dynamics", "dynamics", "VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"),
-    "coupling": Command("coupling", "coupling", "Raman intensity over density of states: coupling.h5, .png"),
-    "compare": Command("compare", "compare", "against reference tensors, experiment, other runs: comparison.h5, .png"),
-    "forces": Command("forces", "forces", "forces of the force field against DFT: forces.h5, .png"),
-    "report": Command("report", "report", "one document with every figure and number: report.html"),
-    "converge": Command("converge", "converge", "spectra against N_T and trajectory length: convergence.h5, .png"),
-    "convert": Command("convert", "convert", "the trajectory to H5MD, for what reads it many times: trajectory.h5"),
-    "benchmark": Command("benchmark", "benchmark", "frames per second by stage and ranks, memory, time for a job"),
-    "campaign": Command("campaign", "campaign", "many materials of one deck and their ranking: campaign.h5, .csv, "
-                        ".html", takes_deck=False),
-    "info": Command("about", "info", "versions, MPI, ranks and threads found", takes_deck=False),
-    "schema": Command("about", "schema", "every deck key with type, default and unit", takes_deck=False),
-    "init": Command("about", "init", "a commented deck to start from", takes_deck=False),
-    "docs": Command("about", "docs", "the documentation: topics, or one topic", takes_deck=False),
+    "run": Command("commands.run", "run", "every task that the deck has a section for, skipping what is up to date"),
+    "check": Command(
+        "commands.check",
+        "check",
+        "deck and data, without computing: frames, species, memory, expected time",
+        writes=False,
+    ),
+    "train": Command("commands.train", "train", "fit the model: model.h5, parity.png"),
+    "learning-curve": Command(
+        "commands.learning_curve", "learning_curve", "R2 and RMSE against N_T: learning_curve.h5, .png"
+    ),
+    "predict": Command(
+        "commands.predict", "predict", "alpha along the trajectory: alpha.h5; continues where it stopped"
+    ),
+    "spectrum": Command("commands.spectrum", "spectrum", "Raman spectrum: raman.h5, raman.dat, raman.png"),
+    "dynamics": Command(
+        "commands.dynamics", "dynamics", "VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"
+    ),
+    "coupling": Command("commands.coupling", "coupling", "Raman intensity over density of states: coupling.h5, .png"),
+    "compare": Command(
+        "commands.compare", "compare", "against reference tensors, experiment, other runs: comparison.h5, .png"
+    ),
+    "forces": Command("commands.forces", "forces", "forces of the force field against DFT: forces.h5, .png"),
+    "report": Command("commands.report", "report", "one document with every figure and number: report.html"),
+    "converge": Command(
+        "commands.converge", "converge", "spectra against N_T and trajectory length: convergence.h5, .png"
+    ),
+    "convert": Command(
+        "commands.convert", "convert", "the trajectory to H5MD, for what reads it many times: trajectory.h5"
+    ),
+    "benchmark": Command(
+        "commands.benchmark", "benchmark", "frames per second by stage and ranks, memory, time for a job"
+    ),
+    "campaign": Command(
+        "campaign.command",
+        "campaign",
+        "many materials of one deck and their ranking: campaign.h5, .csv, .html",
+        takes_deck=False,
+    ),
+    "info": Command("commands.about", "info", "versions, MPI, ranks and threads found", takes_deck=False),
+    "schema": Command("commands.about", "schema", "every deck key with type, default and unit", takes_deck=False),
+    "init": Command("commands.about", "init", "a commented deck to start from", takes_deck=False),
+    "docs": Command("commands.about", "docs", "the documentation: topics, or one topic", takes_deck=False),
 }
 
 
@@ -61,8 +85,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    top = _Parser(prog="mlraman", description="Raman spectra from molecular dynamics and machine-learned "
-                  "polarizabilities. Put mpirun or srun in front to use many processes.")
+    top = _Parser(
+        prog="mlraman",
+        description="Raman spectra from molecular dynamics and machine-learned "
+        "polarizabilities. Put mpirun or srun in front to use many processes.",
+    )
     top.add_argument("--version", action="version", version=f"mlraman_hpc {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name, command in COMMANDS.items():
@@ -81,11 +108,18 @@ def parser() -> argparse.ArgumentParser:
 
 def _deck_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("deck", metavar="DECK", help="YAML deck")
-    sub.add_argument("--set", dest="changes", metavar="KEY=VALUE", action="append", default=[],
-                     help="override one deck key, such as spectrum.smoothing=8; may be repeated")
+    sub.add_argument(
+        "--set",
+        dest="changes",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one deck key, such as spectrum.smoothing=8; may be repeated",
+    )
     sub.add_argument("--force", action="store_true", help="compute anew what is up to date or was interrupted")
-    sub.add_argument("--threads", type=int, metavar="N",
-                     help="threads of each rank; default: a fair share of the cores")
+    sub.add_argument(
+        "--threads", type=int, metavar="N", help="threads of each rank; default: a fair share of the cores"
+    )
     level = sub.add_mutually_exclusive_group()
     level.add_argument("--quiet", action="store_const", dest="level", const=0, default=1, help="warnings only")
     level.add_argument("--verbose", action="store_const", dest="level", const=2, help="more detail")
@@ -94,8 +128,13 @@ def _deck_arguments(sub: argparse.ArgumentParser) -> None:
 def _campaign_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--groups", type=int, metavar="N", help="groups of ranks, each computing one material at a time")
     some = sub.add_mutually_exclusive_group()
-    some.add_argument("--only", metavar="NAME", action="append", default=[],
-                      help="this material alone, and the ranking; may be repeated")
+    some.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="this material alone, and the ranking; may be repeated",
+    )
     some.add_argument("--array", action="store_true", help="this Slurm array task's share of the materials")
 
 
@@ -113,31 +152,34 @@ def _raiser(error: DeckError):
     def report(session):
         error.shared = True  # every rank has the same command line
         raise error
+
     return report
 
 
 def _execute(session, options) -> None:
     command = COMMANDS[options.command]
     if options.command == "check":
-        from mlraman_hpc.schema.campaign_reader import is_campaign
+        from mlraman_hpc.config.campaign_reader import is_campaign
+
         if session.on_root(is_campaign, options.deck):
-            command = Command("campaign_check", "check", "", takes_deck=False)
-    module = importlib.import_module(f"mlraman_hpc.tasks.{command.module}")
+            command = Command("campaign.check", "check", "", takes_deck=False)
+    module = importlib.import_module(f"mlraman_hpc.{command.module}")
     function = getattr(module, command.function)
     if not command.takes_deck:
         function(session, options)
         return
-    from mlraman_hpc.console import Console
-    from mlraman_hpc.schema.deck_reader import read_deck
-    from mlraman_hpc.tasks.job import Job
-    session.enter("deck")
+    from mlraman_hpc.config.deck_reader import read_deck
+    from mlraman_hpc.pipeline.job import Job
+    from mlraman_hpc.runtime.console import Console
+
+    session.enter_stage("deck")
     deck = session.on_root(read_deck, options.deck, options.changes)
     console = Console(session, options.level)
     job = Job(deck, session, console, options.force)
     if command.writes:
         _run(job, options.command, function)
     else:
-        session.enter(options.command)
+        session.enter_stage(options.command)
         function(job)
         console.summary()
 

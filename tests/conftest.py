@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import small
 
-from mlraman_hpc.schema import store
+from mlraman_hpc.storage import hdf5
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -27,8 +27,11 @@ def launcher(ranks: int) -> list[str]:
     if not exe:
         pytest.skip("no mpirun: pip install 'mlraman_hpc[mpi]', or load an MPI module")
     version = subprocess.run([exe, "--version"], capture_output=True, text=True).stdout
-    flags = ["--allow-run-as-root", "--oversubscribe"] if any(
-        name in version.lower() for name in ("open mpi", "openrte", "prte")) else []
+    flags = (
+        ["--allow-run-as-root", "--oversubscribe"]
+        if any(name in version.lower() for name in ("open mpi", "openrte", "prte"))
+        else []
+    )
     return [exe, *flags, "-n", str(ranks)]
 
 
@@ -46,8 +49,16 @@ def _environment(extra: dict | None) -> dict:
 def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120, env: dict | None = None):
     """`mlraman ARGUMENTS` on this many ranks; 0: without a launcher. A dead-lock fails the test after `timeout`."""
     command = (launcher(ranks) if ranks else []) + [sys.executable, "-m", "mlraman_hpc", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=folder, env=_environment(env), stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=_environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -60,12 +71,16 @@ def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120,
 @pytest.fixture
 def mlraman(tmp_path):
     """mlraman(ranks, *arguments, code=0): runs the program in tmp_path and checks its exit code."""
+
     def run(ranks, *arguments, code=0, timeout=120, env=None, folder=tmp_path):
         done = run_command(ranks, list(arguments), folder, timeout, env)
         if code is not None and done.returncode != code:
-            pytest.fail(f"exit code {done.returncode}, expected {code}: {done.args}\n--- out\n{done.stdout[-3000:]}\n"
-                        f"--- err\n{done.stderr[-6000:]}")
+            pytest.fail(
+                f"exit code {done.returncode}, expected {code}: {done.args}\n--- out\n{done.stdout[-3000:]}\n"
+                f"--- err\n{done.stderr[-6000:]}"
+            )
         return done
+
     return run
 
 
@@ -76,10 +91,18 @@ def background():
 
     def start(ranks, *arguments, folder, env=None):
         command = (launcher(ranks) if ranks else []) + [sys.executable, "-m", "mlraman_hpc", *map(str, arguments)]
-        process = subprocess.Popen(command, cwd=folder, env=_environment(env), stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=_environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         running.append(process)
         return process
+
     yield start
     for process in running:
         process.kill()
@@ -110,7 +133,7 @@ def expected(_trained, tmp_path_factory) -> str:
     folder = shutil.copytree(_trained, tmp_path_factory.mktemp("expected") / "run")
     done = run_command(0, ["predict", "deck.yaml"], folder)
     assert done.returncode == 0, done.stderr
-    return store.content_of(folder / "out" / "alpha.h5")
+    return hdf5.content_of(folder / "out" / "alpha.h5")
 
 
 @pytest.fixture

@@ -32,8 +32,14 @@ def alpha(positions: np.ndarray) -> np.ndarray:
     return result + 30 * np.eye(3)
 
 
-def extxyz(positions: np.ndarray, tensors: np.ndarray | None = None, interval: float | None = None,
-           species=SPECIES, cell=CELL, digits: int = 8) -> str:
+def extxyz(
+    positions: np.ndarray,
+    tensors: np.ndarray | None = None,
+    interval: float | None = None,
+    species=SPECIES,
+    cell=CELL,
+    digits: int = 8,
+) -> str:
     lines = []
     lattice = " ".join(f"{x:.{digits}f}" for x in np.ravel(cell))
     for number, atoms in enumerate(positions):

@@ -7,30 +7,28 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "mlraman_hpc"
+BASE = {"base", "records"}
 ALLOWED = {  # room -> (rooms of ours, packages of others)
-    "errors": (set(), set()),
-    "units": (set(), set()),
-    "files": ({"errors"}, set()),
-    "later": (set(), set()),
-    "machine": (set(), set()),
-    "stopping": ({"errors"}, set()),
-    "starting": (set(), set()),
-    "place": (set(), set()),
-    "parallel": ({"errors", "machine", "place", "starting", "stopping"}, {"mpi4py"}),
-    "console": ({"parallel"}, set()),
-    "schema": ({"errors", "files", "later", "units", "schema"}, {"pydantic", "pydantic_core", "yaml", "h5py", "numpy"}),
-    "numerics": ({"errors", "units", "numerics", "schema.records"}, {"numpy", "scipy", "numba"}),
-    "model": ({"errors", "later", "numerics", "model", "schema.records", "units"},
-              {"featomic", "metatensor", "numpy", "scipy", "numba", "llvmlite"}),
-    "io": ({"errors", "files", "later", "units", "io", "schema.records", "schema.ranking", "schema.motion",
-            "schema.force_record"},
-           {"ase", "h5py", "matplotlib", "numpy", "scipy"}),
-    "tasks": ({"errors", "files", "units", "machine", "parallel", "console", "schema", "numerics", "model", "io",
-               "tasks"}, {"numpy"}),
-    "cli": ({"errors", "machine", "parallel", "console", "schema", "tasks"}, set()),
-    "__main__": ({"cli"}, set()),
-    "__init__": (set(), set()),
+    "base": ({"base"}, {"ase", "numpy"}),
+    "records": ({"base", "records"}, {"numpy"}),
+    "runtime": ({*BASE, "runtime"}, {"mpi4py"}),
+    "config": ({*BASE, "config"}, {"pydantic", "pydantic_core", "yaml"}),
+    "readers": ({*BASE, "readers"}, {"ase", "h5py", "numpy", "scipy"}),
+    "numerics": ({*BASE, "numerics"}, {"numba", "numpy", "scipy"}),
+    "plots": ({*BASE, "plots"}, {"matplotlib", "numpy"}),
+    "reports": ({*BASE, "reports"}, {"jinja2", "numpy"}),
+    "storage": ({*BASE, "storage", "runtime"}, {"h5py", "numpy", "yaml"}),
+    "model": ({*BASE, "numerics", "model"}, {"featomic", "llvmlite", "metatensor", "numba", "numpy", "scipy"}),
+    "pipeline": (
+        {*BASE, "runtime", "config", "readers", "numerics", "plots", "reports", "storage", "model", "pipeline"},
+        {"numpy"},
+    ),
 }
+ALLOWED["commands"] = ({*ALLOWED["pipeline"][0], "commands"}, {"numpy"})
+ALLOWED["campaign"] = ({*ALLOWED["pipeline"][0], "commands", "campaign"}, {"numpy"})
+ALLOWED["cli"] = ({"base", "runtime", "config", "pipeline", "commands", "campaign"}, set())
+ALLOWED["__main__"] = ({"cli"}, set())
+ALLOWED["__init__"] = (set(), set())
 
 
 def _room(path: Path) -> str:
@@ -50,8 +48,11 @@ def _imports(path: Path):
         elif isinstance(node, ast.ImportFrom):
             module = ".".join(filter(None, [_base(path, node.level), node.module]))
             yield from (f"{module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Later" and isinstance(
-                node.args[0], ast.Constant):
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") == "LazyModule"
+            and isinstance(node.args[0], ast.Constant)
+        ):
             yield node.args[0].value
 
 
@@ -71,10 +72,10 @@ def test_imports_follow_the_table(path):
 
 
 def test_modules_can_be_held_in_the_head():
-    long = {path.name: count for path in PACKAGE.rglob("*.py") if (count := len(path.read_text().splitlines())) > 400}
+    long = {path.name: count for path in PACKAGE.rglob("*.py") if (count := len(path.read_text().splitlines())) > 600}
     assert not long
 
 
 def test_mpi_has_one_room():
     importers = [path.name for path in PACKAGE.rglob("*.py") if any("mpi4py" in name for name in _imports(path))]
-    assert importers == ["parallel.py"]
+    assert importers == ["session.py"]

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from mlraman_hpc.console import Console, duration
-from mlraman_hpc.parallel import Session
+from mlraman_hpc.runtime.console import Console, duration
+from mlraman_hpc.runtime.session import Session
 
 
 class Terminal(io.StringIO):

@@ -14,8 +14,8 @@ import yaml
 from conftest import ROOT, _environment
 
 from mlraman_hpc.cli import COMMANDS
-from mlraman_hpc.schema.campaign_reader import is_campaign, read_campaign
-from mlraman_hpc.schema.deck_reader import read_deck
+from mlraman_hpc.config.campaign_reader import is_campaign, read_campaign
+from mlraman_hpc.config.deck_reader import read_deck
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted(ROOT.glob("input_examples/*/deck.yaml"))
@@ -43,8 +43,15 @@ def test_readme_command(command, folder):
 
 def _run(command: str, folder) -> None:
     program = f"{sys.executable} -m mlraman_hpc"
-    done = subprocess.run(re.sub(r"\bmlraman (?=\w)", program + " ", command), shell=True, cwd=folder,
-                          env=_environment(None), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        re.sub(r"\bmlraman (?=\w)", program + " ", command),
+        shell=True,
+        cwd=folder,
+        env=_environment(None),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -63,8 +70,14 @@ def test_example_decks_are_valid(deck):
 def test_the_shipped_example_has_its_data(tmp_path):
     folder = tmp_path / "agi"
     shutil.copytree(ROOT / "input_examples" / "agi", folder)
-    done = subprocess.run([sys.executable, "-m", "mlraman_hpc", "check", "agi/deck.yaml"], cwd=tmp_path,
-                          env=_environment(None), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "mlraman_hpc", "check", "agi/deck.yaml"],
+        cwd=tmp_path,
+        env=_environment(None),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert "117 labels of 32 atoms" in done.stdout and "2400 frames of 32 atoms (Ag, I)" in done.stdout
 

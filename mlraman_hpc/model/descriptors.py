@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.model import definition
+from mlraman_hpc.model import featomic_reference as definition
 from mlraman_hpc.model.geometry import laid_out
-from mlraman_hpc.model.loops import sum_features
+from mlraman_hpc.model.kernels.buffers import sum_features
+from mlraman_hpc.model.kernels.tables import basis, blocks
 from mlraman_hpc.model.species import counted, of_centres, places, species_index
-from mlraman_hpc.model.tables import basis, blocks
-from mlraman_hpc.schema.records import Descriptor, Frames
+from mlraman_hpc.records.frames import Frames
+from mlraman_hpc.records.model import Descriptor
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,9 @@ def features(frames: Frames, descriptor: Descriptor, species) -> Features:
     positions, first_atom, cells, inverses = laid_out(frames, descriptor.cutoff)
     for k in range(len(frames)):
         atoms = slice(first_atom[k], first_atom[k + 1])
-        sum_features(positions[atoms], cells[k], inverses[k], kinds[atoms], tables, pairs, summed, lowest[k],
-                     highest[k])
+        sum_features(
+            positions[atoms], cells[k], inverses[k], kinds[atoms], tables, pairs, summed, lowest[k], highest[k]
+        )
         squares = summed.reshape(len(species), 6, -1, channels, channels)
         X0[k] = columns.packed(squares[:, :1], 0).ravel()
         X2[k] = np.swapaxes(columns.packed(squares[:, 1:], 2), 0, 1).reshape(5, -1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.schema.records import Frames
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.records.frames import Frames
 
 
 def periodic_cells(frames: Frames, cutoff: float) -> np.ndarray:
@@ -17,8 +17,10 @@ def periodic_cells(frames: Frames, cutoff: float) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(frames.positions).all(axis=1))
     if len(bad):
         k = frames.frame_of_atom[bad[0]]
-        raise DataError(f"frame {frames.index[k]}: the position of atom {bad[0] - frames.first_atom[k] + 1} is not a "
-                        "number; the file is damaged there")
+        raise DataError(
+            f"frame {frames.index[k]}: the position of atom {bad[0] - frames.first_atom[k] + 1} is not a "
+            "number; the file is damaged there"
+        )
     cells = np.array(frames.cells, dtype=float, order="C")
     for k in np.flatnonzero(~frames.periodic.all(axis=1)):
         positions = frames.positions[frames.first_atom[k] : frames.first_atom[k + 1]]
@@ -26,8 +28,10 @@ def periodic_cells(frames: Frames, cutoff: float) -> np.ndarray:
     lengths = np.linalg.norm(cells, axis=2).prod(axis=1)
     flat = np.flatnonzero(~(np.abs(np.linalg.det(cells)) > 1e-6 * lengths))
     if len(flat):
-        raise DataError(f"frame {frames.index[flat[0]]}: the periodic cell has no volume "
-                        f"({frames.cells[flat[0]].tolist()}); check the file's lattice vectors")
+        raise DataError(
+            f"frame {frames.index[flat[0]]}: the periodic cell has no volume "
+            f"({frames.cells[flat[0]].tolist()}); check the file's lattice vectors"
+        )
     return cells
 
 

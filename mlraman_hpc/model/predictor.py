@@ -9,10 +9,11 @@ from math import sqrt
 import numpy as np
 
 from mlraman_hpc.model.geometry import laid_out
-from mlraman_hpc.model.loops import WIDTH, predict, predict_many
+from mlraman_hpc.model.kernels.buffers import WIDTH, predict, predict_many
 from mlraman_hpc.model.species import counted, of_centres, places
 from mlraman_hpc.numerics.tensors import from_spherical
-from mlraman_hpc.schema.records import Frames, Model
+from mlraman_hpc.records.frames import Frames
+from mlraman_hpc.records.model import Model
 
 # An atom counts as an outlier where an invariant leaves the range of the training atoms by more than this share of it.
 # For alpha-AgI at 500 K that happens to 3 atoms in 10,000 with 93 training cells (40 in 10,000 with 20), but in nine of
@@ -47,8 +48,9 @@ class Prediction:
 def joined(parts: list[Prediction]) -> Prediction:
     """Of all their frames, one after another."""
     shares, members, outliers = zip(*((part.shares, part.members, part.outliers) for part in parts))
-    return Prediction(np.concatenate(shares), None if members[0] is None else np.concatenate(members),
-                      np.concatenate(outliers))
+    return Prediction(
+        np.concatenate(shares), None if members[0] is None else np.concatenate(members), np.concatenate(outliers)
+    )
 
 
 class Predictor:
@@ -59,9 +61,16 @@ class Predictor:
     """
 
     def __init__(self, model: Model):
-        from mlraman_hpc.model import definition
+        from mlraman_hpc.model import featomic_reference as definition
         from mlraman_hpc.model.descriptors import layout
-        from mlraman_hpc.model.tables import atoms_to_sum_first, basis, block_weights, blocks, term_weights, terms
+        from mlraman_hpc.model.kernels.tables import (
+            atoms_to_sum_first,
+            basis,
+            block_weights,
+            blocks,
+            term_weights,
+            terms,
+        )
 
         self.cutoff = model.descriptor.cutoff
         coefficients = definition.clebsch_gordan(model.descriptor.max_angular)
@@ -96,9 +105,12 @@ class Predictor:
     def neighbours_only(self) -> Predictor:
         """Finds the neighbours and expands them in one function, not in all, to be timed; its results mean nothing."""
         part, sizes = self.without_contraction(), np.array([1, 1, len(self._numbers)])
-        part._basis = self._basis._replace(sizes=sizes, radial=self._basis.radial[:, :, :WIDTH].copy(),
-                                           harmonics=self._basis.harmonics[:, :1, :1].copy())
-        part._limits = self._limits[:, :, :len(self._numbers)].copy()
+        part._basis = self._basis._replace(
+            sizes=sizes,
+            radial=self._basis.radial[:, :, :WIDTH].copy(),
+            harmonics=self._basis.harmonics[:, :1, :1].copy(),
+        )
+        part._limits = self._limits[:, :, : len(self._numbers)].copy()
         return part
 
     def __call__(self, frames: Frames, centres: np.ndarray | None = None) -> Prediction:
@@ -113,8 +125,11 @@ class Predictor:
         for summed in (False, True):
             which = large == summed
             if which.any():
-                part, kind = (frames, kinds) if which.all() else (
-                    frames.take(np.flatnonzero(which)), kinds[which[frames.frame_of_atom]])
+                part, kind = (
+                    (frames, kinds)
+                    if which.all()
+                    else (frames.take(np.flatnonzero(which)), kinds[which[frames.frame_of_atom]])
+                )
                 spherical[which], outliers[which] = self._spherical(part, kind, summed)
         atoms = counted(frames, kinds, len(self._numbers))
         isotropic = spherical[..., 0] + sqrt(3) * atoms[:, None] * self._baseline

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.schema.records import ELEMENTS, Frames
+from mlraman_hpc.base.elements import ELEMENTS
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.records.frames import Frames
 
 
 def species_index(numbers: np.ndarray, species: np.ndarray) -> np.ndarray:
-    """Place of each atomic number in `species`; -1 for one that is not there."""
+    """FrameLocation of each atomic number in `species`; -1 for one that is not there."""
     table = np.full(256, -1, dtype=np.int64)
     table[np.asarray(species, dtype=int)] = np.arange(len(species))
     return table[numbers]
 
 
 def places(frames: Frames, species: np.ndarray) -> np.ndarray:
-    """Place of every atom's species; DataError for an atom of another one."""
+    """FrameLocation of every atom's species; DataError for an atom of another one."""
     found = species_index(frames.numbers, species)
     if (found < 0).any():
         unknown = ", ".join(ELEMENTS[z] for z in np.unique(frames.numbers[found < 0]))

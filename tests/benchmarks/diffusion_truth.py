@@ -12,8 +12,8 @@ import sys
 import numpy as np
 from scipy import special
 
-from mlraman_hpc.numerics.diffusion import DIFFUSIVE, diffusion
-from mlraman_hpc.numerics.displacements import displacement_sums, log_lags
+from mlraman_hpc.numerics.transport.diffusion import DIFFUSIVE, diffusion
+from mlraman_hpc.numerics.transport.displacements import displacement_sums, log_lags
 
 UNIT = 0.1  # cm^2/s for 1 Angstrom^2/fs
 JUMP = 3.0  # Angstrom
@@ -95,8 +95,9 @@ def patches(rng, atoms: int, frames: int, lasting: float = 150.0, step: float = 
     return np.cumsum(rng.normal(scale=step, size=(atoms, 3, frames)) * mobile[:, None, :], axis=-1)
 
 
-def washboard(rng, atoms: int, frames: int, barrier: float = 3.0, substeps: int = 20, spread: float = 0.1
-              ) -> np.ndarray:
+def washboard(
+    rng, atoms: int, frames: int, barrier: float = 3.0, substeps: int = 20, spread: float = 0.1
+) -> np.ndarray:
     """Overdamped motion in barrier kT sin^2(pi x/JUMP) along each axis; free D = spread^2/2 a substep."""
     x = rng.uniform(0, JUMP, size=(atoms, 3))
     positions = np.empty((atoms, 3, frames))
@@ -120,6 +121,7 @@ def swinging(sites: np.ndarray, rng, rms: float = 0.3, period: float = 14.0, mem
 
     def noise():
         return rms * (rng.normal(size=sites.shape[:2]) + 1j * rng.normal(size=sites.shape[:2]))
+
     local, positions = noise(), sites.copy()
     for k in range(sites.shape[-1]):
         local = keep * local + np.sqrt(1 - memory**2) * noise()
@@ -141,18 +143,26 @@ def fresh():
         "hops, residence 6 frames, swinging": (lambda rng, n, f: swinging(hops(rng, n, f, exponential(6)), rng), d / 6),
         "hops, 30 frames, swinging": (lambda rng, n, f: swinging(hops(rng, n, f, exponential(30)), rng), d / 30),
         "hops, 120 frames, slow vibration": (
-            lambda rng, n, f: caged(hops(rng, n, f, exponential(120)), rng, 0.4, 0.9), d / 120),
+            lambda rng, n, f: caged(hops(rng, n, f, exponential(120)), rng, 0.4, 0.9),
+            d / 120,
+        ),
         "hops, lognormal, mean 40": (lambda rng, n, f: caged(hops(rng, n, f, uneven(40)), rng), d / 40),
         "hops, 30 frames, a quarter goes back": (
-            lambda rng, n, f: caged(hops(rng, n, f, exponential(30), 0.25), rng), d / 30 * 0.75 / 1.25),
+            lambda rng, n, f: caged(hops(rng, n, f, exponential(30), 0.25), rng),
+            d / 30 * 0.75 / 1.25,
+        ),
         "hops, 40 frames, in a plane": (
             lambda rng, n, f: caged(hops(rng, n, f, exponential(40)) * np.array([1, 1, 0])[:, None], rng),
-            d / 40 * 2 / 3),
+            d / 40 * 2 / 3,
+        ),
         "liquid, velocity lasts 5 and 40": (
             lambda rng, n, f: liquid(rng, n, f, 5, 0.1) + liquid(rng, n, f, 40, 0.03),
-            liquid_d(5, 0.1) + liquid_d(40, 0.03)),
+            liquid_d(5, 0.1) + liquid_d(40, 0.03),
+        ),
         "mobile and stuck in turn, 60 each, vibration": (
-            lambda rng, n, f: caged(patches(rng, n, f, 60), rng), 0.5 * 0.4**2 / 2),
+            lambda rng, n, f: caged(patches(rng, n, f, 60), rng),
+            0.5 * 0.4**2 / 2,
+        ),
         "Brownian": (lambda rng, n, f: np.cumsum(rng.normal(scale=0.3, size=(n, 3, f)), axis=-1), 0.045),
     }
 
@@ -160,13 +170,20 @@ def fresh():
 def known():
     """name -> (function of (rng, atoms, frames), D in Angstrom^2 a frame)."""
     d = JUMP**2 / 6
-    found = {f"hops, residence {tau} frames": (
-        lambda rng, n, f, tau=tau: caged(hops(rng, n, f, exponential(tau)), rng), d / tau) for tau in (10, 50, 250)}
+    found = {
+        f"hops, residence {tau} frames": (
+            lambda rng, n, f, tau=tau: caged(hops(rng, n, f, exponential(tau)), rng),
+            d / tau,
+        )
+        for tau in (10, 50, 250)
+    }
     found["hops, residence 20 or 200"] = (lambda rng, n, f: caged(hops(rng, n, f, two_times(20, 200)), rng), d / 110)
     found["hops, residence 50 ± 25"] = (lambda rng, n, f: caged(hops(rng, n, f, regular(50)), rng), d / 50)
     # each jump is followed by its reverse with probability b: <u_k u_(k+m)> = (-b)^m, D = D_0 (1 - b)/(1 + b)
     found["hops, residence 20, half go back"] = (
-        lambda rng, n, f: caged(hops(rng, n, f, exponential(20), 0.5), rng), d / 20 / 3)
+        lambda rng, n, f: caged(hops(rng, n, f, exponential(20), 0.5), rng),
+        d / 20 / 3,
+    )
     found["liquid, velocity lasts 30"] = (liquid, liquid_d())
     found["mobile and stuck in turn, 150 each"] = (lambda rng, n, f: caged(patches(rng, n, f), rng), 0.5 * 0.4**2 / 2)
     return found
@@ -198,8 +215,10 @@ def row(name: str, make, truth: float, atoms: int, frames: int, seeds: int) -> s
         return head + " - | - | - | - | - |"
     values, errors = np.array(values), np.array(errors)
     z = np.abs(values - 1) / errors
-    return (f"{head} {np.mean(z < 1):.2f} | {np.mean(z < 2):.2f} | {values.mean():.3f} | {values.std(ddof=1):.3f} | "
-            f"{np.sqrt(np.mean(errors**2)):.3f} |")
+    return (
+        f"{head} {np.mean(z < 1):.2f} | {np.mean(z < 2):.2f} | {values.mean():.3f} | {values.std(ddof=1):.3f} | "
+        f"{np.sqrt(np.mean(errors**2)):.3f} |"
+    )
 
 
 if __name__ == "__main__":

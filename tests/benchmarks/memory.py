@@ -38,13 +38,18 @@ def blocks_of(frames) -> tuple[list[str], list[str]]:
     """Atoms of each frame, as an XDATCAR and as an extended XYZ have them."""
     import numpy as np
 
-    from mlraman_hpc.schema.records import ELEMENTS
+    from mlraman_hpc.base.elements import ELEMENTS
+
     positions = frames.positions.reshape(len(frames), -1, 3)
     symbols = [ELEMENTS[z] for z in frames.numbers]
     fractional = positions @ np.linalg.inv(frames.cells[0]) % 1.0
-    return (["".join(f"{x:12.8f}{y:12.8f}{z:12.8f}\n" for x, y, z in one) for one in fractional],
-            ["".join(f"{symbol:2s}{x:16.8f}{y:16.8f}{z:16.8f}\n" for symbol, (x, y, z) in zip(symbols, one))
-             for one in positions])
+    return (
+        ["".join(f"{x:12.8f}{y:12.8f}{z:12.8f}\n" for x, y, z in one) for one in fractional],
+        [
+            "".join(f"{symbol:2s}{x:16.8f}{y:16.8f}{z:16.8f}\n" for symbol, (x, y, z) in zip(symbols, one))
+            for one in positions
+        ],
+    )
 
 
 def write(folder: Path, case: str, frames, count: int) -> Path:
@@ -53,10 +58,13 @@ def write(folder: Path, case: str, frames, count: int) -> Path:
         atoms, cell = len(frames.numbers) // len(frames), " ".join(f"{x:.6f}" for x in frames.cells[0].ravel())
         with open(folder / "md.xyz", "w") as file:
             for k in range(count):
-                file.write(f'{atoms}\nLattice="{cell}" Properties=species:S:1:pos:R:3 step={5 * k} time_fs={10.0 * k} '
-                           f'energy={-30 - k % 97 / 8} pbc="T T T"\n{cartesian[k % len(cartesian)]}')
+                file.write(
+                    f'{atoms}\nLattice="{cell}" Properties=species:S:1:pos:R:3 step={5 * k} time_fs={10.0 * k} '
+                    f'energy={-30 - k % 97 / 8} pbc="T T T"\n{cartesian[k % len(cartesian)]}'
+                )
         return folder / "md.xyz"
     from prediction import write_xdatcar
+
     write_xdatcar(folder / "XDATCAR", frames, 0)
     with open(folder / "XDATCAR", "a") as file:
         for k in range(count):
@@ -82,6 +90,7 @@ def main() -> None:
     options = parser.parse_args()
     counts = [int(count) for count in options.frames.split(",")]
     from prediction import DESCRIPTORS, crystal, prepare, random_model
+
     frames = crystal(9, 2, 16)
     model = random_model(frames, DESCRIPTORS[5, 4])
     print("trajectory  ranks  " + "".join(f"{count:>22d}" for count in counts) + "   frames: MB of each rank")

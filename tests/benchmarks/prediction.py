@@ -25,6 +25,8 @@ import time
 import warnings
 from pathlib import Path
 
+from mlraman_hpc.storage import provenance
+
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", RAYON_NUM_THREADS="1", MLRAMAN_THREADS="1")
 
 import ase.io
@@ -33,23 +35,30 @@ import numpy as np
 from featomic.clebsch_gordan import EquivariantPowerSpectrum
 from metatensor import Labels
 
-from mlraman_hpc.console import QUIET, Console
-from mlraman_hpc.model import definition
+from mlraman_hpc.base.elements import ELEMENTS
+from mlraman_hpc.commands import predict
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.model import featomic_reference as definition
 from mlraman_hpc.model.descriptors import features, layout, unpack
 from mlraman_hpc.model.species import species_index
 from mlraman_hpc.numerics.tensors import from_spherical
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.schema.records import ELEMENTS, Descriptor, Frames, Model, PolarizabilitySeries
-from mlraman_hpc.tasks import predict
-from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.records.frames import Frames
+from mlraman_hpc.records.model import Descriptor, Model
+from mlraman_hpc.records.spectra import PolarizabilitySeries
+from mlraman_hpc.runtime.console import QUIET, Console
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import hdf5
 
 DENSITY = 0.0305
 GRIDS = {9: (3, 3, 1), 128: (8, 4, 4), 1024: (16, 8, 8), 10000: (25, 20, 20), 100000: (50, 50, 40)}
 SPECIES = {2: (47, 53), 4: (3, 15, 16, 17)}
-DESCRIPTORS = {(5, 4): Descriptor(5.0, 0.5, 0.5, 4, 5), (6, 4): Descriptor(6.0, 0.5, 0.5, 4, 5),
-               (5, 6): Descriptor(5.0, 0.5, 0.5, 6, 7), (6, 6): Descriptor(6.0, 0.5, 0.5, 6, 7)}
+DESCRIPTORS = {
+    (5, 4): Descriptor(5.0, 0.5, 0.5, 4, 5),
+    (6, 4): Descriptor(6.0, 0.5, 0.5, 4, 5),
+    (5, 6): Descriptor(5.0, 0.5, 0.5, 6, 7),
+    (6, 6): Descriptor(6.0, 0.5, 0.5, 6, 7),
+}
 BATCHES = (1, 4, 16, 64)
 RUN = 100_000  # frames of the run for which a frame's price is given
 MOST_ROWS = 3_000_000_000  # bytes that this script lets featomic's result take
@@ -61,8 +70,14 @@ def crystal(atoms: int, kinds: int, frames: int, seed: int = 0) -> Frames:
     numbers = np.sort(np.resize(SPECIES[kinds], atoms))
     positions = rng.permutation(grid) + rng.normal(scale=0.3, size=(frames, atoms, 3))
     cell = np.diag(np.array(GRIDS[atoms]) * spacing)
-    return Frames(positions.reshape(-1, 3), np.tile(numbers, frames), np.arange(frames + 1) * atoms,
-                  np.repeat(cell[None], frames, axis=0), np.ones((frames, 3), bool), np.arange(frames))
+    return Frames(
+        positions.reshape(-1, 3),
+        np.tile(numbers, frames),
+        np.arange(frames + 1) * atoms,
+        np.repeat(cell[None], frames, axis=0),
+        np.ones((frames, 3), bool),
+        np.arange(frames),
+    )
 
 
 def random_model(frames: Frames, descriptor: Descriptor, members: int = 0) -> Model:
@@ -71,8 +86,20 @@ def random_model(frames: Frames, descriptor: Descriptor, members: int = 0) -> Mo
     sizes = [len(species), known.X0.shape[1], known.X2.shape[2]]
     single, many = [rng.normal(size=size) for size in sizes], [rng.normal(size=(members, size)) for size in sizes]
     symbols = tuple(ELEMENTS[z] for z in species)
-    return Model(descriptor, symbols, *single, *many, {}, {}, np.arange(2), np.arange(0), {}, known.lowest.min(axis=0),
-                 known.highest.max(axis=0), np.array([DENSITY, DENSITY]))
+    return Model(
+        descriptor,
+        symbols,
+        *single,
+        *many,
+        {},
+        {},
+        np.arange(2),
+        np.arange(0),
+        {},
+        known.lowest.min(axis=0),
+        known.highest.max(axis=0),
+        np.array([DENSITY, DENSITY]),
+    )
 
 
 def write_xdatcar(path: Path, frames: Frames, count: int) -> None:
@@ -91,10 +118,11 @@ def write_xdatcar(path: Path, frames: Frames, count: int) -> None:
 def prepare(folder: Path, frames: Frames, model: Model, count: int) -> Path:
     """XDATCAR, model.h5 and deck.yaml; the deck's path."""
     write_xdatcar(folder / "XDATCAR", frames, count)
-    store.save(folder / "model.h5", model, "model", store.Origin("train", "{}", "benchmark", {}))
+    hdf5.save(folder / "model.h5", model, "model", provenance.Origin("train", "{}", "benchmark", {}))
     (folder / "deck.yaml").write_text(
         f"output: {folder}/out\nmodel: {{file: {folder}/model.h5}}\n"
-        f"trajectory: {{files: {folder}/XDATCAR, frame_interval: 10}}\n")
+        f"trajectory: {{files: {folder}/XDATCAR, frame_interval: 10}}\n"
+    )
     return folder / "deck.yaml"
 
 
@@ -121,12 +149,20 @@ class Recipe:
         self.model, self.channels = model, len(model.species) * (descriptor.max_radial + 1)
         self.calculator = EquivariantPowerSpectrum(
             featomic.SphericalExpansion(
-                cutoff={"radius": descriptor.cutoff,
-                        "smoothing": {"type": "ShiftedCosine", "width": descriptor.cutoff_width}},
+                cutoff={
+                    "radius": descriptor.cutoff,
+                    "smoothing": {"type": "ShiftedCosine", "width": descriptor.cutoff_width},
+                },
                 density={"type": "Gaussian", "width": descriptor.density_width},
-                basis={"type": "TensorProduct", "max_angular": descriptor.max_angular,
-                       "radial": {"type": "Gto", "max_radial": descriptor.max_radial}, "spline_accuracy": 1e-10}),
-            neighbor_types=model.numbers.tolist())
+                basis={
+                    "type": "TensorProduct",
+                    "max_angular": descriptor.max_angular,
+                    "radial": {"type": "Gto", "max_radial": descriptor.max_radial},
+                    "spline_accuracy": 1e-10,
+                },
+            ),
+            neighbor_types=model.numbers.tolist(),
+        )
         self.keys = Labels(["o3_lambda", "o3_sigma"], np.array([[0, 1], [2, 1]]))
         self.weights: dict = {}
 
@@ -137,7 +173,7 @@ class Recipe:
         """
         before = clocks()
         atoms = ase.io.read(path, index=":", format="vasp-xdatcar")
-        tensors = np.concatenate([self.tensors(atoms[k:k + batch], parts) for k in range(0, len(atoms), batch)])
+        tensors = np.concatenate([self.tensors(atoms[k : k + batch], parts) for k in range(0, len(atoms), batch)])
         with tempfile.NamedTemporaryFile() as file:
             np.save(file, tensors)
         return tensors, clocks() - before
@@ -151,8 +187,9 @@ class Recipe:
     def spherical(self, atoms: list, chosen: range) -> np.ndarray:
         """Of the chosen atoms in each frame, without the baseline."""
         samples = None if len(chosen) == len(atoms[0]) else Labels(["atom"], np.array(chosen)[:, None])
-        spectrum = self.calculator.compute(atoms, selected_keys=self.keys, selected_samples=samples,
-                                           neighbors_to_properties=True)
+        spectrum = self.calculator.compute(
+            atoms, selected_keys=self.keys, selected_samples=samples, neighbors_to_properties=True
+        )
         spherical = np.zeros((len(atoms), 6))
         for key, block in spectrum.items():
             order = int(key["o3_lambda"])
@@ -160,7 +197,7 @@ class Recipe:
             summed = np.add.reduceat(block.values, starts, axis=0)
             frames = block.samples.values[starts, 0]
             first = 0 if order == 0 else 1
-            spherical[frames, first:first + 2 * order + 1] += summed @ self.weight(key, block)
+            spherical[frames, first : first + 2 * order + 1] += summed @ self.weight(key, block)
         return spherical
 
     def weight(self, key, block) -> np.ndarray:
@@ -172,8 +209,9 @@ class Recipe:
             packed = packed.reshape(len(self.model.species), -1)
             l_of, found = block.properties.values[:, :2], np.zeros(len(block.properties))
             for _, l1, l2, start, stop in columns.pieces[order]:
-                square = unpack(packed[species_index(np.array(species), self.model.numbers), start:stop], self.channels,
-                                l1 == l2)
+                square = unpack(
+                    packed[species_index(np.array(species), self.model.numbers), start:stop], self.channels, l1 == l2
+                )
                 found[(l_of[:, 0] == l1) & (l_of[:, 1] == l2)] = square.ravel()
             self.weights[order, species] = found
         return self.weights[order, species]
@@ -193,8 +231,10 @@ def compare(atoms: int, kinds: int, which: tuple[int, int], seconds: float, comm
         folder = Path(name)
         guess = 2.5e-6 * atoms * (kinds / 2) * (2 if which[1] > 4 else 1)
         count = int(np.clip(seconds / guess, 8, 200_000))
-        short, long = (min((ours(prepare(folder, frames, model, number)) for _ in range(2)), key=lambda spent: spent[0])
-                       for number in (count // 4, count))
+        short, long = (
+            min((ours(prepare(folder, frames, model, number)) for _ in range(2)), key=lambda spent: spent[0])
+            for number in (count // 4, count)
+        )
         mine = (long - short) / (count - count // 4)
         fixed = max(0.0, (long - count * mine)[0])
         mine[0] += fixed / RUN
@@ -209,12 +249,15 @@ def compare(atoms: int, kinds: int, which: tuple[int, int], seconds: float, comm
             tensors = found if tensors is None or len(found) > len(tensors) else tensors
             rows[batch] = spent / few
         where = f"{atoms:6d} {which[0]} {which[1]} {kinds}"
-        alpha = store.load(folder / "out" / "alpha.h5", PolarizabilitySeries, "polarizability").value
-        deviation = np.abs(alpha[:len(tensors)] - tensors).max() / np.abs(tensors).max()
+        alpha = hdf5.load(folder / "out" / "alpha.h5", PolarizabilitySeries, "polarizability").value
+        deviation = np.abs(alpha[: len(tensors)] - tensors).max() / np.abs(tensors).max()
         single, best = rows[1], min(rows, key=lambda batch: rows[batch][0])
-        print(f"{where} | {1e3 * single[0]:9.2f} {1e3 * rows[best][0]:9.2f} ({best:2d}) {1e3 * mine[0]:9.4f} "
-              f"{atoms / mine[0]:9.0f} | {single[0] / mine[0]:6.0f} {rows[best][0] / mine[0]:6.0f} | "
-              f"{single[1] / mine[1]:6.0f} {rows[best][1] / mine[1]:6.0f} | {deviation:.0e} {fixed:6.2f}", flush=True)
+        print(
+            f"{where} | {1e3 * single[0]:9.2f} {1e3 * rows[best][0]:9.2f} ({best:2d}) {1e3 * mine[0]:9.4f} "
+            f"{atoms / mine[0]:9.0f} | {single[0] / mine[0]:6.0f} {rows[best][0] / mine[0]:6.0f} | "
+            f"{single[1] / mine[1]:6.0f} {rows[best][1] / mine[1]:6.0f} | {deviation:.0e} {fixed:6.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -226,8 +269,10 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     print(f"{sys.version.split()[0]}, load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
-    print(" atoms rc l S | ms a frame: featomic, best (at a time), this; atom-frames/s | CPU ratio | clock | "
-          "deviation, s once")
+    print(
+        " atoms rc l S | ms a frame: featomic, best (at a time), this; atom-frames/s | CPU ratio | clock | "
+        "deviation, s once"
+    )
     for atoms in map(int, options.sizes.split(",")):
         for which in DESCRIPTORS if not options.quick else [(5, 4)]:
             for kinds in (2, 4) if not options.quick else (2,):

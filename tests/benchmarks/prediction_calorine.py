@@ -74,12 +74,18 @@ def ours(repeat: int, which: tuple[int, int]) -> tuple[float, float]:
     from prediction import DESCRIPTORS, Frames, prepare, random_model
     from prediction import ours as whole
 
-    from mlraman_hpc.model.polarizability import Predictor
+    from mlraman_hpc.model.regression import Predictor
 
     positions, numbers, cell = crystal(repeat)
     atoms, order = len(numbers), np.argsort(numbers, kind="stable")
-    frames = Frames(positions[:, order].reshape(-1, 3), np.tile(numbers[order], FRAMES), np.arange(FRAMES + 1) * atoms,
-                    np.repeat(cell[None], FRAMES, axis=0), np.ones((FRAMES, 3), bool), np.arange(FRAMES))
+    frames = Frames(
+        positions[:, order].reshape(-1, 3),
+        np.tile(numbers[order], FRAMES),
+        np.arange(FRAMES + 1) * atoms,
+        np.repeat(cell[None], FRAMES, axis=0),
+        np.ones((FRAMES, 3), bool),
+        np.arange(FRAMES),
+    )
     model = random_model(frames, DESCRIPTORS[which])
     model.number_density[:] = atoms / np.linalg.det(cell)
     predictor = Predictor(model)
@@ -119,10 +125,11 @@ def main() -> None:
             volume = 4 / 3 * np.pi * which[0] ** 3
             alone, whole = ours(repeat, which)
             neighbours = 5 / LATTICE**3 * volume
-            print(f"{atoms:5d} atoms, cutoff {which[0]} ({neighbours:.0f} neighbours) {atoms / seconds:9.0f} "
-                  f"{atoms / alone:9.0f} ({seconds / alone:.1f}) {atoms / whole:9.0f} ({seconds / whole:.1f})",
-                  flush=True)
-
+            print(
+                f"{atoms:5d} atoms, cutoff {which[0]} ({neighbours:.0f} neighbours) {atoms / seconds:9.0f} "
+                f"{atoms / alone:9.0f} ({seconds / alone:.1f}) {atoms / whole:9.0f} ({seconds / whole:.1f})",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

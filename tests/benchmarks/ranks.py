@@ -21,11 +21,22 @@ from prediction import DESCRIPTORS, crystal, prepare, random_model
 
 def clock(deck: Path, ranks: int) -> float:
     """Seconds of one run, thrown away results included."""
-    command = [Path(sys.executable).with_name("mpirun"), "-n", str(ranks), sys.executable, "-m", "mlraman_hpc",
-               "predict", "--force", "--quiet", deck]
+    command = [
+        Path(sys.executable).with_name("mpirun"),
+        "-n",
+        str(ranks),
+        sys.executable,
+        "-m",
+        "mlraman_hpc",
+        "predict",
+        "--force",
+        "--quiet",
+        deck,
+    ]
     began = time.perf_counter()
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     if done.returncode:
         raise SystemExit(done.stderr)
     return time.perf_counter() - began
@@ -51,8 +62,14 @@ def main() -> None:
         for _ in range(options.repeats):
             whole = {n: [clock(decks[count], n) for count in decks] for n in ranks}
             loop = {n: long - short for n, (short, long) in whole.items()}
-            print("   ".join(f"{n}: {whole[n][1]:6.2f} ({whole[ranks[0]][1] / whole[n][1]:4.2f}) | "
-                             f"{loop[n]:6.2f} ({loop[ranks[0]] / loop[n]:4.2f})" for n in ranks), flush=True)
+            print(
+                "   ".join(
+                    f"{n}: {whole[n][1]:6.2f} ({whole[ranks[0]][1] / whole[n][1]:4.2f}) | "
+                    f"{loop[n]:6.2f} ({loop[ranks[0]] / loop[n]:4.2f})"
+                    for n in ranks
+                ),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
-from mlraman_hpc.io.trajectory import build_index, read_frames
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
@@ -36,6 +36,7 @@ def ours(path: Path, scratch: Path, species) -> tuple[float, int]:
     def work():
         index = build_index([path], "auto", scratch, species, lambda text: None)
         return sum(len(read_frames(index, np.arange(k, min(k + 100, len(index))))) for k in range(0, len(index), 100))
+
     return clock(work)
 
 
@@ -58,6 +59,7 @@ def mdanalysis(path: Path, format: str | None, atoms: int) -> float | None:
         universe = MDAnalysis.Universe.empty(atoms)
         universe.load_new(str(path), format=format, **options)
         return sum(float(step.positions[0, 0]) for step in universe.trajectory)
+
     return clock(work)[0]
 
 
@@ -71,6 +73,7 @@ def unpacked(name: str, folder: Path) -> Path:
 def cases(folder: Path):
     """(path, format for ASE, for MDAnalysis, trajectory.species)"""
     import test_trajectory_formats as made
+
     yield unpacked("sio2/XDATCAR.gz", folder), "vasp-xdatcar", None, None
     yield unpacked("argyrodite/Li6PS5Cl/50p/run1_XDATCAR.gz", folder), "vasp-xdatcar", None, None
     xyz = unpacked("agi/trajectory.extxyz.gz", folder)
@@ -85,11 +88,22 @@ def cases(folder: Path):
 
 
 def h5md(path: Path, images) -> Path:
-    from mlraman_hpc.schema.trajectory_file import TrajectoryFile
-    file = TrajectoryFile(path, numbers=images[0].numbers, periodic=images[0].pbc, steps=np.arange(len(images)),
-                          times=50.0 * np.arange(len(images)), velocities=False)
-    file.write(slice(0, len(images)), np.array([one.positions for one in images]),
-               np.array([one.cell.array for one in images]), None)
+    from mlraman_hpc.storage.h5md_writer import TrajectoryFile
+
+    file = TrajectoryFile(
+        path,
+        numbers=images[0].numbers,
+        periodic=images[0].pbc,
+        steps=np.arange(len(images)),
+        times=50.0 * np.arange(len(images)),
+        velocities=False,
+    )
+    file.write(
+        slice(0, len(images)),
+        np.array([one.positions for one in images]),
+        np.array([one.cell.array for one in images]),
+        None,
+    )
     file._file.close()
     return path
 
@@ -104,12 +118,15 @@ def long_file(folder: Path, frames: int = 100_000, atoms: int = 32) -> None:
 
     def build():
         return build_index([path], "auto", folder / "scratch", None, print)
+
     first, index = timed(build)
     again, index = timed(build)
     one, _ = timed(lambda: read_frames(index, [frames // 2]))
     megabytes = path.stat().st_size / 1e6
-    print(f"{frames} frames of {atoms} atoms, {megabytes:.0f} MB of extended XYZ: index built in {first:.2f} s "
-          f"({megabytes / first:.0f} MB/s), loaded in {1e3 * again:.0f} ms, a frame read in {1e3 * one:.2f} ms")
+    print(
+        f"{frames} frames of {atoms} atoms, {megabytes:.0f} MB of extended XYZ: index built in {first:.2f} s "
+        f"({megabytes / first:.0f} MB/s), loaded in {1e3 * again:.0f} ms, a frame read in {1e3 * one:.2f} ms"
+    )
 
 
 def timed(work):

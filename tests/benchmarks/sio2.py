@@ -9,13 +9,13 @@ the real data beside the checkout.
 import sys
 from pathlib import Path
 
-from mlraman_hpc.console import Console
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.schema.records import Convergence, LearningCurve
-from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.tasks.run import run
+from mlraman_hpc.commands.run import run
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.records.training import Convergence, LearningCurve
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import hdf5
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "sio2"
 DECK = """title: alpha-SiO2, 300 K
@@ -40,8 +40,8 @@ def main(folder: Path) -> None:
     job = Job(read_deck(folder / "deck.yaml"), session, Console(session))
     with job.folder():
         run(job)
-    curve = store.load(job.output / "learning_curve.h5", LearningCurve, "learning curve")
-    found = store.load(job.output / "convergence.h5", Convergence, "convergence")
+    curve = hdf5.load(job.output / "learning_curve.h5", LearningCurve, "learning curve")
+    found = hdf5.load(job.output / "convergence.h5", Convergence, "convergence")
     print_tables(curve, found)
 
 
@@ -49,8 +49,9 @@ def print_tables(curve: LearningCurve, found: Convergence) -> None:
     distance = dict(zip(found.train_size, found.train_distance))
     print("\n| N_T | R2 diagonal | R2 off-diagonal | RMSE diagonal | RMSE off-diagonal (Angstrom^3) | distance |")
     for row, size in enumerate(curve.train_size):
-        r2 = " | ".join(f"{curve.r2[part][row]:.5f} ± {curve.r2_spread[part][row]:.5f}"
-                        for part in ("diagonal", "off_diagonal"))
+        r2 = " | ".join(
+            f"{curve.r2[part][row]:.5f} ± {curve.r2_spread[part][row]:.5f}" for part in ("diagonal", "off_diagonal")
+        )
         rmse = " | ".join(f"{curve.rmse[part][row]:.5f}" for part in ("diagonal", "off_diagonal"))
         print(f"| {size} | {r2} | {rmse} | {100 * distance[size]:.2f} % |")
     print(f"\nstatistical error of the final spectrum {100 * found.statistical_error:.1f} %")

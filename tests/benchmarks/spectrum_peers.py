@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
 
 from synthetic import Oscillator, isotropic
 
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.units import SECOND_RADIATION_CM_K
+from mlraman_hpc.base.units import SECOND_RADIATION_CM_K
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 
 SERIES = 300
 
@@ -34,6 +34,7 @@ def ours(x, interval):
 def calorine(x, interval):
     import pandas
     from calorine.tools import get_raman_spectrum
+
     frame = pandas.DataFrame({"xx": x, "yy": x, "zz": x, "xy": 0 * x, "yz": 0 * x, "xz": 0 * x})
     table = get_raman_spectrum(frame, dt=interval / 1000, t_sigma=1.327)
     nu = table["wavenumber_invcm"].to_numpy()
@@ -42,6 +43,7 @@ def calorine(x, interval):
 
 def ramannoodle(x, interval):
     from ramannoodle.spectrum import MDRamanSpectrum
+
     nu, spectrum = MDRamanSpectrum(isotropic(x), interval).measure(laser_correction=True, laser_wavelength=500)
     with np.errstate(divide="ignore", invalid="ignore"):
         spectrum = np.where(nu > 0, spectrum / (1 - nu / 20000) ** 4, 0)
@@ -51,14 +53,39 @@ def ramannoodle(x, interval):
 def travis(x, interval):
     """Its output without the laser's and the Bose-Einstein factor."""
     nyquist = 1 / (2 * 2.99792458e-5 * interval)
-    answers = ["1", "1", "0", "1.0", f"{interval}", f"{int(6600 / interval)}", "", "", f"{nyquist:.2f}", "", "", "",
-               "", "20000", "300", "n", ""]
+    answers = [
+        "1",
+        "1",
+        "0",
+        "1.0",
+        f"{interval}",
+        f"{int(6600 / interval)}",
+        "",
+        "",
+        f"{nyquist:.2f}",
+        "",
+        "",
+        "",
+        "",
+        "20000",
+        "300",
+        "n",
+        "",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         np.savetxt(Path(folder) / "alpha.dat", isotropic(x).reshape(-1, 9))
-        subprocess.run([sys.argv[1], "-nocolor", "-ramanfrompola", "alpha.dat"], input="\n".join(answers) + "\n" * 9,
-                       text=True, cwd=folder, env={"HOME": folder}, capture_output=True, check=True)
-        nu, spectrum = np.loadtxt(Path(folder) / "spectrum_raman_unpol_import.csv", delimiter=";", comments="#",
-                                  usecols=(0, 1)).T
+        subprocess.run(
+            [sys.argv[1], "-nocolor", "-ramanfrompola", "alpha.dat"],
+            input="\n".join(answers) + "\n" * 9,
+            text=True,
+            cwd=folder,
+            env={"HOME": folder},
+            capture_output=True,
+            check=True,
+        )
+        nu, spectrum = np.loadtxt(
+            Path(folder) / "spectrum_raman_unpol_import.csv", delimiter=";", comments="#", usecols=(0, 1)
+        ).T
     return nu, spectrum * -np.expm1(-SECOND_RADIATION_CM_K * nu / 300) / (1 - nu / 20000) ** 4
 
 

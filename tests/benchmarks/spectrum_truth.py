@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
 
 from synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
-from mlraman_hpc.numerics.plan import calibration_of, plan
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.numerics.smoothing import smooth
+from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.smoothing import smooth
 
 
 def areas(seeds: int = 2000) -> None:
@@ -77,8 +77,11 @@ def _coverage(process, frames, blocks, series, interval=10.0) -> None:
     inside = np.abs(value - truth) < error
     factor = calibration_of(plan(frames, interval, options)).factor
     share = " | ".join(f"{x:.2f}" for x in inside.mean(axis=0))
-    print(f"| {process} | {frames * interval / 1000:g} | {blocks} | {factor:.2f} | {share} | {inside.mean():.2f} | "
-          f"{value[:, 1].mean() / truth[1] - 1:+.3f} |", flush=True)
+    print(
+        f"| {process} | {frames * interval / 1000:g} | {blocks} | {factor:.2f} | {share} | {inside.mean():.2f} | "
+        f"{value[:, 1].mean() / truth[1] - 1:+.3f} |",
+        flush=True,
+    )
 
 
 def peak(seeds: int = 40) -> None:
@@ -99,8 +102,11 @@ def _peak(width, frames, seeds, rng, interval=20.0) -> None:
     peaks = [raman_spectrum(isotropic(one), interval).central_peak for one in x]
     found = [p for p in peaks if p.debye_width is not None]
     widths, errors = np.array([[p.debye_width, p.debye_width_error] for p in found] or [[np.nan] * 2]).T
-    print(f"| {width or 'none'} | {frames * interval / 1000:g} | {widths.mean():.2f} | {widths.std():.2f} | "
-          f"{errors.mean():.2f} | {len(found)}/{seeds} |", flush=True)
+    print(
+        f"| {width or 'none'} | {frames * interval / 1000:g} | {widths.mean():.2f} | {widths.std():.2f} | "
+        f"{errors.mean():.2f} | {len(found)}/{seeds} |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

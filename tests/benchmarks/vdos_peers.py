@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.console import Console
-from mlraman_hpc.io.elements import masses, symbols
-from mlraman_hpc.io.trajectory import build_index, read_velocities
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.schema.records import Dynamics
-from mlraman_hpc.tasks.dynamics import dynamics
-from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.base.elements import masses, symbols
+from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.commands.dynamics import dynamics
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.readers.trajectory.index import build_index, read_velocities
+from mlraman_hpc.records.transport import Dynamics
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import hdf5
 
 FILE = Path(__file__).resolve().parents[2] / "input_examples" / "agi" / "trajectory.extxyz.gz"
 INTERVAL, SMOOTHING, LONGEST = 50.0, 4.0, 600  # fs, cm^-1, lags: where the Gaussian has long vanished
@@ -30,10 +30,11 @@ INTERVAL, SMOOTHING, LONGEST = 50.0, 4.0, 600  # fs, cm^-1, lags: where the Gaus
 def ours(folder: Path) -> Dynamics:
     (folder / "deck.yaml").write_text(
         f"output: {folder}\nfigures: false\ntrajectory: {{files: {FILE}}}\n"
-        f"dynamics: {{mobile: [Ag], smoothing: {SMOOTHING}}}\n")
+        f"dynamics: {{mobile: [Ag], smoothing: {SMOOTHING}}}\n"
+    )
     session = Session()
     dynamics(Job(read_deck(folder / "deck.yaml"), session, Console(session, level=-1)))
-    return store.load(folder / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(folder / "dynamics.h5", Dynamics, "dynamics")
 
 
 def velocities(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +47,7 @@ def velocities(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def theirs(values: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(wavenumbers (cm^-1), mass-weighted spectra (atoms, wavenumbers)), not normalised."""
     from dynasor.tools.acfs import compute_acf, psd_from_acf
+
     spectra = []
     for atom in range(len(mass)):
         total = 0.0
@@ -79,8 +81,10 @@ def main() -> None:
         shown = nu <= found.wavenumber[-1]
         difference = np.linalg.norm((mine - scale * other)[shown]) / np.linalg.norm(mine[shown])
         area = scale * np.trapezoid(other, nu)
-        print(f"| {part} | {100 * difference:.2f} % | {found.degrees[part]:.2f} | {area:.2f} | "
-              f"{found.vdos[part][0]:.4f} | {scale * other[0]:.4f} |")
+        print(
+            f"| {part} | {100 * difference:.2f} % | {found.degrees[part]:.2f} | {area:.2f} | "
+            f"{found.vdos[part][0]:.4f} | {scale * other[0]:.4f} |"
+        )
 
 
 if __name__ == "__main__":

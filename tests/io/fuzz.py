@@ -22,15 +22,29 @@ import test_outcar
 import test_trajectory as trajectories_made
 import test_trajectory_formats as formats_made
 
-from mlraman_hpc.errors import DeckError, UserError
-from mlraman_hpc.io.reference import read_labels
-from mlraman_hpc.io.series import read_series
-from mlraman_hpc.io.trajectory import build_index, read_frames
+from mlraman_hpc.base.errors import DeckError, UserError
+from mlraman_hpc.readers.tensors.labels import read_labels
+from mlraman_hpc.readers.tensors.series import read_series
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 
 DATA = labels_made.DATA
 SECONDS = 20
-TOKENS = [b"nan", b"****", b"1_0", b"1e999", b"-", b"\n", b"\r\n", b"\x00\x00", b" 7 ", b"e5", b"inf", b"<", b"\xff",
-          b'"']
+TOKENS = [
+    b"nan",
+    b"****",
+    b"1_0",
+    b"1e999",
+    b"-",
+    b"\n",
+    b"\r\n",
+    b"\x00\x00",
+    b" 7 ",
+    b"e5",
+    b"inf",
+    b"<",
+    b"\xff",
+    b'"',
+]
 
 
 @dataclass(frozen=True)
@@ -76,15 +90,27 @@ def _trajectories(folder: Path) -> list[Sample]:
     header = trajectories_made.HEADER
     changing = "".join(trajectories_made.xdatcar(1, header.replace("4.0", f"4.{k}"), k) for k in range(8))
     cp2k = (labels_made.FILES / "cp2k_lif-pos-1.xyz").read_bytes()
-    ipi = "".join(f"2\n# CELL(abcABC): 4 5 6 90 80 90 Traj: positions{{angstrom}} Step: {k} Bead: 0\n"
-                  f"Na 0.{k} 0.2 0.3\nCl 1.0 1.5 -{k}.25\n" for k in range(6)).encode()
+    ipi = "".join(
+        f"2\n# CELL(abcABC): 4 5 6 90 80 90 Traj: positions{{angstrom}} Step: {k} Bead: 0\n"
+        f"Na 0.{k} 0.2 0.3\nCl 1.0 1.5 -{k}.25\n"
+        for k in range(6)
+    ).encode()
     dump = trajectories_made.dump(steps=range(0, 80, 10)).encode()
-    tilted = trajectories_made.dump("id element xs ys zs ix iy iz", "2 Cl 0.1 0.2 0.3 1 -1 2\n1 Na 0.5 0.5 0.5 0 0 0\n",
-                                    trajectories_made.TILTED, range(0, 60, 10)).encode()
+    tilted = trajectories_made.dump(
+        "id element xs ys zs ix iy iz",
+        "2 Cl 0.1 0.2 0.3 1 -1 2\n1 Na 0.5 0.5 0.5 0 0 0\n",
+        trajectories_made.TILTED,
+        range(0, 60, 10),
+    ).encode()
     return [
-        Sample("XDATCAR", trajectories_made.xdatcar(12).encode()), Sample("b.XDATCAR", changing.encode()),
-        Sample("a.extxyz", _xyz(8)), Sample("cp2k.xyz", cp2k), Sample("ipi.xyz", ipi), Sample("a.dump", dump),
-        Sample("b.dump", tilted), Sample("vasprun.xml", formats_made.vasprun(6).encode()),
+        Sample("XDATCAR", trajectories_made.xdatcar(12).encode()),
+        Sample("b.XDATCAR", changing.encode()),
+        Sample("a.extxyz", _xyz(8)),
+        Sample("cp2k.xyz", cp2k),
+        Sample("ipi.xyz", ipi),
+        Sample("a.dump", dump),
+        Sample("b.dump", tilted),
+        Sample("vasprun.xml", formats_made.vasprun(6).encode()),
         Sample("md.traj", _made(folder, formats_made.traj, "md.traj"), blind=True),
         Sample("a.h5", _made(folder, formats_made.h5md, "a.h5"), blind=True),
         Sample("vaspout.h5", _made(folder, formats_made.vaspout, "vaspout.h5"), blind=True),
@@ -104,24 +130,50 @@ def _labels(folder: Path) -> list[Sample | None]:
     geometry, tensor = rb"Input geometry:.*?Finished", rb"DFPT for dielectric.*?\n\n"
     table = "".join(f"{k} 3.{k} 3.5 3.6 0.01 0.02 0.03\n" for k in range(9)).encode()
     water = labels_made.gzip.decompress((labels_made.FILES / "cp2k_water.out.gz").read_bytes())
-    head = (rb"GLOBAL\| Run type[^\n]*", rb"(?s)\n CELL\|.*?Periodicity[^\n]*", rb"(?s)ATOMIC COORD.*?\n\n\n",
-            rb"- Atoms:[^\n]*")
-    marks = (rb"NELM[^\n]*", rb"TITEL[^\n]*", rb"ions per type[^\n]*", rb"NIONS[^\n]*", rb"TOTAL-FORCE[^\n]*",
-             rb"General timing", rb"ITERATION|Iteration[^\n]*", rb"vasp\.", rb"aborting loop[^\n]*")
+    head = (
+        rb"GLOBAL\| Run type[^\n]*",
+        rb"(?s)\n CELL\|.*?Periodicity[^\n]*",
+        rb"(?s)ATOMIC COORD.*?\n\n\n",
+        rb"- Atoms:[^\n]*",
+    )
+    marks = (
+        rb"NELM[^\n]*",
+        rb"TITEL[^\n]*",
+        rb"ions per type[^\n]*",
+        rb"NIONS[^\n]*",
+        rb"TOTAL-FORCE[^\n]*",
+        rb"General timing",
+        rb"ITERATION|Iteration[^\n]*",
+        rb"vasp\.",
+        rb"aborting loop[^\n]*",
+    )
     return [
         Sample("l.extxyz", _xyz(8, "polarizability"), "label", "bohr^3"),
         Sample("e.extxyz", _xyz(8, "epsilon"), "label"),
         Sample("OUTCAR", test_outcar.text_of(), "label", said=(rb"(?s).*",)),
-        _real("sio2/outcar/000010.OUTCAR.gz", said=(
-            *marks, rb"(?s)direct lattice vectors.{400}", rb"(?s)position of ions in fractional.{600}",
-            rb"(?s)MACROSCOPIC STATIC DIELECTRIC TENSOR \(including.{400}")),
-        _real("samples/qe_si_distorted_ph.out", said=(
-            rb"(?s)^.*number of k points", rb"(?s)Dielectric constant in.{250}")),
+        _real(
+            "sio2/outcar/000010.OUTCAR.gz",
+            said=(
+                *marks,
+                rb"(?s)direct lattice vectors.{400}",
+                rb"(?s)position of ions in fractional.{600}",
+                rb"(?s)MACROSCOPIC STATIC DIELECTRIC TENSOR \(including.{400}",
+            ),
+        ),
+        _real(
+            "samples/qe_si_distorted_ph.out", said=(rb"(?s)^.*number of k points", rb"(?s)Dielectric constant in.{250}")
+        ),
         _real("samples/cp2k_h2o_polar.out", said=(*head, rb"(?s)POLAR\| Polariz.*?ENDED")),
         Sample("cp2k.out", water, "label", said=(*head, rb"(?s)POLAR\| Polariz.*?ENDED")),
         Sample("aims.out", aims, "label", said=(b"(?s)" + geometry, b"(?s)" + tensor, rb"Number of atoms[^\n]*")),
-        _real("samples/tio2_eps.vasprun.xml.gz", said=(
-            rb"(?s)<structure>.*?</structure>", rb"(?s)<atominfo>.*?</atominfo>", rb'(?s)<varray name="epsilon.{300}')),
+        _real(
+            "samples/tio2_eps.vasprun.xml.gz",
+            said=(
+                rb"(?s)<structure>.*?</structure>",
+                rb"(?s)<atominfo>.*?</atominfo>",
+                rb'(?s)<varray name="epsilon.{300}',
+            ),
+        ),
         _real("codes/alas_anaddb.nc", blind=True),
         Sample("vaspout.h5", _made(folder, labels_made.vaspout, "l.vaspout.h5"), "label", blind=True),
         Sample("alpha.dat", table, "series"),
@@ -151,7 +203,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> tuple[bytes, list[tuple
         return content[:end] + content[at:end] + content[end:], [(at, end)], kind
     if kind == "token":
         token = TOKENS[int(rng.integers(len(TOKENS)))]
-        return content[:at] + token + content[at + len(token):], [(at, min(size, at + len(token)))], kind
+        return content[:at] + token + content[at + len(token) :], [(at, min(size, at + len(token)))], kind
     if kind == "zero":
         return content[:at] + bytes(end - at) + content[end:], [(at, end)], kind
     return _swapped(content, rng)
@@ -173,8 +225,12 @@ def read(sample: Sample, content: bytes, folder: Path) -> list[bytes]:
     path = folder / sample.name
     path.write_bytes(content)
     if sample.kind == "series":
-        return [row.tobytes() for row in read_series(path, "table", ["step", "xx", "yy", "zz", "xy", "yz", "zx"],
-                                                     "dielectric", None, 1.0)[0]]
+        return [
+            row.tobytes()
+            for row in read_series(
+                path, "table", ["step", "xx", "yy", "zz", "xy", "yz", "zx"], "dielectric", None, 1.0
+            )[0]
+        ]
     if sample.kind == "trajectory":
         index = build_index([path], "auto", folder / "scratch", sample.species, lambda text: None)
         frames, tensors = read_frames(index, np.arange(len(index))), None

@@ -8,11 +8,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mlraman_hpc.io import column as column_module
-from mlraman_hpc.io import extxyz as extxyz_module
-from mlraman_hpc.io import pieces, xdatcar
-from mlraman_hpc.io.column import BLOCK, SPAN, Column, Growing
-from mlraman_hpc.io.trajectory import build_index, read_frames
+from mlraman_hpc.readers import text as pieces
+from mlraman_hpc.readers.trajectory import column as column_module
+from mlraman_hpc.readers.trajectory import extxyz as extxyz_module
+from mlraman_hpc.readers.trajectory import xdatcar
+from mlraman_hpc.readers.trajectory.column import BLOCK, SPAN, Column, Growing
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 
 ROWS = 3 * BLOCK + 17
 
@@ -21,13 +22,25 @@ def columns() -> dict[str, np.ndarray]:
     rng, rows = np.random.default_rng(3), np.arange(ROWS)
     walk, extreme = np.cumsum(rng.integers(340, 350, ROWS)), np.array([np.iinfo(np.int64).min, np.iinfo(np.int64).max])
     return {
-        "constant": np.full(ROWS, -7), "progression": 12 + 355 * rows, "falling": 10**12 - 3 * rows,
-        "one longer": 355 * rows + (rows > 5000), "starts again": rows % 5001, "sizes": walk,
+        "constant": np.full(ROWS, -7),
+        "progression": 12 + 355 * rows,
+        "falling": 10**12 - 3 * rows,
+        "one longer": 355 * rows + (rows > 5000),
+        "starts again": rows % 5001,
+        "sizes": walk,
         "larger sizes": np.cumsum(rng.integers(100, 350, ROWS)),
-        "wide": rng.integers(-2**40, 2**40, ROWS), "any bits": rng.choice(extreme, ROWS) + rng.integers(0, 2, ROWS),
-        "stairs": rows // 300, "random stairs": np.sort(rng.integers(0, 2000, ROWS)), "one": np.array([5]),
-        "two": np.array([5, -5]), "none": np.empty(0, np.int64), "long": np.arange(2 * SPAN + 5),
-        "times": 0.5 * rows, "rounded times": rows / 10, "tenths": 0.1 * rows, "real": rng.normal(size=ROWS),
+        "wide": rng.integers(-(2**40), 2**40, ROWS),
+        "any bits": rng.choice(extreme, ROWS) + rng.integers(0, 2, ROWS),
+        "stairs": rows // 300,
+        "random stairs": np.sort(rng.integers(0, 2000, ROWS)),
+        "one": np.array([5]),
+        "two": np.array([5, -5]),
+        "none": np.empty(0, np.int64),
+        "long": np.arange(2 * SPAN + 5),
+        "times": 0.5 * rows,
+        "rounded times": rows / 10,
+        "tenths": 0.1 * rows,
+        "real": rng.normal(size=ROWS),
         "special": np.array([0.0, -0.0, 1e300, -1e300, 5e-324, np.inf]),
     }
 
@@ -37,7 +50,7 @@ def grown(values: np.ndarray, seed: int) -> Column:
     rng, growing, at = np.random.default_rng(seed), Growing(values.dtype == float), 0
     while at < len(values):
         part = int(rng.choice([1, 2, 50, BLOCK, 3000, 9000]))
-        growing.append(values[at:at + part])
+        growing.append(values[at : at + part])
         at += part
     assert len(growing) == len(values)
     return growing.column()
@@ -95,13 +108,19 @@ def test_progressions_take_no_memory():
 
 def cells(frames: int) -> str:
     """An XDATCAR of one atom; cells and sizes of frames change."""
-    return "".join(f"x\n 1\n {5 + 1e-6 * (k * k % 7919):.6f} 0 0\n 0 5 0\n 0 0 5\n Na\n 1\n"
-                   f"Direct configuration= {' ' * (k * k % 7)}{k}\n  0.1 0.2 0.{k % 1000:03d}\n" for k in range(frames))
+    return "".join(
+        f"x\n 1\n {5 + 1e-6 * (k * k % 7919):.6f} 0 0\n 0 5 0\n 0 0 5\n Na\n 1\n"
+        f"Direct configuration= {' ' * (k * k % 7)}{k}\n  0.1 0.2 0.{k % 1000:03d}\n"
+        for k in range(frames)
+    )
 
 
 def extxyz(frames: int) -> str:
-    return "".join(f'1\nstep={10 * k} time_fs={k / 2} e={k * k % 97} Lattice="5 0 0 0 5 0 0 0 5" note="{80 * "x"}"\n'
-                   f"Na 1 2 3.{k % 1000:03d}\n" for k in range(frames))
+    return "".join(
+        f'1\nstep={10 * k} time_fs={k / 2} e={k * k % 97} Lattice="5 0 0 0 5 0 0 0 5" note="{80 * "x"}"\n'
+        f"Na 1 2 3.{k % 1000:03d}\n"
+        for k in range(frames)
+    )
 
 
 def peak(path, content: str, scratch) -> int:

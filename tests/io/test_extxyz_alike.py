@@ -7,8 +7,9 @@ import ase.io
 import numpy as np
 import pytest
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.io import extxyz, trajectory
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.readers.trajectory import extxyz
+from mlraman_hpc.readers.trajectory import index as trajectory
 
 FRAMES, ATOMS = 7, 6
 
@@ -31,11 +32,12 @@ def written(tmp_path):
         ase.io.write(path, frames_with(np.random.default_rng(3), **options), format="extxyz")
         path.write_text(change(path.read_text()))
         return path, trajectory.build_index([path], "auto", tmp_path, None, lambda text: None)
+
     return write
 
 
 def one_by_one(index):
-    return [extxyz.read(text, index.place(k), {}) for k, text in trajectory.texts(index, np.arange(len(index)))]
+    return [extxyz.read(text, index.location(k), {}) for k, text in trajectory.texts(index, np.arange(len(index)))]
 
 
 @pytest.mark.parametrize("options", [{"extra": False}, {"extra": True}, {"extra": False, "changing_cell": True}])
@@ -50,12 +52,15 @@ def test_together_as_one_by_one(written, options, monkeypatch):
     assert found.periodic.all()
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text.replace("Ag  ", " Ag ", 5),  # other columns of labels
-    lambda text: re.sub(r" (\d)(?=\S+\n)", r"+\1", text),  # a sign before the last column
-    lambda text: text.replace("\nI   ", "\nI \t ", 9),
-    lambda text: text.replace("\n6\n", "\n 6\n", 1),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("Ag  ", " Ag ", 5),  # other columns of labels
+        lambda text: re.sub(r" (\d)(?=\S+\n)", r"+\1", text),  # a sign before the last column
+        lambda text: text.replace("\nI   ", "\nI \t ", 9),
+        lambda text: text.replace("\n6\n", "\n 6\n", 1),
+    ],
+)
 def test_unlike_frames_are_read_all_the_same(written, change):
     _, index = written(change, extra=False)
     found = trajectory.read_frames(index, np.arange(FRAMES))
@@ -67,6 +72,7 @@ def test_atoms_in_another_order_are_seen(written):
         lines = text.splitlines()
         lines[-ATOMS], lines[-1] = lines[-1], lines[-ATOMS]
         return "\n".join(lines) + "\n"
+
     _, index = written(swap, extra=False)
     found = trajectory.read_frames(index, np.arange(FRAMES))
     assert found.numbers[-ATOMS] == 53 and found.numbers[-1] == 47
@@ -78,7 +84,7 @@ def test_damage_is_named(written, extra, wrong, by):
     path, index = written(extra=extra)
     text = path.read_text()
     column = text.rstrip().rfind(by)
-    path.write_text(text[:column] + wrong + text[column + 1:])
+    path.write_text(text[:column] + wrong + text[column + 1 :])
     if extra and wrong == "x":
         assert len(trajectory.read_frames(index, np.arange(FRAMES))) == FRAMES  # forces are not read here
     else:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.io import figures
-from mlraman_hpc.io.tables import raman_table
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.plots import spectra as figures
+from mlraman_hpc.reports.tables import raman_table
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,11 @@ def spectrum():
 
 
 FIGURES = {
-    "raman": figures.raman_figure, "polarization": figures.polarization_figure, "species": figures.species_figure,
-    "angle": figures.angle_figure, "central_peak": figures.central_peak_figure,
+    "raman": figures.raman_figure,
+    "polarization": figures.polarization_figure,
+    "species": figures.species_figure,
+    "angle": figures.angle_figure,
+    "central_peak": figures.central_peak_figure,
 }
 
 
@@ -69,10 +72,16 @@ def test_nothing_is_said_without_a_home(tmp_path):
     """No message about fonts or cache folders on a machine where the home directory cannot be written."""
     (tmp_path / "file").write_text("")
     code = (
-        "from pathlib import Path\nfrom mlraman_hpc.io.canvas import drawing\n"
-        f"with drawing(Path({str(tmp_path)!r}) / 'x.png') as figure: figure.subplots().set_title('ν ⁻¹ α')\n")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          env={"HOME": str(tmp_path / "file" / "home"), "PATH": "", "TMPDIR": str(tmp_path)})
+        "from pathlib import Path\nfrom mlraman_hpc.plots.style import drawing\n"
+        f"with drawing(Path({str(tmp_path)!r}) / 'x.png') as figure: figure.subplots().set_title('ν ⁻¹ α')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"HOME": str(tmp_path / "file" / "home"), "PATH": "", "TMPDIR": str(tmp_path)},
+    )
     assert done.stdout == done.stderr == ""
 
 
@@ -83,8 +92,12 @@ def test_table_columns_and_header(spectrum, tmp_path):
     assert header[0] == "# made by: a test" and "# warning: short" in header
     names = header[-1].lstrip("# ").split()
     assert names[:2] == ["wavenumber[cm^-1]", "total[Angstrom^6]"]
-    assert {"error_statistical_total[Angstrom^6]", "error_model_total[Angstrom^6]", "species_Ag-I[Angstrom^6]",
-            "depolarization_ratio"} <= set(names)
+    assert {
+        "error_statistical_total[Angstrom^6]",
+        "error_model_total[Angstrom^6]",
+        "species_Ag-I[Angstrom^6]",
+        "depolarization_ratio",
+    } <= set(names)
     table = np.loadtxt(tmp_path / "raman.dat")
     assert table.shape[1] == len(names)
     assert table[-1, 0] <= spectrum.visible_end

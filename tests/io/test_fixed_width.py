@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mlraman_hpc.io import xdatcar
-from mlraman_hpc.io.fixed_width import three_numbers
-from mlraman_hpc.io.pieces import Place
+from mlraman_hpc.readers.text import FrameLocation
+from mlraman_hpc.readers.trajectory import xdatcar
+from mlraman_hpc.readers.trajectory.fixed_width import three_numbers
 
 
 def rows(text: bytes) -> np.ndarray:
@@ -17,17 +17,32 @@ def test_same_bits_as_float(form):
     values = np.random.default_rng(0).normal(size=(20000, 3)) * [0.3, 2.0, 9.0]
     values[5] = [-0.0, 0.0, -1.0]
     text = b"".join(((form * 3 + "\n") % tuple(row)).encode() for row in values)
-    expected = np.array([[float(line[k:k + len(form % 1)]) for k in np.arange(3) * len(form % 1)]
-                         for line in text.decode().splitlines()])
+    expected = np.array(
+        [
+            [float(line[k : k + len(form % 1)]) for k in np.arange(3) * len(form % 1)]
+            for line in text.decode().splitlines()
+        ]
+    )
     found = three_numbers(rows(text))
     assert (found == expected).all()
     assert (np.signbit(found) == np.signbit(expected)).all()
 
 
-@pytest.mark.parametrize("line", [
-    b"  0.1  0.2 x0.3\n", b"  0-1  0.2  0.3\n", b" - .1  0.2  0.3\n", b"  0.1 -2.2 1 .3\n", b"  0.1  0.2  .3 \n",
-    b"  0.1  0.2- 0.3\n", b"  nan  0.2  0.3\n", b"  0.1  0.2  0.x\n", b"  0.1  0.2  0.3x", b"  0.1  0.2 --.3\n",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"  0.1  0.2 x0.3\n",
+        b"  0-1  0.2  0.3\n",
+        b" - .1  0.2  0.3\n",
+        b"  0.1 -2.2 1 .3\n",
+        b"  0.1  0.2  .3 \n",
+        b"  0.1  0.2- 0.3\n",
+        b"  nan  0.2  0.3\n",
+        b"  0.1  0.2  0.x\n",
+        b"  0.1  0.2  0.3x",
+        b"  0.1  0.2 --.3\n",
+    ],
+)
 def test_anything_else_is_left_alone(line):
     good = b"  0.1  0.2  0.3\n"
     assert three_numbers(np.frombuffer(good + line, np.uint8).reshape(2, -1)) is None
@@ -40,11 +55,14 @@ def test_too_many_digits_are_left_alone():
 def test_frames_all_at_once_are_the_frames_one_by_one():
     rng = np.random.default_rng(1)
     cells, numbers = rng.normal(size=(4, 3, 3)), np.array([3, 3, 16])
-    texts = [b"Direct configuration= %5d\n" % k
-             + b"".join(b"%12.8f%12.8f%12.8f\n" % tuple(row) for row in rng.random((3, 3))) for k in range(4)]
+    texts = [
+        b"Direct configuration= %5d\n" % k
+        + b"".join(b"%12.8f%12.8f%12.8f\n" % tuple(row) for row in rng.random((3, 3)))
+        for k in range(4)
+    ]
     found = xdatcar.read_alike(texts, numbers, cells)
     for text, cell, (positions, kinds, box, periodic) in zip(texts, cells, found):
-        expected = xdatcar.read(text, Place("XDATCAR", 1, 0), numbers, cell)
+        expected = xdatcar.read(text, FrameLocation("XDATCAR", 1, 0), numbers, cell)
         assert (positions == expected[0]).all()
         assert (kinds == numbers).all()
         assert (box == cell).all()

@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.io.frame_match import on_trajectory
-from mlraman_hpc.io.reference import companions, read_labels
-from mlraman_hpc.io.trajectory import build_index
-from mlraman_hpc.units import ANGSTROM3_PER_BOHR3
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
+from mlraman_hpc.readers.tensors.frame_match import on_trajectory
+from mlraman_hpc.readers.tensors.labels import companions, read_labels
+from mlraman_hpc.readers.trajectory.index import build_index
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FILES = Path(__file__).with_name("files")
@@ -83,8 +83,10 @@ def test_vasprun_refused(changes, cut, message, tmp_path):
 def vaspout(path: Path, **changes) -> Path:
     base = {
         "intermediate/ion_dynamics/position_ions": [[[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]]],
-        "intermediate/ion_dynamics/lattice_vectors": [np.diag([2.0, 2.5, 3])], "intermediate/ion_dynamics/scale": 2.0,
-        "results/positions/ion_types": np.array([b"Na", b"Cl"]), "results/positions/number_ion_types": [1, 1],
+        "intermediate/ion_dynamics/lattice_vectors": [np.diag([2.0, 2.5, 3])],
+        "intermediate/ion_dynamics/scale": 2.0,
+        "results/positions/ion_types": np.array([b"Na", b"Cl"]),
+        "results/positions/number_ion_types": [1, 1],
         "results/linear_response/electron_dielectric_tensor": TENSOR,
         "results/linear_response/ion_dielectric_tensor": 7 * TENSOR,
         "results/linear_response/method_dielectric_tensor": b"dft",
@@ -124,8 +126,11 @@ def test_vaspout_refused(changes, message, tmp_path):
 
 def test_quantum_espresso():
     labels = labels_of(real("samples/qe_si_distorted_ph.out"))
-    epsilon = [[19.779119712, -7.805947824, -7.425167826], [-7.805947915, 16.269362589, -4.592541118],
-               [-7.425167939, -4.592541080, 15.894105156]]
+    epsilon = [
+        [19.779119712, -7.805947824, -7.425167826],
+        [-7.805947915, 16.269362589, -4.592541118],
+        [-7.425167939, -4.592541080, 15.894105156],
+    ]
     volume = 265.6094 * BOHR**3
     assert np.allclose(labels.polarizability[0], alpha(epsilon, volume), rtol=1e-7)
     assert np.allclose(labels.frames.positions[1], np.array([0.37974, 0.34570, 0.33522]) * 7.21569 * BOHR, rtol=1e-8)
@@ -133,8 +138,13 @@ def test_quantum_espresso():
     assert labels.frames.numbers.tolist() == [14, 14]
 
 
-@pytest.mark.parametrize("names", [("samples/qe_si_distorted_ph.out", "samples/qe_si_distorted_scf.out"),
-                                   ("codes/LiCoO2.phG.out", "codes/LiCoO2.scf.out")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("samples/qe_si_distorted_ph.out", "samples/qe_si_distorted_scf.out"),
+        ("codes/LiCoO2.phG.out", "codes/LiCoO2.scf.out"),
+    ],
+)
 def test_quantum_espresso_with_the_digits_of_the_ground_state(names):
     ph, scf = map(real, names)
     labels, alone = labels_of(ph, scf), labels_of(ph)
@@ -178,8 +188,11 @@ def test_quantum_espresso_refused(changes, message, tmp_path):
 
 def test_cp2k():
     labels = labels_of(real("samples/cp2k_h2o_polar.out"))
-    a, b, c = [6.273840514024, -0.402712743162, 1.411187681601], [-0.402329489941, 5.015755535031, 0.127627098726], \
-              [1.410802413002, 0.127085258933, 3.988027372109]
+    a, b, c = (
+        [6.273840514024, -0.402712743162, 1.411187681601],
+        [-0.402329489941, 5.015755535031, 0.127627098726],
+        [1.410802413002, 0.127085258933, 3.988027372109],
+    )
     matrix = np.array([a, b, c]) * ANGSTROM3_PER_BOHR3
     assert np.allclose(labels.polarizability[0], (matrix + matrix.T) / 2, rtol=1e-12)
     assert labels.frames.numbers.tolist() == [8, 1, 1]
@@ -204,8 +217,15 @@ def test_cp2k_not_converged():
     "changes, message",
     [
         ([("PROGRAM ENDED AT", "")], "did not finish"),
-        ([("Run type                                                         ENERGY",
-           "Run type                                                             MD")], "the run type is MD"),
+        (
+            [
+                (
+                    "Run type                                                         ENERGY",
+                    "Run type                                                             MD",
+                )
+            ],
+            "the run type is MD",
+        ),
         ([("tensor [ang^3]", "tensor [nm^3]")], "found 1 complete ones"),
         ([("6.273840514024", "6.373840514024")], "do not agree"),
         ([("6.273840514024", "           NaN")], "expected xx,yy,zz and three numbers"),
@@ -240,8 +260,11 @@ def unpacked(tmp_path: Path) -> Path:
 def test_abinit_netcdf4(tmp_path):
     labels = labels_of(unpacked(tmp_path))
     # 'Electronic dielectric tensor' in the text output of the same run
-    epsilon = [[22.60599372, -10.52069924, -9.88932321], [-10.52069932, 26.81622952, -13.14831781],
-               [-9.88932338, -13.14831777, 24.26571880]]
+    epsilon = [
+        [22.60599372, -10.52069924, -9.88932321],
+        [-10.52069932, 26.81622952, -13.14831781],
+        [-9.88932338, -13.14831777, 24.26571880],
+    ]
     cell = 10.2 * BOHR * np.array([[0, 0.51, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0.02]])
     assert np.allclose(labels.polarizability[0], alpha(epsilon, abs(np.linalg.det(cell))), rtol=1e-8)
     assert np.allclose(labels.frames.cells[0], cell) and labels.frames.numbers.tolist() == [14, 14]
@@ -254,8 +277,10 @@ def test_abinit_refused(tmp_path):
         del file["emacro_cart"]
     with pytest.raises(DataError, match=r"no emacro_cart: run anaddb with dieflag 1"):
         labels_of(path)
-    for content, message in ((b"CDF\x01" + bytes(20), "cannot be read as a netCDF|no primitive_vectors"),
-                             (real("codes/alas_anaddb.nc").read_bytes()[:3000], "cannot be read as a netCDF")):
+    for content, message in (
+        (b"CDF\x01" + bytes(20), "cannot be read as a netCDF|no primitive_vectors"),
+        (real("codes/alas_anaddb.nc").read_bytes()[:3000], "cannot be read as a netCDF"),
+    ):
         path.write_bytes(content)
         with pytest.raises(DataError, match=message):
             labels_of(path)
@@ -316,7 +341,7 @@ def test_aims_six_components_are_xx_yy_zz_xy_xz_yz(tmp_path):
 
 
 def test_aims_molecule_with_all_nine(tmp_path):
-    cell = AIMS[AIMS.index("  | Unit cell"):AIMS.index("  | Atomic")]
+    cell = AIMS[AIMS.index("  | Unit cell") : AIMS.index("  | Atomic")]
     rows = "DFPT for polarizability:--->\n  9.1 0.1 0.2\n 0.1 9.2 0.3\n 0.2 0.3 9.3\nThe mean polarizability is 9.2"
     labels = labels_of(aims(tmp_path, (cell, "  | No unit cell requested.\n"), ("DIELECTRIC", rows)))
     assert np.allclose(labels.polarizability[0, 1], np.array([0.1, 9.2, 0.3]) * ANGSTROM3_PER_BOHR3)
@@ -353,8 +378,11 @@ def deepmd(tmp_path: Path, sets=("set.000", "set.001"), frames: int = 3):
     values = []
     for name in sets:
         (tmp_path / name).mkdir()
-        one = {"coord": rng.normal(size=(frames, 6)), "box": np.tile(np.diag([4.0, 5, 6]).ravel(), (frames, 1)),
-               "polarizability": (lambda a: (a + a.transpose(0, 2, 1)).reshape(-1, 9))(rng.normal(size=(frames, 3, 3)))}
+        one = {
+            "coord": rng.normal(size=(frames, 6)),
+            "box": np.tile(np.diag([4.0, 5, 6]).ravel(), (frames, 1)),
+            "polarizability": (lambda a: (a + a.transpose(0, 2, 1)).reshape(-1, 9))(rng.normal(size=(frames, 3, 3))),
+        }
         for key, value in one.items():
             np.save(tmp_path / name / f"{key}.npy", value)
         values.append(one)
@@ -446,8 +474,13 @@ def test_labels_are_matched_to_frames_by_name(sio2):
     "pattern, offset, kind, message",
     [
         (PATTERN, 0, DataError, r"would be frame 10000 of the trajectory, which has frames 0 to 9999"),
-        (PATTERN, -2, DataError, r"000010.OUTCAR.gz: an atom is 0.00\d+ Angstrom from where frame 8 .*. Frame 9 fits: "
-                                 r"change reference.frame_offset by 1"),
+        (
+            PATTERN,
+            -2,
+            DataError,
+            r"000010.OUTCAR.gz: an atom is 0.00\d+ Angstrom from where frame 8 .*. Frame 9 fits: "
+            r"change reference.frame_offset by 1",
+        ),
         (r"(\d+)\.vasp", -1, DeckError, r"frame_from_name: '.*' finds no number in '000010.OUTCAR.gz'"),
         (r"\d+", -1, DeckError, r"it needs one group"),
         (r"(\d+", -1, DeckError, r"not a regular expression"),

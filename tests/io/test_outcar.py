@@ -7,16 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.io import outcar
-from mlraman_hpc.io.pieces import whole
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.readers.tensors import outcar
+from mlraman_hpc.readers.text import whole
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 LINE = "-" * 20
-CELL = "  4.000000000  0.000000000  0.000000000     0.25  0.0  0.0\n" \
-       "  0.000000000  5.000000000  0.000000000     0.0  0.2  0.0\n" \
-       "  0.000000000  0.000000000-10.000000000     0.0  0.0 -0.1\n"
+CELL = (
+    "  4.000000000  0.000000000  0.000000000     0.25  0.0  0.0\n"
+    "  0.000000000  5.000000000  0.000000000     0.0  0.2  0.0\n"
+    "  0.000000000  0.000000000-10.000000000     0.0  0.0 -0.1\n"
+)
 TENSOR = f""" MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in DFT)
  {LINE}
            3.500000     0.010000    -0.020000
@@ -94,7 +96,7 @@ def test_tensors_of_sio2_are_those_of_the_table(frame):
     # the cell and the frame of the trajectory that the table is for
     rows = whole(DATA / "sio2/XDATCAR.gz").split(b"\n")
     first = 8 + 10 * (frame - 1)
-    positions = np.array([row.split() for row in rows[first:first + 9]], float)
+    positions = np.array([row.split() for row in rows[first : first + 9]], float)
     cell = np.array([row.split() for row in rows[2:5]], float)
     shift = one.positions - positions @ cell
     shift -= np.round(shift @ np.linalg.inv(cell)) @ cell

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.io.reference import read_labels, read_table_labels
-from mlraman_hpc.io.trajectory import build_index
-from mlraman_hpc.units import ANGSTROM3_PER_BOHR3, COULOMB_EV_ANGSTROM
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3, COULOMB_EV_ANGSTROM
+from mlraman_hpc.readers.tensors.labels import read_labels, read_table_labels
+from mlraman_hpc.readers.trajectory.index import build_index
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ORDER = ["xx", "yy", "zz", "xy", "yz", "zx"]
@@ -79,8 +79,9 @@ def test_outcars_are_turned_into_polarizabilities(tmp_path):
     files = [real(f"sio2/outcar/{frame:06d}.OUTCAR.gz") for frame in (10, 20)]
     warnings: list[str] = []
     labels = read_labels(files, "auto", None, None, warnings.append)
-    epsilon = np.array([[2.534301, 0.0088305, -0.0052615], [0.0088305, 2.548085, -0.005494],
-                        [-0.0052615, -0.005494, 2.577736]])
+    epsilon = np.array(
+        [[2.534301, 0.0088305, -0.0052615], [0.0088305, 2.548085, -0.005494], [-0.0052615, -0.005494, 2.577736]]
+    )
     volume = 4.87343 * 4.220514 * 5.37419
     assert np.allclose(labels.polarizability[0], volume * (epsilon - np.eye(3)) / (4 * np.pi), rtol=1e-12)
     assert labels.source == tuple(map(str, files)) and labels.frames.periodic.all() and not warnings
@@ -137,8 +138,12 @@ def test_outcar_holds_no_polarizability(tmp_path):
 @pytest.mark.parametrize(
     "keys, quantity, tensor_key, message",
     [
-        ('energy=1 dipole="1 2 3"', None, None,
-         r"labels.extxyz, line 2 \(frame 0\): no polarizability, dielectric tensor or .*: .* has energy, dipole"),
+        (
+            'energy=1 dipole="1 2 3"',
+            None,
+            None,
+            r"labels.extxyz, line 2 \(frame 0\): no polarizability, dielectric tensor or .*: .* has energy, dipole",
+        ),
         (f'polarizability="{TENSOR}" alpha="{TENSOR}"', None, None, r"several tensors, polarizability, alpha"),
         (f'polarizability="{TENSOR}"', "dielectric", None, r"no dielectric: the comment line has polarizability"),
         (f'mine="{TENSOR}"', None, "yours", r"reference.tensor is 'yours', the comment line has mine"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.io.series import read_series
-from mlraman_hpc.units import ANGSTROM3_PER_BOHR3
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
+from mlraman_hpc.readers.tensors.series import read_series
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SIX = ["xx", "yy", "zz", "xy", "yz", "zx"]
@@ -18,8 +18,16 @@ NINE = ["xx", "xy", "xz", "yx", "yy", "yz", "zx", "zy", "zz"]
 MATRIX = np.array([[1, 4, 6], [4, 2, 5], [6, 5, 3.0]])
 
 
-def series_of(text: str, tmp_path, order=SIX, quantity="polarizability", unit="angstrom^3", volume=None,
-              name="alpha.dat", format="auto"):
+def series_of(
+    text: str,
+    tmp_path,
+    order=SIX,
+    quantity="polarizability",
+    unit="angstrom^3",
+    volume=None,
+    name="alpha.dat",
+    format="auto",
+):
     file = tmp_path / name
     file.write_text(text)
     return read_series(file, format, order, quantity, unit, volume)
@@ -70,8 +78,11 @@ def test_sio2_table(tmp_path):
     if not file.exists():
         pytest.skip("the real data are not here")
     value, _, _ = read_series(file, "auto", SIX, "dielectric", None, 4 * np.pi)
-    assert np.allclose(value[0, [0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0]],
-                       [1.534301, 1.548085, 1.577736, 0.008830, -0.005494, -0.005261], rtol=1e-12)
+    assert np.allclose(
+        value[0, [0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0]],
+        [1.534301, 1.548085, 1.577736, 0.008830, -0.005494, -0.005261],
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("shape, order", [((5, 3, 3), None), ((5, 9), NINE), ((5, 6), SIX)])
@@ -106,7 +117,8 @@ def test_not_npy(tmp_path):
 
 def xyz(key: str, frames: int = 3) -> str:
     return "".join(
-        f'1\nLattice="4 0 0 0 5 0 0 0 6" step={10 * k} {key}="1 4 6 4 2 5 6 5 3"\nNa 0 0 0\n' for k in range(frames))
+        f'1\nLattice="4 0 0 0 5 0 0 0 6" step={10 * k} {key}="1 4 6 4 2 5 6 5 3"\nNa 0 0 0\n' for k in range(frames)
+    )
 
 
 def test_extended_xyz(tmp_path):

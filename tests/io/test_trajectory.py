@@ -9,8 +9,8 @@ import ase.io
 import numpy as np
 import pytest
 
-from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.io.trajectory import build_index, read_frames, read_velocities
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames, read_velocities
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ARGYRODITE = [f"argyrodite/Li6PS5Cl/50p/run{k}_XDATCAR.gz" for k in range(1, 7)]
@@ -171,7 +171,9 @@ HEADER = "two atoms\n 1\n 4.0 0.0 0.0\n 0.0 5.0 0.0\n 0.0 0.0 6.0\n Na Cl\n 1 1\
 def xdatcar(frames: int = 4, header: str = HEADER, start: int = 0) -> str:
     return header + "".join(
         f"Direct configuration={k + 1:6d}\n  {0.1 + 0.01 * k:.8f}  0.20000000  0.30000000\n"
-        f"  0.50000000  0.50000000 {-0.25 - 0.01 * k:.8f}\n" for k in range(start, start + frames))
+        f"  0.50000000  0.50000000 {-0.25 - 0.01 * k:.8f}\n"
+        for k in range(start, start + frames)
+    )
 
 
 def test_xdatcar_fixed_cell(tmp_path):
@@ -298,8 +300,9 @@ def test_no_frame_at_all(tmp_path):
 
 def xyz(frames: int = 3, extra: str = "", lattice: str = 'Lattice="4 0 0 0 5 0 0 0 6" ') -> str:
     return "".join(
-        f"2\n{lattice}Properties=species:S:1:pos:R:3{extra} time_fs={2.5 * k}\n"
-        f"Na 0.{k} 0.2 0.3\nCl 1.0 1.5 -{k}.25\n" for k in range(frames))
+        f"2\n{lattice}Properties=species:S:1:pos:R:3{extra} time_fs={2.5 * k}\nNa 0.{k} 0.2 0.3\nCl 1.0 1.5 -{k}.25\n"
+        for k in range(frames)
+    )
 
 
 def test_xyz_small(tmp_path):
@@ -393,7 +396,8 @@ def test_xyz_changed_atom_count(tmp_path):
 def dump(columns="id element x y z", rows="2 Cl 3 2 2\n1 Na 2 2 2\n", box="pp pp pp\n1 5\n1 6\n1 7", steps=(0, 10, 20)):
     return "".join(
         f"ITEM: TIMESTEP\n{step}\nITEM: NUMBER OF ATOMS\n2\nITEM: BOX BOUNDS {box}\nITEM: ATOMS {columns}\n{rows}"
-        for step in steps)
+        for step in steps
+    )
 
 
 TILTED = "xy xz yz pp pp pp\n0 6 1\n0 4.5 0.5\n0 5 -0.5"
@@ -423,8 +427,9 @@ def test_dump_tilted_box(tmp_path):
     assert np.allclose(frames.cells[0], TILTED_CELL)
     assert np.allclose(frames.positions[:2], np.array([[0.5, 0.5, 0.5], [1.1, -0.8, 2.3]]) @ TILTED_CELL)
     # the bounds enclose the tilted box: its corner is at x = -1, y = 0.5
-    corner, _ = index_of(dump("id element x y z", "1 Na 0 0 0\n2 Cl 0.1 0.2 0.3\n", TILTED.replace("0 6", "-1 5")),
-                         tmp_path, "md.dump")
+    corner, _ = index_of(
+        dump("id element x y z", "1 Na 0 0 0\n2 Cl 0.1 0.2 0.3\n", TILTED.replace("0 6", "-1 5")), tmp_path, "md.dump"
+    )
     assert np.allclose(all_frames(corner).positions[0], [1, -0.5, 0])
 
 
@@ -448,7 +453,8 @@ def test_dump_species_by_mapping(tmp_path):
 
 def test_dump_times(tmp_path):
     text = "ITEM: UNITS\nmetal\n" + "".join(
-        f"ITEM: TIME\n{0.002 * step}\n" + dump(steps=[step]) for step in (0, 10, 20))
+        f"ITEM: TIME\n{0.002 * step}\n" + dump(steps=[step]) for step in (0, 10, 20)
+    )
     index, _ = index_of(text, tmp_path, "md.dump")
     assert index.frame_interval == pytest.approx(20) and index.line.tolist() == [5, 18, 31]
     assert len(all_frames(index)) == 3
@@ -488,8 +494,10 @@ def test_dump_still_being_written(cut, tmp_path):
         (dump("id element q x y", "1 Na 1 1 1\n2 Cl 1 1 2\n"), "no columns x y z"),
         (dump("id mol x y z", "1 1 1 1 1\n2 1 1 1 2\n"), "neither a column 'element' nor 'type'"),
         (dump(rows="1 Na 1 1 nan\n2 Cl 1 1 2\n"), r"line 10 \(frame 0\): expected a number in column 'z', found 'nan'"),
-        (dump(steps=[0]) + dump(rows="1 Na 1 1 1\n", steps=[5]) + dump(steps=[7]),
-         r"frame 1\): the frame has 1 atom lines"),
+        (
+            dump(steps=[0]) + dump(rows="1 Na 1 1 1\n", steps=[5]) + dump(steps=[7]),
+            r"frame 1\): the frame has 1 atom lines",
+        ),
         (dump(box="pp pp pp\n1 5\n1 1\n1 7"), r"frame 0\): the cell"),
         (dump(box="pp pp pp\n1 5\n1 y\n1 7"), "line 6.*bounds of the box"),
         (dump().replace("ATOMS\n2\n", "ATOMS\n0\n"), r"expected a time step and a number of atoms"),
@@ -519,11 +527,13 @@ def test_format_by_first_bytes(tmp_path):
 
 
 def test_archive_cut_short(tmp_path):
-    lines = "".join(f"2\nc\nNa {' '.join(map(str, row[:3]))}\nCl {' '.join(map(str, row[3:]))}\n"
-                    for row in np.random.default_rng(0).random((3000, 6)))
+    lines = "".join(
+        f"2\nc\nNa {' '.join(map(str, row[:3]))}\nCl {' '.join(map(str, row[3:]))}\n"
+        for row in np.random.default_rng(0).random((3000, 6))
+    )
     packed = gzip.compress(lines.encode())
     for _ in range(2):  # the second time as well, although there is a copy
-        index, warnings = index_of(packed[:len(packed) // 2], tmp_path, "md.xyz.gz")
+        index, warnings = index_of(packed[: len(packed) // 2], tmp_path, "md.xyz.gz")
         assert "archive ends early" in warnings[0] and 500 < len(index) < 2000
     with pytest.raises(DataError, match=r"damaged archive"):
         index_of(b"no archive", tmp_path, "md.xyz.gz")

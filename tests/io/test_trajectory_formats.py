@@ -13,9 +13,9 @@ from ase import Atoms
 from ase.geometry import cellpar_to_cell
 from ase.io.trajectory import Trajectory
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.io import index_cache
-from mlraman_hpc.io.trajectory import build_index, read_frames, read_velocities
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.readers.trajectory import index_cache
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames, read_velocities
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 FILES = Path(__file__).with_name("files")
@@ -55,8 +55,10 @@ def varray(name: str, rows) -> str:
 def structure(k: int, attribute: str = "") -> str:
     cell = [[4 + 0.1 * k, 0, 0], [1, 5, 0], [0, 0, 6]]
     positions = [[0.1 + 0.01 * k, 0.2, 0.3], [0.5, 0.5, -0.25 - 0.01 * k], [0.7, 1.1, 0.9]]
-    return (f"<structure{attribute}>\n<crystal>\n{varray('basis', cell)}<i name=\"volume\"> 120.0 </i>\n"
-            f"{varray('rec_basis', cell)}</crystal>\n{varray('positions', positions)}</structure>\n")
+    return (
+        f'<structure{attribute}>\n<crystal>\n{varray("basis", cell)}<i name="volume"> 120.0 </i>\n'
+        f"{varray('rec_basis', cell)}</crystal>\n{varray('positions', positions)}</structure>\n"
+    )
 
 
 ATOMS = """<atominfo>
@@ -81,11 +83,16 @@ INITIAL, FINAL = ' name="initialpos" ', ' name="finalpos" '
 
 
 def vasprun(frames: int = 4, settings: str = '<i type="int" name="IBRION"> 0</i>\n<i name="POTIM"> 2.5</i>\n') -> str:
-    steps = "".join(f"<calculation>\n<scstep>\n{ENERGY}</scstep>\n{structure(k)}"
-                    f"{varray('forces', np.zeros((3, 3)))}{ENERGY}</calculation>\n" for k in range(frames))
-    return ('<?xml version="1.0" encoding="ISO-8859-1"?>\n<modeling>\n<generator>\n<i name="program"> vasp </i>\n'
-            f'</generator>\n{KPOINTS}<parameters>\n{settings}</parameters>\n{ATOMS}'
-            f'{structure(0, INITIAL)}{steps}{structure(3, FINAL)}</modeling>\n')
+    steps = "".join(
+        f"<calculation>\n<scstep>\n{ENERGY}</scstep>\n{structure(k)}"
+        f"{varray('forces', np.zeros((3, 3)))}{ENERGY}</calculation>\n"
+        for k in range(frames)
+    )
+    return (
+        '<?xml version="1.0" encoding="ISO-8859-1"?>\n<modeling>\n<generator>\n<i name="program"> vasp </i>\n'
+        f"</generator>\n{KPOINTS}<parameters>\n{settings}</parameters>\n{ATOMS}"
+        f"{structure(0, INITIAL)}{steps}{structure(3, FINAL)}</modeling>\n"
+    )
 
 
 def test_vasprun_as_ase_reads_it(tmp_path):
@@ -111,11 +118,16 @@ def test_real_vasprun(tmp_path):
     assert_like_ase(frames, [ase.io.read(unpacked, format="vasp-xml", parallel=False)])
 
 
-@pytest.mark.parametrize("settings", [
-    "", '<i name="POTIM"> 2.5</i>\n', '<i type="int" name="IBRION"> 2</i>\n<i name="POTIM"> 0.5</i>\n',
-    '<i type="int" name="IBRION"> 0</i>\n<i type="int" name="NBLOCK"> 10</i>\n<i name="POTIM"> 2.5</i>\n',
-    '<i type="int" name="IBRION"> 0</i>\n<i type="logical" name="ML_LMLFF"> T </i>\n<i name="POTIM"> 2.5</i>\n',
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "",
+        '<i name="POTIM"> 2.5</i>\n',
+        '<i type="int" name="IBRION"> 2</i>\n<i name="POTIM"> 0.5</i>\n',
+        '<i type="int" name="IBRION"> 0</i>\n<i type="int" name="NBLOCK"> 10</i>\n<i name="POTIM"> 2.5</i>\n',
+        '<i type="int" name="IBRION"> 0</i>\n<i type="logical" name="ML_LMLFF"> T </i>\n<i name="POTIM"> 2.5</i>\n',
+    ],
+)
 def test_vasprun_whose_time_step_is_not_certain(settings, tmp_path):
     assert index_of(written(vasprun(settings=settings), tmp_path / "vasprun.xml"), tmp_path).frame_interval is None
 
@@ -124,7 +136,7 @@ def test_vasprun_whose_time_step_is_not_certain(settings, tmp_path):
 def test_vasprun_still_being_written(cut, frames, tmp_path):
     text = vasprun().split('<structure name="finalpos"')[0]
     warnings: list[str] = []
-    text = text[:len(text) - cut] if frames == 4 else text[:text.rfind("<structure>") + 200]
+    text = text[: len(text) - cut] if frames == 4 else text[: text.rfind("<structure>") + 200]
     index = index_of(written(text, tmp_path / "vasprun.xml"), tmp_path, warnings=warnings)
     assert len(index) == frames and len(warnings) == (frames == 3)
 
@@ -157,8 +169,9 @@ def test_vaspout_as_py4vasp_reads_it(tmp_path):
     assert len(index) == 4 and index.species == ("O", "Ti", "Sr") and index.frame_interval is None
     assert frames.numbers[:7].tolist() == [38, 38, 22, 8, 8, 8, 8]
     # calculation.structure[:].to_dict() and structure[2].cartesian_positions()[3]
-    assert np.allclose(frames.cells[0], [[6.9229, 0, 0], [4.69450302, 5.08804342, 0],
-                                         [-5.80869622, -2.54401939, 2.77732928]])
+    assert np.allclose(
+        frames.cells[0], [[6.9229, 0, 0], [4.69450302, 5.08804342, 0], [-5.80869622, -2.54401939, 2.77732928]]
+    )
     assert np.allclose(frames.take([2]).positions[3], [9.77929751, 4.28301319, 0])
 
 
@@ -211,8 +224,7 @@ def test_ase_trajectory(tmp_path):
     index = index_of(tmp_path / "md.traj", tmp_path)
     assert index.format == "ase-traj" and index.frame_interval is None
     assert_like_ase(all_frames(index), images)
-    assert np.array_equal(read_velocities(index.take([3, 1]), [0, 1]),
-                          [images[k].get_velocities() for k in (3, 1)])
+    assert np.array_equal(read_velocities(index.take([3, 1]), [0, 1]), [images[k].get_velocities() for k in (3, 1)])
 
 
 def test_ase_trajectory_that_grows_or_is_cut(tmp_path):
@@ -225,7 +237,7 @@ def test_ase_trajectory_that_grows_or_is_cut(tmp_path):
     warnings: list[str] = []
     index = index_of(path, tmp_path, warnings=warnings)
     assert 3 <= len(index) < 6 and "cut off" in warnings[0]
-    assert_like_ase(all_frames(index), images[:len(index)])
+    assert_like_ase(all_frames(index), images[: len(index)])
 
 
 # H5MD
@@ -262,8 +274,11 @@ def test_h5md_of_pyh5md(tmp_path):
 def h5md(path: Path, **changes) -> Path:
     """Three frames of two atoms, with what `changes` replaces or (None) leaves out."""
     base = {
-        "position/value": np.arange(18.0).reshape(3, 2, 3) / 10, "position/step": 5, "position/time": 0.25,
-        "species": np.array([b"Na", b"Cl"]), "box/edges": np.array([4.0, 5, 6]),
+        "position/value": np.arange(18.0).reshape(3, 2, 3) / 10,
+        "position/step": 5,
+        "position/time": 0.25,
+        "species": np.array([b"Na", b"Cl"]),
+        "box/edges": np.array([4.0, 5, 6]),
     }
     with h5py.File(path, "w") as file:
         group = file.create_group("particles/all")
@@ -344,8 +359,11 @@ def test_hdf5_that_is_no_trajectory(tmp_path):
 
 
 def test_cp2k_xyz_with_a_cell_from_the_deck(tmp_path):
-    text = "".join(f"     2\n i = {10 * k:8d}, time = {5.0 * k:12.3f}, E =       -17.1646402210\n"
-                   f"  Ag  0.{k} 0.2 0.3\n  I  1.0 1.5 -{k}.25\n" for k in range(3))
+    text = "".join(
+        f"     2\n i = {10 * k:8d}, time = {5.0 * k:12.3f}, E =       -17.1646402210\n"
+        f"  Ag  0.{k} 0.2 0.3\n  I  1.0 1.5 -{k}.25\n"
+        for k in range(3)
+    )
     path = written(text, tmp_path / "cp2k-pos-1.xyz")
     index = index_of(path, tmp_path, cell=np.diag([4.0, 5, 6]))
     frames = all_frames(index)
@@ -372,12 +390,14 @@ def test_a_cell_from_the_deck_that_is_not_needed(tmp_path):
 
 
 @pytest.mark.parametrize("unit, factor", [("angstrom", 1.0), ("atomic_unit", BOHR)])
-@pytest.mark.parametrize("title", ["Traj: positions{UNIT} Step: STEP Bead: 0",
-                                   "Step: STEP Bead: 0 positions{UNIT}  cell{UNIT}"])
+@pytest.mark.parametrize(
+    "title", ["Traj: positions{UNIT} Step: STEP Bead: 0", "Step: STEP Bead: 0 positions{UNIT}  cell{UNIT}"]
+)
 def test_ipi_xyz(title, unit, factor, tmp_path):
     def comment(k):
         rest = title.replace("UNIT", unit).replace("STEP", str(4 * k))
         return f"# CELL(abcABC):    4.00000     5.00000     6.00000    90.00000    80.00000    90.00000  {rest}"
+
     text = "".join(f"2\n{comment(k)}\nNa 0.1 0.2 0.3\nCl 1.0 1.5 -{k}.25\n" for k in range(3))
     index = index_of(written(text, tmp_path / "simulation.pos_0.xyz"), tmp_path)
     frames = all_frames(index)
@@ -438,7 +458,8 @@ def test_index_is_kept_until_the_file_changes(tmp_path, monkeypatch):
 
 
 def test_only_the_bytes_of_the_frames_are_read(tmp_path, monkeypatch):
-    from mlraman_hpc.io import seeking
+    from mlraman_hpc.readers.trajectory import byte_ranges as seeking
+
     path = long_xyz(tmp_path / "md.xyz", 400, 100)
     index = index_of(path, tmp_path)
     counted = []

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mlraman_hpc.schema.records import Frames
+from mlraman_hpc.records.frames import Frames
 
 
 def frames(*structures) -> Frames:
@@ -46,8 +46,13 @@ def several() -> Frames:
     cell = cell.copy()
     cell[2] = 0
     return frames(
-        gas(0, 12, CUBE), gas(1, 9, SKEW), gas(2, 3, SMALL, apart=1.2), (molecule, kinds, None, False),
-        ([[0.1, 0.2, 0.3]], [16], None, False), gas(5, 5, CUBE, numbers=(3,)),
-        (slab, slab_kinds, cell, (True, True, False)), (molecule + 40.0, kinds, 9 * np.eye(3), (False, True, False)),
+        gas(0, 12, CUBE),
+        gas(1, 9, SKEW),
+        gas(2, 3, SMALL, apart=1.2),
+        (molecule, kinds, None, False),
+        ([[0.1, 0.2, 0.3]], [16], None, False),
+        gas(5, 5, CUBE, numbers=(3,)),
+        (slab, slab_kinds, cell, (True, True, False)),
+        (molecule + 40.0, kinds, 9 * np.eye(3), (False, True, False)),
         (slab - 100.0, slab_kinds, CUBE, True),
     )

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from structures import frames
 
+from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
 from mlraman_hpc.model.descriptors import features
-from mlraman_hpc.model.polarizability import fit, predict_features
+from mlraman_hpc.model.regression import fit, predict_features
 from mlraman_hpc.numerics.tensors import from_components
-from mlraman_hpc.schema.records import Descriptor, Labels
-from mlraman_hpc.units import ANGSTROM3_PER_BOHR3
+from mlraman_hpc.records.frames import Labels
+from mlraman_hpc.records.model import Descriptor
 
 pytestmark = pytest.mark.slow
 

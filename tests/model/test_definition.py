@@ -3,7 +3,7 @@ import sys
 
 CODE = """
 import sys
-from mlraman_hpc.model import definition
+from mlraman_hpc.model import featomic_reference as definition
 left_out = "ase.neighborlist", "scipy.integrate", "scipy.optimize", "scipy.sparse", "scipy.special"
 assert not [name for name in sys.modules if name.startswith(left_out)]
 import featomic.basis

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from structures import CUBE, frames, gas, several
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.model import definition, loops, tables
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.model import featomic_reference as definition
 from mlraman_hpc.model.descriptors import Features, features, layout, pack, reference_features, unpack
-from mlraman_hpc.schema.records import Descriptor
+from mlraman_hpc.model.kernels import buffers as loops
+from mlraman_hpc.model.kernels import tables
+from mlraman_hpc.records.model import Descriptor
 
 DESCRIPTOR = Descriptor(cutoff=4.2, cutoff_width=0.7, density_width=0.4, max_angular=3, max_radial=3)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import small_loops
 
-from mlraman_hpc.model import machine_code
-from mlraman_hpc.model.machine_code import Loop
+from mlraman_hpc.model.kernels import object_cache as machine_code
+from mlraman_hpc.model.kernels.object_cache import Loop
 
 SCALE = Loop("small_loops", "scale")
 

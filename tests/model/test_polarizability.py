@@ -9,18 +9,15 @@ import pytest
 from scipy.spatial.transform import Rotation
 from structures import CUBE, SKEW, frames, gas, several
 
-from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.model import loops, machine_code, polarizability
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import features
-from mlraman_hpc.model.polarizability import (
-    Predictor,
-    check_against_featomic,
-    check_applicable,
-    fit,
-    predict_features,
-)
+from mlraman_hpc.model.kernels import buffers as loops
+from mlraman_hpc.model.kernels import object_cache as machine_code
+from mlraman_hpc.model.regression import Predictor, check_against_featomic, check_applicable, fit, predict_features
 from mlraman_hpc.numerics.tensors import from_components, from_spherical
-from mlraman_hpc.schema.records import Descriptor, Frames, Labels
+from mlraman_hpc.records.frames import Frames, Labels
+from mlraman_hpc.records.model import Descriptor
 
 DESCRIPTOR = Descriptor(cutoff=4.0, cutoff_width=0.8, density_width=0.5, max_angular=3, max_radial=2)
 NUMBERS = [3, 16]
@@ -327,8 +324,11 @@ def test_other_kinds_of_arrays_give_the_same_and_are_not_compiled_anew(predictor
     expected, known = predictor(structures), features(structures, DESCRIPTOR, NUMBERS)
     loaded = machine_code._function.cache_info().misses
     other = moved(
-        structures, positions=np.asfortranarray(structures.positions), cells=np.asfortranarray(structures.cells),
-        first_atom=structures.first_atom.astype(np.int32), numbers=structures.numbers.astype(np.uint8),
+        structures,
+        positions=np.asfortranarray(structures.positions),
+        cells=np.asfortranarray(structures.cells),
+        first_atom=structures.first_atom.astype(np.int32),
+        numbers=structures.numbers.astype(np.uint8),
     )
     for array in (other.positions, other.cells, other.first_atom):
         array.setflags(write=False)
@@ -342,9 +342,18 @@ def test_prediction_loads_no_compiler(predictor, tmp_path):
     predictor(several())  # compiled and kept
     (tmp_path / "given").write_bytes(pickle.dumps((predictor, several())))
     done = subprocess.run(
-        [sys.executable, "-c", "import pickle, sys; predictor, frames = pickle.load(open(sys.argv[1], 'rb'));"
-         "print(predictor(frames).polarizability.tobytes().hex(), *sys.modules)", str(tmp_path / "given")],
-        capture_output=True, text=True, check=True, cwd=tmp_path)
+        [
+            sys.executable,
+            "-c",
+            "import pickle, sys; predictor, frames = pickle.load(open(sys.argv[1], 'rb'));"
+            "print(predictor(frames).polarizability.tobytes().hex(), *sys.modules)",
+            str(tmp_path / "given"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
     numbers, *modules = done.stdout.split()
     assert numbers == predictor(several()).polarizability.tobytes().hex()
     assert not {"numba", "featomic", "scipy"} & set(modules)

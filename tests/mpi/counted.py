@@ -4,7 +4,7 @@ import os
 import sys
 
 from mlraman_hpc import cli
-from mlraman_hpc.io import seeking
+from mlraman_hpc.readers.trajectory import byte_ranges as seeking
 
 FOLDER, total = sys.argv[1], 0
 plain = seeking._bytes

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mlraman_hpc import cli
 
-atexit.register(lambda: Path(sys.argv[1], os.environ.get("PMI_RANK") or os.environ["OMPI_COMM_WORLD_RANK"]).write_text(
-    " ".join(sys.modules)))
+atexit.register(
+    lambda: Path(sys.argv[1], os.environ.get("PMI_RANK") or os.environ["OMPI_COMM_WORLD_RANK"]).write_text(
+        " ".join(sys.modules)
+    )
+)
 cli.main(sys.argv[2:])

@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from mlraman_hpc import parallel
-from mlraman_hpc.errors import DataError
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.runtime import session as parallel
 
 
 def shares(session):
-    mine = session.share(range(int(sys.argv[2])))
+    mine = session.local_share(range(int(sys.argv[2])))
     parts = session.gather(list(mine))
     if session.is_root:
         print([item for part in parts for item in part], max(map(len, parts)) - min(map(len, parts)))
@@ -20,26 +20,27 @@ def shares(session):
 def root_mistake(session):
     def fail():
         raise DataError("a.xyz: frame 3 has no cell")
+
     session.on_root(fail)
 
 
 def one_mistake(session):
-    with session.together():
+    with session.collective_errors():
         if session.rank == session.size - 1:
             raise DataError("a.xyz: frame 17 has no cell")
-    session.wait()
+    session.barrier()
 
 
 def lonely_mistake(session):
     if session.rank == session.size - 1:
         raise DataError("a.xyz: raised without telling the others")
-    session.wait()
+    session.barrier()
 
 
 def bug(session):
     if session.rank == session.size - 1:
         raise ValueError("a bug on one rank")
-    session.wait()
+    session.barrier()
 
 
 def everyones_bug(session):
@@ -49,13 +50,13 @@ def everyones_bug(session):
 def killed(session):
     if session.rank == session.size - 1:
         os.kill(os.getpid(), 9)
-    session.wait()
+    session.barrier()
 
 
 def ready(session):
     """Says so, and goes on until it is stopped."""
     while True:
-        session.wait()
+        session.barrier()
         (Path(sys.argv[2]) / f"{os.getpid()}.works").touch()
         time.sleep(0.05)
 
@@ -63,21 +64,21 @@ def ready(session):
 def busy(session):
     """A long batch, which the first wish to stop lets come to its end."""
     with session.stop.deferred():
-        session.wait()
+        session.barrier()
         (Path(sys.argv[2]) / f"{os.getpid()}.works").touch()
         time.sleep(60)
 
 
 def groups(session):
     number, group = session.split(2)
-    found = session.everyone((number, group.size))
+    found = session.allgather((number, group.size))
     if session.is_root:
         print(found)
 
 
 def dealt(session):
-    hand = session.deal([10 * r for r in range(session.size)] if session.is_root else None)
-    values = session.everyone(hand)
+    hand = session.scatter([10 * r for r in range(session.size)] if session.is_root else None)
+    values = session.allgather(hand)
     if session.is_root:
         print(values)
 

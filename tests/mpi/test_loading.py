@@ -9,7 +9,7 @@ from conftest import _environment, launcher
 
 pytestmark = pytest.mark.mpi
 FIRST_ONLY = {"h5py", "featomic", "importlib.metadata"}
-NEVER = {"scipy.sparse", "scipy.special", "ase.neighborlist", "ase.io", "numba", "matplotlib", "mlraman_hpc.io.figures"}
+NEVER = {"scipy.sparse", "scipy.special", "ase.neighborlist", "ase.io", "numba", "matplotlib", "mlraman_hpc.plots"}
 
 
 def test_ranks_of_a_prediction_load_what_they_use(trained, expected, tmp_path):

@@ -16,8 +16,14 @@ def counts(ranks: int, command: str, folder: Path, *settings: str) -> list[int]:
     found = folder / f"counts_{command}_{ranks}_{len(settings)}"
     found.mkdir()
     script = Path(__file__).with_name("counted.py")
-    done = subprocess.run([*launcher(ranks), sys.executable, str(script), str(found), command, "deck.yaml", *settings],
-                          cwd=folder, env=_environment(None), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*launcher(ranks), sys.executable, str(script), str(found), command, "deck.yaml", *settings],
+        cwd=folder,
+        env=_environment(None),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return sorted(int(path.read_text()) for path in found.iterdir())
 

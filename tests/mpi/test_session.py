@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import _environment, launcher
 
-from mlraman_hpc import parallel
+from mlraman_hpc.runtime import session as parallel
 
 RANKS = Path(__file__).with_name("ranks.py")
 pytestmark = pytest.mark.mpi
@@ -76,13 +76,19 @@ WITHOUT_MPI4PY = "import sys; sys.modules['mpi4py'] = None; from mlraman_hpc.cli
 def test_serial_use_needs_no_mpi4py(trained):
     command = [sys.executable, "-c", WITHOUT_MPI4PY]
     for task in (["run", "deck.yaml", "--set", "figures=false"], ["info"]):
-        done = subprocess.run([*command, *task], cwd=trained, env=_environment(None), capture_output=True, text=True,
-                              timeout=120)
+        done = subprocess.run(
+            [*command, *task], cwd=trained, env=_environment(None), capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         assert "none (serial)" in done.stdout
     assert (trained / "out" / "raman.h5").exists()
-    done = subprocess.run([*command, "info"], env=_environment({"PMI_SIZE": "3", "PMI_RANK": "0"}), capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run(
+        [*command, "info"],
+        env=_environment({"PMI_SIZE": "3", "PMI_RANK": "0"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2 and "started 3 processes, but MPI cannot be used" in done.stderr
 
 

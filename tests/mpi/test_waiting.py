@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import _environment, launcher
 
-from mlraman_hpc import machine, parallel
-from mlraman_hpc.schema import store
+from mlraman_hpc.runtime import resources as machine
+from mlraman_hpc.runtime import session as parallel
+from mlraman_hpc.storage import hdf5
 
 RANKS = Path(__file__).with_name("ranks.py")
 CORES = sorted(os.sched_getaffinity(0))
@@ -25,9 +26,16 @@ def begin(ranks, cores, *arguments, shell=(), folder=None):
         pytest.skip(f"needs {cores} cores")
     bound = [sys.executable, "-c", BIND, str(CORES[:cores]), sys.executable]
     program = ["-m", "mlraman_hpc"] if folder else [str(RANKS)]
-    return subprocess.Popen([*launcher(ranks), *shell, *bound, *program, *map(str, arguments)], cwd=folder, text=True,
-                            env=_environment({"MLRAMAN_SHARE_CORES": ""}), stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        [*launcher(ranks), *shell, *bound, *program, *map(str, arguments)],
+        cwd=folder,
+        text=True,
+        env=_environment({"MLRAMAN_SHARE_CORES": ""}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def end(process):
@@ -65,7 +73,7 @@ def test_ranks_that_wait_change_no_bit(trained, expected):
     code, out, err = end(begin(5, 2, "predict", "deck.yaml", folder=trained))
     assert code == 0 and "5 ranks of 1 thread, 2 at work, on " in out
     assert err.count("5 ranks of 1 thread share 2 cores; one rank for each core is fastest. 2 at work, the others") == 1
-    assert store.content_of(trained / "out" / "alpha.h5") == expected
+    assert hdf5.content_of(trained / "out" / "alpha.h5") == expected
 
 
 def test_groups_are_of_ranks_that_work():
@@ -124,13 +132,17 @@ def test_a_rank_that_waits_loads_nothing(tmp_path):
     assert end(process)[0] == 75
     for pid in waits:
         loaded = (tmp_path / str(pid)).read_text().split()
-        assert "mpi4py.MPI" in loaded and not {"numpy", "yaml", "h5py", "pydantic", "mlraman_hpc.tasks"} & set(loaded)
+        assert "mpi4py.MPI" in loaded and not {"numpy", "yaml", "h5py", "pydantic", "mlraman_hpc.commands"} & set(
+            loaded
+        )
 
 
 def test_what_came_before_is_passed_on_too():
     """A signal that a rank got before it knew that it would wait."""
-    code = ("import os, signal, sys\nfrom mlraman_hpc.stopping import Stop\nstop = Stop()\nstop.listen()\n"
-            "os.kill(os.getpid(), signal.SIGUSR1)\nstop.pass_on(os.getppid())\nprint('on')")
+    code = (
+        "import os, signal, sys\nfrom mlraman_hpc.runtime.interrupts import Stop\nstop = Stop()\nstop.listen()\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\nstop.forward_to(os.getppid())\nprint('on')"
+    )
     found = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: found.append(number))
     try:
@@ -146,8 +158,10 @@ def test_those_that_wait_are_told_when_the_others_are_done():
     sleeper, gone = (subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for code in (stops, ""))
     os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)
     session = parallel.Session()
-    session._waiting = [machine.Process(rank, os.uname().nodename, one.pid, machine.started(one.pid), frozenset())
-                        for rank, one in enumerate((gone, sleeper))]
+    session._waiting = [
+        machine.Process(rank, os.uname().nodename, one.pid, machine.started(one.pid), frozenset())
+        for rank, one in enumerate((gone, sleeper))
+    ]
     gone.communicate()
     session._wake()
     assert sleeper.communicate(timeout=60)[0] == b"awake\n"

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.linalg import expm
 from scipy.signal import lfilter
 
-from mlraman_hpc.units import LIGHT_CM_PER_FS, RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.base.units import LIGHT_CM_PER_FS, RAD_PER_FS_PER_WAVENUMBER
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,12 @@ class Relaxator:
 def _geometric(amplitude, ratio, nu, interval):
     """2 c Delta sum over all k of Re(amplitude ratio^|k|) cos(k theta)."""
     theta = 2 * np.pi * LIGHT_CM_PER_FS * nu * interval
-    return 2 * LIGHT_CM_PER_FS * interval * np.real(
-        amplitude * (1 - ratio**2) / (1 - 2 * ratio * np.cos(theta) + ratio**2))
+    return (
+        2
+        * LIGHT_CM_PER_FS
+        * interval
+        * np.real(amplitude * (1 - ratio**2) / (1 - 2 * ratio * np.cos(theta) + ratio**2))
+    )
 
 
 def isotropic(x: np.ndarray) -> np.ndarray:

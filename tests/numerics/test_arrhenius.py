@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics.arrhenius import activation
-from mlraman_hpc.units import BOLTZMANN_EV_PER_K
+from mlraman_hpc.base.units import BOLTZMANN_EV_PER_K
+from mlraman_hpc.numerics.transport.arrhenius import activation
 
 TEMPERATURES = np.array([400.0, 500.0, 600.0, 800.0])
 

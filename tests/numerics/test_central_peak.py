@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
-from mlraman_hpc.numerics.central_peak import Bins, low_frequency_weight, model, whittle
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.central_peak import Bins, low_frequency_weight, model, whittle
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 
 MODES = (Oscillator(90.0, 15.0), Oscillator(140.0, 12.0))
 
@@ -43,8 +43,10 @@ def test_zero_frequency_limit_is_unbiased_and_has_an_error_bar():
     rng = np.random.default_rng(3)
     process = Relaxator(30.0)
     x, y = process.series(60, 4000, 20.0, rng), process.series(60, 4000, 20.0, rng)
-    peaks = [raman_spectrum(isotropic(a) + 2 * anisotropic(b), 20.0, RamanOptions(most_modes=0)).central_peak
-             for a, b in zip(x, y)]
+    peaks = [
+        raman_spectrum(isotropic(a) + 2 * anisotropic(b), 20.0, RamanOptions(most_modes=0)).central_peak
+        for a, b in zip(x, y)
+    ]
     fine = np.arange(0, 833, 0.2)
     truth = gaussian_mean(fine, process.density(fine, 20.0), np.zeros(1), 4.0)[0]
     for name, expected in (("isotropic", truth), ("anisotropic", 4 * truth)):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from synthetic import Oscillator, isotropic
 
-from mlraman_hpc.numerics.convergence import expected_distance
-from mlraman_hpc.numerics.plan import calibration_of, plan
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.convergence import expected_distance
+from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 
 INTERVAL = 10.0
 OPTIONS = RamanOptions(laser_wavelength=None, most_modes=0)
@@ -44,9 +44,18 @@ def test_distances_of_gaussian_series():
         spectra = [raman_spectrum(isotropic(x[:count]), INTERVAL, bare) for count in parts]
         scale = np.linalg.norm(final.intensity["total"])
         errors.append(np.linalg.norm(final.error_statistical["total"]) / calibration_of(whole).student / scale)
-        distances.append([np.linalg.norm(np.interp(final.wavenumber, one.wavenumber, one.intensity["total"])
-                                         - final.intensity["total"]) / scale for one in spectra])
+        distances.append(
+            [
+                np.linalg.norm(
+                    np.interp(final.wavenumber, one.wavenumber, one.intensity["total"]) - final.intensity["total"]
+                )
+                / scale
+                for one in spectra
+            ]
+        )
     found = np.sqrt(np.mean(np.square(distances), axis=0))
-    expected = [np.sqrt(np.mean(np.square(errors))) * expected_distance(plan(count, INTERVAL, OPTIONS), whole)
-                for count in parts]
+    expected = [
+        np.sqrt(np.mean(np.square(errors))) * expected_distance(plan(count, INTERVAL, OPTIONS), whole)
+        for count in parts
+    ]
     np.testing.assert_allclose(expected, found, rtol=0.1)

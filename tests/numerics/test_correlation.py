@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics import correlation
-from mlraman_hpc.numerics.correlation import (
+from mlraman_hpc.numerics.spectra import correlation
+from mlraman_hpc.numerics.spectra.correlation import (
     Block,
     autocorrelation,
     grid_wavenumbers,
@@ -81,7 +81,8 @@ def test_autocorrelation_is_unbiased():
 def test_density_of_an_exponential_correlation_is_a_lorentzian():
     from synthetic import Relaxator
 
-    from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
+    from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
+
     decay = np.exp(-20 * RAD_PER_FS_PER_WAVENUMBER * 10 * np.arange(20000))
     nu = grid_wavenumbers(20001, 10.0)
     np.testing.assert_allclose(spectral_density(decay, 20001, 10.0), Relaxator(20.0).density(nu, 10.0), rtol=1e-9)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics.coupling import Ratio, States, coupling
-from mlraman_hpc.numerics.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
-from mlraman_hpc.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.numerics.spectra.coupling import Ratio, States, coupling
+from mlraman_hpc.numerics.spectra.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
 
 TENSOR = np.array([[1.0, 0.3, 0], [0.3, 2.0, 0.1], [0, 0.1, -0.5]])
 ACTIVITY = np.trace(TENSOR) ** 2 / 9 + 7 / 45 * 1.5 * np.sum((TENSOR - np.trace(TENSOR) / 3 * np.eye(3)) ** 2)

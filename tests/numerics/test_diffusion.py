@@ -6,16 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from mlraman_hpc.io.trajectory import build_index, read_frames
-from mlraman_hpc.numerics.cells import cartesian, completed, fractional
-from mlraman_hpc.numerics.diffusion import (
-    DIFFUSIVE,
-    diffusion,
-    fit_line,
-    jump_covariance,
-    window_covariance,
-)
-from mlraman_hpc.numerics.displacements import displacement_sums, log_lags, mean_squared_displacement, unwrap
+from mlraman_hpc.base.cells import cartesian, completed, fractional
+from mlraman_hpc.numerics.transport.diffusion import DIFFUSIVE, diffusion, fit_line, jump_covariance, window_covariance
+from mlraman_hpc.numerics.transport.displacements import displacement_sums, log_lags, mean_squared_displacement, unwrap
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 
 ALL = np.ones(3, dtype=bool)
 UNIT = 0.1  # cm^2/s for 1 Angstrom^2/fs
@@ -42,7 +36,7 @@ def found(positions: np.ndarray, interval: float = 1.0, **window):
 
 def test_msd_is_the_direct_sum():
     x = walks(0, 2, 37)
-    direct = [np.mean((x[..., k:] - x[..., :x.shape[-1] - k]) ** 2, axis=-1) for k in range(37)]
+    direct = [np.mean((x[..., k:] - x[..., : x.shape[-1] - k]) ** 2, axis=-1) for k in range(37)]
     np.testing.assert_allclose(mean_squared_displacement(x), np.moveaxis(direct, 0, -1), atol=1e-12)
 
 

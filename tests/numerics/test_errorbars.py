@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
-from mlraman_hpc.numerics.errorbars import calibrate, jackknife, student_factor
-from mlraman_hpc.numerics.plan import calibration_of, plan
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.errorbars import calibrate, jackknife, student_factor
+from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 
 
 def test_student_factor():

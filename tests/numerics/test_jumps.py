@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics.diffusion import diffusion
-from mlraman_hpc.numerics.displacements import displacement_sums, log_lags, own_displacements
-from mlraman_hpc.numerics.jumps import JumpStatistics, jump_statistics
-from mlraman_hpc.numerics.sites import Finder, Sites, sites_in, stays
+from mlraman_hpc.numerics.jumps.sites import Finder, Sites, sites_in, stays
+from mlraman_hpc.numerics.jumps.statistics import JumpStatistics, jump_statistics
+from mlraman_hpc.numerics.transport.diffusion import diffusion
+from mlraman_hpc.numerics.transport.displacements import displacement_sums, log_lags, own_displacements
 
 EDGE, CELLS, INTERVAL, ATOMS = 3.0, 3, 10.0, 16
 DIRECTIONS = np.concatenate([np.eye(3), -np.eye(3)])

@@ -1,7 +1,7 @@
 import numpy as np
 from synthetic import Oscillator, isotropic
 
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 
 
 def warnings(x, interval=10.0, **options):

@@ -7,12 +7,12 @@ import pytest
 from scipy.signal import find_peaks
 from synthetic import Oscillator, Relaxator, anisotropic, isotropic
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.numerics.correlation import integrate, taper_width
-from mlraman_hpc.numerics.plan import plan
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.numerics.smoothing import smooth
-from mlraman_hpc.units import SECOND_RADIATION_CM_K, wavenumber_of_laser
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.units import SECOND_RADIATION_CM_K, wavenumber_of_laser
+from mlraman_hpc.numerics.spectra.correlation import integrate, taper_width
+from mlraman_hpc.numerics.spectra.plan import plan
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.smoothing import smooth
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BARE = RamanOptions(laser_wavelength=None, blocks=0)
@@ -82,8 +82,7 @@ def test_zero_wavenumber_is_the_analytic_limit():
 def test_raw_smoothed_is_the_intensity():
     alpha = isotropic(Oscillator(200.0, 10.0).series(1, 10000, 10.0, np.random.default_rng(1))[0])
     result = raman_spectrum(alpha, 10.0, BARE)
-    np.testing.assert_allclose(smooth(result.raw["total"], 10.0, 4.0), result.intensity["total"], rtol=1e-9,
-                               atol=1e-12)
+    np.testing.assert_allclose(smooth(result.raw["total"], 10.0, 4.0), result.intensity["total"], rtol=1e-9, atol=1e-12)
     assert result.intensity["total"].min() >= 0
     assert result.raw["total"].min() > -1e-12 * result.raw["total"].max()
 
@@ -93,7 +92,7 @@ def test_raw_smoothed_is_the_intensity():
 def test_expected_band_areas_are_exact(interval, bands, frames):
     """The mean over all series: products of correlation function and taper, through everything else."""
     setup = plan(frames, interval, BARE)
-    overlap = np.correlate(setup.h, setup.h, "full")[frames - 1:] / setup.power
+    overlap = np.correlate(setup.h, setup.h, "full")[frames - 1 :] / setup.power
     fine = np.arange(200001) / 200000 * setup.wavenumber[-1]
     for band in bands:
         mode = Oscillator(band, 8.0)
@@ -105,6 +104,7 @@ def test_expected_band_areas_are_exact(interval, bands, frames):
 
 def _correlation(mode, fine, lags, interval):
     from scipy.fft import dct
+
     density = mode.density(fine, interval)
     return dct(density, type=1)[:lags] * fine[1] / 2
 
@@ -160,7 +160,8 @@ def test_committee_error_is_the_spread_of_its_spectra():
     result = raman_spectrum(members.mean(axis=0), 10.0, BARE, members=members)
     top = np.argmax(result.intensity["total"])
     assert result.error_model["total"][top] == pytest.approx(
-        result.intensity["total"][top] / scale.mean() ** 2 * np.std(scale**2, ddof=1), rel=1e-9)
+        result.intensity["total"][top] / scale.mean() ** 2 * np.std(scale**2, ddof=1), rel=1e-9
+    )
     assert result.error_statistical is None
 
 
@@ -169,24 +170,30 @@ def test_output_grid():
     fine = raman_spectrum(alpha, 2.0, BARE)
     coarse = raman_spectrum(alpha, 2.0, replace(BARE, step=1.0, max_wavenumber=500.0))
     assert coarse.wavenumber.tolist() == list(range(501))
-    np.testing.assert_allclose(coarse.intensity["total"],
-                               np.interp(coarse.wavenumber, fine.wavenumber, fine.intensity["total"]),
-                               atol=0.01 * fine.intensity["total"].max())
+    np.testing.assert_allclose(
+        coarse.intensity["total"],
+        np.interp(coarse.wavenumber, fine.wavenumber, fine.intensity["total"]),
+        atol=0.01 * fine.intensity["total"].max(),
+    )
     assert coarse.raw["total"].sum() == pytest.approx(area(fine, "total"), rel=1e-3)
     assert len(coarse.depolarization_ratio) == len(coarse.component["xx-xy"]) == 501
 
 
 def test_long_series_are_broadened_within_the_smoothing(monkeypatch):
     """Fewer lags than frames: the same smoothed spectrum on a coarser grid."""
-    from mlraman_hpc.numerics import plan as plans
+    from mlraman_hpc.numerics.spectra import plan as plans
+
     x = isotropic(Oscillator(300.0, 20.0).series(1, 40000, 10.0, np.random.default_rng(6))[0])
     options = replace(BARE, smoothing=8.0)
     full = raman_spectrum(x, 10.0, options)
     monkeypatch.setattr(plans, "MOST_LAGS", 64)
     short = raman_spectrum(x, 10.0, options)
     assert len(short.wavenumber) < len(full.wavenumber) / 5
-    np.testing.assert_allclose(short.intensity["total"], np.interp(short.wavenumber, full.wavenumber,
-                               full.intensity["total"]), atol=5e-4 * full.intensity["total"].max())
+    np.testing.assert_allclose(
+        short.intensity["total"],
+        np.interp(short.wavenumber, full.wavenumber, full.intensity["total"]),
+        atol=5e-4 * full.intensity["total"].max(),
+    )
 
 
 def test_window_and_longest_lag():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlraman_hpc.numerics.rank_correlation import spearman, with_interval
+from mlraman_hpc.numerics.regression.rank_correlation import spearman, with_interval
 
 
 def test_monotonic_is_one_and_ties_share_ranks():

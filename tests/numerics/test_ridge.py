@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics import ridge
+from mlraman_hpc.numerics.regression import ridge
 
 
 def problem(structures=12, columns=40, block=1, seed=0, baseline=None):

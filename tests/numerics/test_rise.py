@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from synthetic import Oscillator, Relaxator, gaussian_mean, isotropic
 
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 
 OPTIONS = RamanOptions(laser_wavelength=None, most_modes=1)
 FRAMES, INTERVAL, SEEDS = 3000, 40.0, 10

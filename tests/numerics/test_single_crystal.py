@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from synthetic import random_rotation
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.numerics.intensity import averages
-from mlraman_hpc.numerics.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.numerics.single_crystal import Geometry, angle_resolved, geometry_weights, polarized_intensity
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.numerics.spectra.intensity import averages
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.single_crystal import Geometry, angle_resolved, geometry_weights, polarized_intensity
 
 INTERVAL = 10.0
 OPTIONS = RamanOptions(blocks=0, laser_wavelength=None)
@@ -56,8 +56,12 @@ def test_rotating_the_sample(alpha, spectrum):
         np.testing.assert_allclose(turned.intensity[name], values, rtol=1e-12, atol=1e-12 * values.max())
     x, y = np.array([1.0, 0, 0]), np.array([0, 1.0, 0])
     in_laboratory = polarized_intensity(component(turned), x, y)
-    np.testing.assert_allclose(polarized_intensity(component(spectrum), x, y, rotation), in_laboratory,
-                               rtol=1e-10, atol=1e-12 * in_laboratory.max())
+    np.testing.assert_allclose(
+        polarized_intensity(component(spectrum), x, y, rotation),
+        in_laboratory,
+        rtol=1e-10,
+        atol=1e-12 * in_laboratory.max(),
+    )
 
 
 def test_a_geometry_is_the_spectrum_of_the_projected_series(alpha, spectrum):
@@ -67,8 +71,9 @@ def test_a_geometry_is_the_spectrum_of_the_projected_series(alpha, spectrum):
     incident, scattered = np.array([0.6, 0.8, 0]), np.array([0, 0.6, 0.8])
     projected = np.einsum("a,tab,b->t", scattered, alpha, incident)
     direct = raman_spectrum(projected[:, None, None] * np.eye(3), INTERVAL, OPTIONS).intensity["isotropic"]
-    np.testing.assert_allclose(polarized_intensity(component(spectrum), incident, scattered), direct, rtol=1e-9,
-                               atol=1e-12 * direct.max())
+    np.testing.assert_allclose(
+        polarized_intensity(component(spectrum), incident, scattered), direct, rtol=1e-9, atol=1e-12 * direct.max()
+    )
 
 
 def test_polarization_must_be_transverse():

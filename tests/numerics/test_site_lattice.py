@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.numerics.site_lattice import Crystal, aligned, check_counts, check_sites, supercell_matrix, tiled
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.numerics.jumps.site_lattice import Crystal, aligned, check_counts, check_sites, supercell_matrix, tiled
 
 CELL = np.array([[4.0, 0, 0], [0.5, 5.0, 0], [0, 0.3, 6.0]])
 NUMBERS = np.array([16, 16, 15, 3, 3])

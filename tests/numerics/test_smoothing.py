@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from synthetic import gaussian_mean
 
-from mlraman_hpc.numerics.correlation import grid_wavenumbers, integrate, nyquist
-from mlraman_hpc.numerics.smoothing import move_axis, resample, smooth, verlet_wavenumber, width_of
-from mlraman_hpc.units import RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.numerics.spectra.correlation import grid_wavenumbers, integrate, nyquist
+from mlraman_hpc.numerics.spectra.smoothing import move_axis, resample, smooth, verlet_wavenumber, width_of
 
 INTERVAL = 10.0
 NU = grid_wavenumbers(4000, INTERVAL)
@@ -18,8 +18,9 @@ def test_a_gaussian_becomes_a_wider_gaussian():
 
 def test_smoothing_is_the_convolution_with_a_gaussian_of_that_sigma():
     spectrum = NU * np.exp(-NU / 200) * (1 + np.sin(NU))
-    np.testing.assert_allclose(smooth(spectrum, INTERVAL, 4.0)[:3000], gaussian_mean(NU, spectrum, NU[:3000], 4.0),
-                               rtol=1e-6)
+    np.testing.assert_allclose(
+        smooth(spectrum, INTERVAL, 4.0)[:3000], gaussian_mean(NU, spectrum, NU[:3000], 4.0), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "lorentzian"])

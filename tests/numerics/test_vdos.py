@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from mlraman_hpc.numerics.correlation import Block, integrate, lagged_products, taper_width
-from mlraman_hpc.numerics.plan import RamanOptions
-from mlraman_hpc.numerics.plan import plan as raman_plan
-from mlraman_hpc.numerics.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
-from mlraman_hpc.numerics.velocity_unit import overlaps, unit_from
-from mlraman_hpc.numerics.zero_frequency import diffusion_from_spectrum, low_frequency_power
-from mlraman_hpc.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER, VELOCITY_UNITS
+from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER, VELOCITY_UNITS
+from mlraman_hpc.numerics.spectra.correlation import Block, integrate, lagged_products, taper_width
+from mlraman_hpc.numerics.spectra.plan import RamanOptions
+from mlraman_hpc.numerics.spectra.plan import plan as raman_plan
+from mlraman_hpc.numerics.spectra.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
+from mlraman_hpc.numerics.transport.velocity_unit import overlaps, unit_from
+from mlraman_hpc.numerics.transport.zero_frequency import diffusion_from_spectrum, low_frequency_power
 
 
 def oscillators(wavenumbers, amplitudes, frames: int, interval: float):
@@ -111,8 +111,13 @@ def test_the_estimator_is_that_of_raman_spectra(frames):
     interval, series = 10.0, np.random.default_rng(0).normal(size=(1, 3, frames))
     ours, theirs = vdos_plan(frames, interval, 4.0, 4), raman_plan(frames, interval, RamanOptions(smoothing=4.0))
     np.testing.assert_array_equal(ours.h, theirs.h)
-    products = lagged_products(lambda start, stop: series[0, :, start:stop], theirs.h, [(i, i) for i in range(3)],
-                               theirs.lags, Block(0, np.ones(frames))).sum(axis=0)
+    products = lagged_products(
+        lambda start, stop: series[0, :, start:stop],
+        theirs.h,
+        [(i, i) for i in range(3)],
+        theirs.lags,
+        Block(0, np.ones(frames)),
+    ).sum(axis=0)
     expected = theirs.smooth(theirs.density(products))
     found = ours.density(velocity_products(series, ours).sum(axis=0))
     np.testing.assert_allclose(found, expected, atol=1e-9 * expected.max())
@@ -146,8 +151,10 @@ def test_temperature_and_shares_of_species():
     frames, interval = 4000, 10.0
     plan = vdos_plan(frames, interval, 4.0, 8)
     masses, counts = [10.0, 100.0], [4, 6]
-    velocities = [rng.normal(size=(count, 3, frames)) * np.sqrt(BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K * 300 / mass)
-                  for mass, count in zip(masses, counts)]
+    velocities = [
+        rng.normal(size=(count, 3, frames)) * np.sqrt(BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K * 300 / mass)
+        for mass, count in zip(masses, counts)
+    ]
     drift = sum(mass * v.sum(axis=0) for mass, v in zip(masses, velocities)) / 640.0
     products = [velocity_products(v - drift, plan) for v in velocities]
     result = vdos(products, masses, 10, plan, True)

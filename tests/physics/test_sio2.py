@@ -9,13 +9,13 @@ import pytest
 from conftest import run_command
 from scipy.signal import find_peaks
 
-from mlraman_hpc.io import outcar
-from mlraman_hpc.io.reference import read_labels, read_table_labels
-from mlraman_hpc.io.trajectory import build_index
 from mlraman_hpc.model.descriptors import features
-from mlraman_hpc.model.polarizability import fit, predict_features
+from mlraman_hpc.model.regression import fit, predict_features
 from mlraman_hpc.numerics.tensors import components
-from mlraman_hpc.schema.records import Descriptor
+from mlraman_hpc.readers.tensors import outcar
+from mlraman_hpc.readers.tensors.labels import read_labels, read_table_labels
+from mlraman_hpc.readers.trajectory.index import build_index
+from mlraman_hpc.records.model import Descriptor
 
 ORDER = ["xx", "yy", "zz", "xy", "yz", "zx"]
 DESCRIPTOR = Descriptor(cutoff=5.0, cutoff_width=0.5, density_width=0.3, max_angular=4, max_radial=5)
@@ -43,10 +43,14 @@ def curve(labels, known):
     for draw in range(DRAWS):
         order = np.random.default_rng(draw).permutation(len(labels))
         for row, size in enumerate(SIZES):
-            model, _ = fit(known, labels, order[300:300 + size], order[:300], DESCRIPTOR)
+            model, _ = fit(known, labels, order[300 : 300 + size], order[:300], DESCRIPTOR)
             r2 = model.scores["r2"]
-            found[row, draw] = (r2["diagonal"], r2["off_diagonal"], min(r2[name] for name in ORDER[:3]),
-                                min(r2[name] for name in ORDER[3:]))
+            found[row, draw] = (
+                r2["diagonal"],
+                r2["off_diagonal"],
+                min(r2[name] for name in ORDER[:3]),
+                min(r2[name] for name in ORDER[3:]),
+            )
     return found
 
 
@@ -81,11 +85,13 @@ def spectra(data, tmp_path_factory):
     table = f"file: {data}/sio2/alpha.dat, format: table, order: [{', '.join(ORDER)}], quantity: dielectric"
     smoothing = "spectrum: {smoothing: 6, max_wavenumber: 1500}\n"
     (folder / "dfpt.yaml").write_text(
-        f"output: dfpt\nseries: {{{table}, volume: {VOLUME}, frame_interval: 10}}\n{smoothing}")
+        f"output: dfpt\nseries: {{{table}, volume: {VOLUME}, frame_interval: 10}}\n{smoothing}"
+    )
     (folder / "ours.yaml").write_text(
         f"output: ours\nreference: {{{table.replace('file:', 'files:')}, first: 9, every: 10, train: 300, test: 300}}\n"
         "descriptor: {cutoff: 5.0, cutoff_width: 0.5, density_width: 0.3, max_angular: 4, max_radial: 5}\n"
-        f"trajectory: {{files: {data}/sio2/XDATCAR.gz, frame_interval: 1.0, first: 9, every: 10}}\n{smoothing}")
+        f"trajectory: {{files: {data}/sio2/XDATCAR.gz, frame_interval: 1.0, first: 9, every: 10}}\n{smoothing}"
+    )
     for deck in ("dfpt.yaml", "ours.yaml"):
         done = run_command(0, ["run", deck], folder)
         assert done.returncode == 0, done.stderr
@@ -113,9 +119,16 @@ def test_committee_bars_cover_labels_never_seen(labels, known):
         order = np.random.default_rng(seed).permutation(len(labels))
         model, _ = fit(known, labels, order[300:600], order[:300], DESCRIPTOR, committee=16, seed=seed)
         unseen = known.take(order[:300])
-        members = np.array([components(predict_features(
-            replace(model, baseline=baseline, isotropic=isotropic, anisotropic=anisotropic), unseen))
-            for baseline, isotropic, anisotropic in model.members])
+        members = np.array(
+            [
+                components(
+                    predict_features(
+                        replace(model, baseline=baseline, isotropic=isotropic, anisotropic=anisotropic), unseen
+                    )
+                )
+                for baseline, isotropic, anisotropic in model.members
+            ]
+        )
         error = components(labels.polarizability[order[:300]]) - components(predict_features(model, unseen))
         covered.append(np.abs(error) < members.std(axis=0, ddof=1))
     assert 0.60 < np.mean(covered) < 0.76

@@ -25,7 +25,7 @@ import h5py
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from conftest import DATA, _environment, launcher, stop_signal
 
-from mlraman_hpc.schema import store
+from mlraman_hpc.storage import hdf5
 
 DECK = """output: out
 reference:
@@ -48,19 +48,27 @@ class Figures:
     failures: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return (f"kill -9: {self.kills['rank']} of a rank, {self.kills['launcher']} of the launcher; stops: "
-                f"{self.stops}; {self.resumed} runs went on from a partial file; {self.finished} series finished "
-                f"and equal; files opened {self.looks} times while written; ranks gone {self.longest_end:.1f} s after "
-                f"a kill at most; failures: {len(self.failures)}")
+        return (
+            f"kill -9: {self.kills['rank']} of a rank, {self.kills['launcher']} of the launcher; stops: "
+            f"{self.stops}; {self.resumed} runs went on from a partial file; {self.finished} series finished "
+            f"and equal; files opened {self.looks} times while written; ranks gone {self.longest_end:.1f} s after "
+            f"a kill at most; failures: {len(self.failures)}"
+        )
 
 
 def prepare(folder: Path, data: Path) -> str:
     """A trained model and the content of the uninterrupted series, which is removed again."""
     (folder / "deck.yaml").write_text(DECK.format(data=data))
     for command in ("train", "predict"):
-        subprocess.run([sys.executable, "-m", "mlraman_hpc", command, "deck.yaml"], cwd=folder, env=_environment(None),
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    content = store.content_of(folder / "out" / "alpha.h5")
+        subprocess.run(
+            [sys.executable, "-m", "mlraman_hpc", command, "deck.yaml"],
+            cwd=folder,
+            env=_environment(None),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    content = hdf5.content_of(folder / "out" / "alpha.h5")
     (folder / "out" / "alpha.h5").unlink()
     return content
 
@@ -72,15 +80,28 @@ class Run:
         command = [*launcher(ranks), sys.executable, "-m", "mlraman_hpc", "predict", "deck.yaml"]
         self.log = folder / "log"
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen(command, cwd=folder, env=_environment({"MLRAMAN_TEST_SLOW": SLOW}),
-                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=_environment({"MLRAMAN_TEST_SLOW": SLOW}),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         self.known: set[int] = set()
 
     def ranks(self) -> list[int]:
         """Processes of ours that none of ours has started (while MPI starts, each rank has one that watches it)."""
-        found = {pid: parent for pid, parent in _descendants(self.process.pid).items() if pid != self.process.pid
-                 and b"mlraman_hpc" in _command_line(pid) and b"mpirun" not in _command_line(pid).split(b"\0")[0]
-                 and b"hydra" not in _command_line(pid) and b"prte" not in _command_line(pid)}
+        found = {
+            pid: parent
+            for pid, parent in _descendants(self.process.pid).items()
+            if pid != self.process.pid
+            and b"mlraman_hpc" in _command_line(pid)
+            and b"mpirun" not in _command_line(pid).split(b"\0")[0]
+            and b"hydra" not in _command_line(pid)
+            and b"prte" not in _command_line(pid)
+        }
         self.known |= set(found)
         return [pid for pid, parent in found.items() if parent not in found]
 
@@ -180,7 +201,7 @@ def finish(run: Run, folder: Path, content: str, figures: Figures) -> None:
     figures.resumed += "are there already" in run.log.read_text()
     if not path.exists():
         return
-    if (found := store.content_of(path)) != content:
+    if (found := hdf5.content_of(path)) != content:
         figures.failures.append(f"finished series differs: {found}")
     figures.finished += 1
     path.unlink()
@@ -254,8 +275,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = campaign(Path(folder), DATA / "sio2", options.kills, options.stops, options.seed,
-                           lambda figures: print(figures, flush=True))
+        figures = campaign(
+            Path(folder),
+            DATA / "sio2",
+            options.kills,
+            options.stops,
+            options.seed,
+            lambda figures: print(figures, flush=True),
+        )
     print(figures, *figures.failures, sep="\n")
     sys.exit(bool(figures.failures))
 

@@ -32,8 +32,14 @@ STAGES = {  # command -> where its ranks meet: stage, or stage/step
     "predict": ["predict", "predict/index", "predict/first frame", "predict/batches", "predict/write"],
     "spectrum": ["spectrum"],
     "compare": ["compare"],
-    "dynamics": ["dynamics", "dynamics/index", "dynamics/exchange", "dynamics/frame", "dynamics/blocks",
-                 "dynamics/write"],
+    "dynamics": [
+        "dynamics",
+        "dynamics/index",
+        "dynamics/exchange",
+        "dynamics/frame",
+        "dynamics/blocks",
+        "dynamics/write",
+    ],
     "coupling": ["coupling"],
     "converge": ["converge", "converge/descriptors", "converge/fits", "converge/batches", "converge/spectra"],
     "forces": ["forces"],
@@ -45,12 +51,15 @@ STAGES = {  # command -> where its ranks meet: stage, or stage/step
 }
 KINDS = ("exception", "memory", "exit", "segfault", "kill")
 SECONDS = 10.0
-DECK = small.DECK + """comparison: {series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}}
+DECK = (
+    small.DECK
+    + """comparison: {series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}}
 dynamics: {mobile: [Ag]}
 learning_curve: {sizes: [4, 8], draws: 2}
 convergence: {train: [6, 10], fraction: [0.5]}
 forces: {files: forces.extxyz, reference: forces, predicted: model_forces}
 """
+)
 CAMPAIGN = """output: campaign
 descriptor: {cutoff: 4.0, cutoff_width: 0.5, density_width: 0.4, max_angular: 3, max_radial: 3}
 materials:
@@ -82,6 +91,7 @@ class Outcome:
 def lay_out(folder: Path) -> Path:
     """Decks and data of a small system, with every section."""
     import numpy as np
+
     small.write(folder)
     np.save(folder / "alpha.npy", small.alpha(small.frames(150)))
     (folder / "deck.yaml").write_text(DECK)
@@ -94,12 +104,18 @@ def prepare(folder: Path) -> None:
     """All results but those of the campaign."""
     lay_out(folder)
     for command in ("run", "convert"):
-        subprocess.run([sys.executable, "-m", "mlraman_hpc", *arguments(command)], cwd=folder, check=True,
-                       env=_environment(None), stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "mlraman_hpc", *arguments(command)],
+            cwd=folder,
+            check=True,
+            env=_environment(None),
+            stdout=subprocess.DEVNULL,
+        )
 
 
 def _with_forces(count: int) -> str:
     import numpy as np
+
     rng, lines = np.random.default_rng(5), []
     for positions in small.frames(count, seed=2):
         lattice = " ".join(f"{x:.4f}" for x in small.CELL.ravel())
@@ -126,9 +142,15 @@ def attempt(folder: Path, trial: Trial) -> Outcome:
     start = launcher(trial.ranks) if trial.ranks else []
     command = [*start, sys.executable, "-m", "mlraman_hpc", *arguments(trial.command)]
     with open(folder / "log", "w+b") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                   env=_environment({"MLRAMAN_TEST_FAIL": fault, "PYTHONFAULTHANDLER": "0"}),
-                                   start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env=_environment({"MLRAMAN_TEST_FAIL": fault, "PYTHONFAULTHANDLER": "0"}),
+            start_new_session=True,
+        )
         seconds = _wait(process, mark)
         log.seek(0)
         said = log.read().decode(errors="replace")
@@ -215,11 +237,18 @@ def main() -> None:
                 bad += 1
                 print(outcome.said[-3000:], flush=True)
         for command in options.commands:
-            subprocess.run([sys.executable, "-m", "mlraman_hpc", *arguments(command)], cwd=folder, check=True,
-                           env=_environment(None), stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [sys.executable, "-m", "mlraman_hpc", *arguments(command)],
+                cwd=folder,
+                check=True,
+                env=_environment(None),
+                stdout=subprocess.DEVNULL,
+            )
     for (kind, rank), count in codes.items():
-        print(f"{kind:<10} {rank:<6} rank: {sum(count.values())} times, codes {dict(count)}, at most "
-              f"{longest[kind, rank]:.1f} s")
+        print(
+            f"{kind:<10} {rank:<6} rank: {sum(count.values())} times, codes {dict(count)}, at most "
+            f"{longest[kind, rank]:.1f} s"
+        )
     print(f"bad: {bad}")
     sys.exit(bool(bad))
 

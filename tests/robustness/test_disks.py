@@ -8,7 +8,7 @@ import pytest
 import small
 from conftest import wait_for_line
 
-from mlraman_hpc.schema import store
+from mlraman_hpc.storage import hdf5
 
 RANKS = pytest.mark.parametrize("ranks", [pytest.param(0), pytest.param(3, marks=pytest.mark.mpi)])
 
@@ -23,8 +23,9 @@ def disk(tmp_path):
         path = folder
 
         def make(self, kilobytes):
-            done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)],
-                                  capture_output=True)
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True
+            )
             if done.returncode:
                 pytest.skip("mounting a small file system needs root")
 
@@ -34,6 +35,7 @@ def disk(tmp_path):
 
         def remount(self, options):
             subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
     yield Disk()
     subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
@@ -67,7 +69,7 @@ def test_full_disk(ranks, trained, expected, mlraman, disk):
     assert left >= {"alpha.partial.h5", "model.h5"}
     disk.remount("size=50m")
     mlraman(0, "predict", "deck.yaml", *output, folder=trained)
-    assert store.content_of(disk.path / "out" / "alpha.h5") == expected
+    assert hdf5.content_of(disk.path / "out" / "alpha.h5") == expected
 
 
 @RANKS
@@ -101,7 +103,7 @@ def test_trajectory_that_goes_away_while_it_is_read(ranks, what, trained, expect
     if what == "deleted":
         trajectory.write_text(text)
         mlraman(0, "predict", "deck.yaml", folder=trained)
-        assert store.content_of(trained / "out" / "alpha.h5") == expected
+        assert hdf5.content_of(trained / "out" / "alpha.h5") == expected
 
 
 def test_trajectory_that_changes_or_grows_while_it_is_read(trained, background):
@@ -158,8 +160,16 @@ def test_a_log_on_a_full_disk_ends_the_log_only(trained):
     import sys
 
     from conftest import _environment
+
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-m", "mlraman_hpc", "predict", "deck.yaml"], cwd=trained,
-                              env=_environment(None), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "mlraman_hpc", "predict", "deck.yaml"],
+            cwd=trained,
+            env=_environment(None),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     assert (trained / "out" / "alpha.h5").exists()

@@ -15,10 +15,17 @@ def end(trained, command, stage, rank, kind, ranks=3):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize(("command", "stage", "rank", "kind"), [
-    ("predict", "predict/batches", 0, "kill"), ("predict", "predict/write", 2, "segfault"),
-    ("dynamics", "dynamics/exchange", 2, "kill"), ("dynamics", "dynamics/blocks", 0, "exit"),
-    ("learning-curve", "learning-curve/fits", 2, "exit"), ("convert", "convert/copy", 0, "segfault")])
+@pytest.mark.parametrize(
+    ("command", "stage", "rank", "kind"),
+    [
+        ("predict", "predict/batches", 0, "kill"),
+        ("predict", "predict/write", 2, "segfault"),
+        ("dynamics", "dynamics/exchange", 2, "kill"),
+        ("dynamics", "dynamics/blocks", 0, "exit"),
+        ("learning-curve", "learning-curve/fits", 2, "exit"),
+        ("convert", "convert/copy", 0, "segfault"),
+    ],
+)
 def test_a_rank_that_vanishes_ends_the_job(command, stage, rank, kind, trained, mlraman):
     assert str(rank) in end(trained, command, stage, rank, kind).said  # the launcher's words, or ours
     if command == "predict":
@@ -26,8 +33,10 @@ def test_a_rank_that_vanishes_ends_the_job(command, stage, rank, kind, trained, 
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize(("command", "stage", "rank"), [
-    ("train", "deck", 1), ("train", "train/descriptors", 2), ("predict", "predict/index", 1), ("check", "check", 0)])
+@pytest.mark.parametrize(
+    ("command", "stage", "rank"),
+    [("train", "deck", 1), ("train", "train/descriptors", 2), ("predict", "predict/index", 1), ("check", "check", 0)],
+)
 def test_an_exception_names_rank_host_and_stage(command, stage, rank, trained):
     said = end(trained, command, stage, rank, "exception").said
     assert f"internal error on rank {rank} of 3 on " in said and f" ({stage})" in said

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, _environment, launcher
 
-from mlraman_hpc.schema import store
+from mlraman_hpc.storage import hdf5
 
 SCRIPTS = sorted((ROOT / "jobscripts").glob("*.sh"))
 LOG = 'echo "$(basename "$0") $*" >> "$HOME/said"\n'
@@ -20,8 +20,13 @@ STARTS = {
     "pbs.sh": ([], {"deck": "d.yaml", "PBS_JOBID": "7.server", "PBS_ENVIRONMENT": "PBS_BATCH"}),
     "lsf.sh": ([], {"DECK": "d.yaml", "LSB_JOBID": "7"}),
 }
-AGAIN = {"slurm.sh": "scontrol requeue 7", "slurm_array.sh": "scontrol requeue 7",
-         "slurm_campaign.sh": "scontrol requeue 7", "pbs.sh": "qsub -v deck=d.yaml", "lsf.sh": ""}
+AGAIN = {
+    "slurm.sh": "scontrol requeue 7",
+    "slurm_array.sh": "scontrol requeue 7",
+    "slurm_campaign.sh": "scontrol requeue 7",
+    "pbs.sh": "qsub -v deck=d.yaml",
+    "lsf.sh": "",
+}
 
 
 @pytest.fixture
@@ -45,11 +50,18 @@ def _program(path: Path, text: str) -> None:
 def _run(script: str, home: Path, more: dict | None = None) -> subprocess.CompletedProcess:
     """As the batch system runs it: a copy of the script, or its text on standard input."""
     arguments, given = STARTS[script]
-    env = {**_environment(None), "HOME": str(home), "PBS_O_WORKDIR": str(home), "BASH_FUNC_module%%": "() { :; }",
-           **given, **(more or {})}
+    env = {
+        **_environment(None),
+        "HOME": str(home),
+        "PBS_O_WORKDIR": str(home),
+        "BASH_FUNC_module%%": "() { :; }",
+        **given,
+        **(more or {}),
+    }
     text = (ROOT / "jobscripts" / script).read_text()
-    return subprocess.run(["bash", "-s", *arguments], input=text, cwd=home, env=env, capture_output=True, text=True,
-                          timeout=120)
+    return subprocess.run(
+        ["bash", "-s", *arguments], input=text, cwd=home, env=env, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -68,7 +80,7 @@ def test_a_job_that_stopped_early_is_queued_again(home, script, code):
     command = "campaign" if "campaign" in script else "run"
     assert said[0].startswith(f"mlraman {command} d.yaml")
     again = [AGAIN[script]] if code == 75 and AGAIN[script] else []
-    assert [line[:len(AGAIN[script])] for line in said[1:]] == again
+    assert [line[: len(AGAIN[script])] for line in said[1:]] == again
 
 
 @pytest.mark.parametrize("more", [{"SLURM_RESTART_COUNT": "50"}])
@@ -102,4 +114,4 @@ def test_pbs_and_lsf_run_the_program(home, script):
     (home / "d.yaml").write_text(SERIES)
     done = _run(script, home)
     assert done.returncode == 0, done.stderr
-    assert "2 ranks of" in done.stdout and store.read_origin(home / "out" / "raman.h5").task == "spectrum"
+    assert "2 ranks of" in done.stdout and hdf5.read_origin(home / "out" / "raman.h5").task == "spectrum"

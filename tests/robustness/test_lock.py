@@ -7,11 +7,19 @@ import time
 
 import pytest
 
-from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.tasks import folder as results
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.storage import folder_lock as results
 
-ELSEWHERE = {"host": "node7", "boot": "b", "space": "s", "pid": 12, "started": 3, "since": "yesterday", "job": "",
-             "restart": 0}
+ELSEWHERE = {
+    "host": "node7",
+    "boot": "b",
+    "space": "s",
+    "pid": 12,
+    "started": 3,
+    "since": "yesterday",
+    "job": "",
+    "restart": 0,
+}
 
 
 def lock(folder, **changes):

@@ -8,25 +8,32 @@ import pytest
 import small
 from conftest import stop_signal, wait_for_line
 
-from mlraman_hpc.console import Console
-from mlraman_hpc.errors import DataError, StoppedEarly
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.tasks import pieces
-from mlraman_hpc.tasks.converge import converge
-from mlraman_hpc.tasks.dynamics import dynamics
-from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.tasks.learning_curve import learning_curve
-from mlraman_hpc.tasks.predict import predict
+from mlraman_hpc.base.errors import DataError, StoppedEarly
+from mlraman_hpc.commands.converge import converge
+from mlraman_hpc.commands.dynamics import dynamics
+from mlraman_hpc.commands.learning_curve import learning_curve
+from mlraman_hpc.commands.predict import predict
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.pipeline import checkpointing as pieces
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import hdf5
 
-CHANGES = ["figures=false", "learning_curve={sizes: [4, 8], draws: 3}", "convergence={train: [6, 10], fraction: [0.5]}",
-           "dynamics={mobile: [Ag]}", "model.committee=0"]
+CHANGES = [
+    "figures=false",
+    "learning_curve={sizes: [4, 8], draws: 3}",
+    "convergence={train: [6, 10], fraction: [0.5]}",
+    "dynamics={mobile: [Ag]}",
+    "model.committee=0",
+]
 SET = [word for change in CHANGES for word in ("--set", change)]
 TASKS = {"learning_curve": learning_curve, "convergence": converge, "dynamics": dynamics}
-CHANGED = {"learning_curve": ("reference.seed=7", "reference.seed was 0, is 7"),
-           "convergence": ("spectrum.smoothing=30", r"spectrum.smoothing was 20.0, is 30.0"),
-           "dynamics": ("dynamics={drift: total}", "dynamics.drift was None, is total")}
+CHANGED = {
+    "learning_curve": ("reference.seed=7", "reference.seed was 0, is 7"),
+    "convergence": ("spectrum.smoothing=30", r"spectrum.smoothing was 20.0, is 30.0"),
+    "dynamics": ("dynamics={drift: total}", "dynamics.drift was None, is total"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +58,13 @@ def job(folder, *changes, force=False):
 
 
 def content(folder, name):
-    return store.content_of(folder / "out" / f"{name}.h5")
+    return hdf5.content_of(folder / "out" / f"{name}.h5")
 
 
 @pytest.fixture
 def interrupted(monkeypatch):
     """interrupted(folder, name, count): the task is killed, or stopped, in the pause after its count-th piece."""
+
     def run(folder, name, count, end):
         left = [count]
         plain = pieces.Kept.pause
@@ -66,6 +74,7 @@ def interrupted(monkeypatch):
             left[0] -= 1
             if left[0] == 0:
                 end(kept)
+
         with monkeypatch.context() as patch:
             patch.setattr(pieces, "SECONDS", 0.0)
             patch.setattr(pieces, "COST", 0.0)
@@ -73,6 +82,7 @@ def interrupted(monkeypatch):
             with pytest.raises((StoppedEarly, _Killed)):
                 TASKS[name](job(folder))
         assert (folder / "out" / f"{name}.partial.h5").exists() and not (folder / "out" / f"{name}.h5").exists()
+
     return run
 
 
@@ -86,7 +96,7 @@ def kill(kept):
 
 def stop(kept):
     kept._job.session.stop._note(signal.SIGUSR1, None)
-    raise kept._job.session.stop_asked()
+    raise kept._job.session.stop_requested()
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -14,8 +14,8 @@ import pytest
 import small
 from conftest import ROOT, _environment
 
-from mlraman_hpc import starting
-from mlraman_hpc.schema import store
+from mlraman_hpc.runtime import launcher as starting
+from mlraman_hpc.storage import hdf5, provenance
 
 TOOLS = ROOT.parent / "shared" / "tools"
 SCRIPTS = ROOT / "jobscripts"
@@ -24,7 +24,8 @@ SCRIPTS = ROOT / "jobscripts"
 FIRST = 100000 + 10 * os.getpid()
 AMPLE = "00:15:00"  # a busy machine may get nowhere within the minute that a job has at first
 pytestmark = [
-    pytest.mark.mpi, pytest.mark.slow,
+    pytest.mark.mpi,
+    pytest.mark.slow,
     pytest.mark.skipif(os.environ.get("MLRAMAN_SLURM_TESTS") != "1", reason="MLRAMAN_SLURM_TESTS=1 runs it"),
 ]
 
@@ -47,11 +48,16 @@ def slurm(tmp_path_factory):
     venv = folder / "mlraman" / "bin"
     venv.mkdir(parents=True)
     program = venv / "mlraman"
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -m mlraman_hpc \"$@\"\n")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m mlraman_hpc "$@"\n')
     program.chmod(0o755)
     (venv / "activate").write_text(f"PATH={venv}:$PATH\n")
-    yield {**_environment(None), "SLURM_CONF": settings["SLURM_CONF"], "HOME": str(folder),
-           "BASH_FUNC_module%%": "() { :; }", "SLURM_EXPORT_ENV": "ALL"}
+    yield {
+        **_environment(None),
+        "SLURM_CONF": settings["SLURM_CONF"],
+        "HOME": str(folder),
+        "BASH_FUNC_module%%": "() { :; }",
+        "SLURM_EXPORT_ENV": "ALL",
+    }
     subprocess.run(["bash", TOOLS / "stop-slurm.sh", folder / "lab"], capture_output=True, timeout=60)
 
 
@@ -71,8 +77,10 @@ def wait_for(slurm, jobs: dict[str, str], seconds: float) -> dict[str, dict[str,
             if state["Restarts"] != "0" and state["TimeLimit"] != AMPLE:
                 change = ["scontrol", "update", f"JobId={state['JobId']}", f"TimeLimit={AMPLE}"]
                 subprocess.run(change, env=slurm, capture_output=True, timeout=30)
-        if all(state["JobState"] in ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
-               for state in found.values()):
+        if all(
+            state["JobState"] in ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
+            for state in found.values()
+        ):
             return found
         time.sleep(1)
     raise AssertionError(f"still running: {found}")
@@ -136,15 +144,18 @@ def test_job_scripts_end_complete(slurm, trained, mlraman, tmp_path):
         "asked": submit(slurm, tmp_path / "asked", "slurm.sh", "deck.yaml", options=asked, env=slow),
         "array": submit(slurm, tmp_path, "slurm_array.sh", "first.yaml", "second.yaml", options=alone),
         "campaign": submit(slurm, single, "slurm_campaign.sh", "deck.yaml", "--groups", "2", options=asked, env=slow),
-        "campaign array": submit(slurm, array, "slurm_campaign.sh", "deck.yaml", options=alone)}
+        "campaign array": submit(slurm, array, "slurm_campaign.sh", "deck.yaml", options=alone),
+    }
     assert jobs["warned"] == str(FIRST)
     arrays = {f"{name} {k}": f"{jobs[name]}_{k}" for name in ("array", "campaign array") for k in (0, 1)}
     states = wait_for(slurm, {name: jobs[name] for name in ("warned", "asked", "campaign")} | arrays, 600)
     logs = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*-*.log")}
     assert {state["JobState"] for state in states.values()} == {"COMPLETED"}, (states, logs)
-    for name, log, reason in (("warned", f"warned/mlraman-{jobs['warned']}", "SIGUSR1"),
-                              ("asked", f"asked/mlraman-{jobs['asked']}", "the time limit"),
-                              ("campaign", f"single/campaign-{jobs['campaign']}", "the time limit")):
+    for name, log, reason in (
+        ("warned", f"warned/mlraman-{jobs['warned']}", "SIGUSR1"),
+        ("asked", f"asked/mlraman-{jobs['asked']}", "the time limit"),
+        ("campaign", f"single/campaign-{jobs['campaign']}", "the time limit"),
+    ):
         assert f"stopped by {reason}" in logs[f"{log}.log"], logs[f"{log}.log"]
         assert int(states[name]["Restarts"]) >= 1
     _same_spectra(trained, tmp_path, mlraman)
@@ -154,10 +165,10 @@ def test_job_scripts_end_complete(slurm, trained, mlraman, tmp_path):
 def _same_spectra(trained: Path, folder: Path, mlraman) -> None:
     small.write(trained, count=9600)
     mlraman(0, "predict", "deck.yaml", folder=trained)
-    expected = store.content_of(trained / "out" / "alpha.h5")
+    expected = hdf5.content_of(trained / "out" / "alpha.h5")
     for name in ("warned", "asked", "first", "second"):
         out = folder / name / "out"
-        assert store.content_of(out / "alpha.h5") == expected
+        assert hdf5.content_of(out / "alpha.h5") == expected
         assert (out / "raman.h5").exists() and not (out / "mlraman.lock").exists()
 
 
@@ -173,7 +184,12 @@ def _same_campaigns(single: Path, array: Path, mlraman) -> None:
 
 def _contents(out: Path) -> dict[str, str]:
     """{file: hash of content}; logs and reports have dates."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and "cache" not in path.parts
-             and path.name not in ("log.txt", "report.html")]
-    return {str(path.relative_to(out)): store.content_of(path) if path.suffix == ".h5" else store.hash_of_file(path)
-            for path in files}
+    files = [
+        path
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and "cache" not in path.parts and path.name not in ("log.txt", "report.html")
+    ]
+    return {
+        str(path.relative_to(out)): hdf5.content_of(path) if path.suffix == ".h5" else provenance.hash_of_file(path)
+        for path in files
+    }

@@ -10,15 +10,15 @@ from stages import STAGES, arguments, lay_out, unreadable
 
 import mlraman_hpc
 from mlraman_hpc import cli
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.place import Place
-from mlraman_hpc.tasks import benchmark
+from mlraman_hpc.commands import benchmark
+from mlraman_hpc.runtime.fault_injection import FrameLocation
+from mlraman_hpc.runtime.session import Session
 
 
 def execute(folder, command, fault=""):
     os.chdir(folder)
     session = Session()
-    session._place = Place(fault)
+    session._place = FrameLocation(fault)
     cli._execute(session, cli.parser().parse_args([*arguments(command), "--quiet"]))
 
 
@@ -43,7 +43,10 @@ def test_the_table_has_every_stage():
     found = set()
     for path in Path(mlraman_hpc.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("step", "enter") and isinstance(
-                    node.args[0], ast.Constant):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", "") in ("step", "enter")
+                and isinstance(node.args[0], ast.Constant)
+            ):
                 found.add(node.args[0].value)
     assert found <= known

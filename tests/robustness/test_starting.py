@@ -8,7 +8,7 @@ import time
 import pytest
 from conftest import _environment, launcher
 
-from mlraman_hpc import starting
+from mlraman_hpc.runtime import launcher as starting
 
 NAMES = {"ours": "mpich_shm_eb421bf2_0", "ours_too": "mpich_vci_eb421bf2_3", "other": "mpich_shm_281e0ec3_0"}
 
@@ -48,11 +48,20 @@ def test_the_step_is_found_above_this_process(tmp_path):
 
 
 def test_a_start_that_hangs_is_ended_with_a_message():
-    code = ("import sys, time\nfrom mlraman_hpc import starting\n"
-            "with starting.watched('rank 1 of 2 on here'): time.sleep(float(sys.argv[1]))\nprint('on')")
-    done = [subprocess.run([sys.executable, "-c", code, seconds], capture_output=True, text=True, timeout=50,
-                           env={**os.environ, "MLRAMAN_START_PATIENCE": patience})
-            for seconds, patience in (("0", "40"), ("40", "0.1"))]
+    code = (
+        "import sys, time\nfrom mlraman_hpc import starting\n"
+        "with starting.watched('rank 1 of 2 on here'): time.sleep(float(sys.argv[1]))\nprint('on')"
+    )
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", code, seconds],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            env={**os.environ, "MLRAMAN_START_PATIENCE": patience},
+        )
+        for seconds, patience in (("0", "40"), ("40", "0.1"))
+    ]
     assert (done[0].returncode, done[0].stdout, done[0].stderr) == (0, "on\n", "")
     assert done[1].returncode == -9 and "rank 1 of 2 on here: MPI did not start within 0.1 s" in done[1].stderr
 
@@ -61,6 +70,7 @@ def test_a_start_that_hangs_is_ended_with_a_message():
 def test_a_rank_that_never_comes_does_not_hold_the_others_for_ever():
     program = [sys.executable, "-m", "mlraman_hpc", "info"]
     command = [*launcher(1), *program, ":", "-n", "1", "sleep", "50"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=40,
-                          env=_environment({"MLRAMAN_START_PATIENCE": "1"}))
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=40, env=_environment({"MLRAMAN_START_PATIENCE": "1"})
+    )
     assert done.returncode and "rank 0 of 2" in done.stderr and "MPI did not start" in done.stderr

@@ -9,17 +9,22 @@ import pytest
 import small
 from conftest import stop_signal, wait_for_line
 
-from mlraman_hpc import machine
-from mlraman_hpc.errors import DeckError, StoppedEarly
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.stopping import REPEAT, Stop
+from mlraman_hpc.base.errors import DeckError, StoppedEarly
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.runtime import resources as machine
+from mlraman_hpc.runtime.interrupts import REPEAT, Stop
+from mlraman_hpc.storage import hdf5
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize(("ranks", "number", "command", "moment"), [
-    (0, signal.SIGTERM, "train", "training on"), (3, signal.SIGUSR1, "train", "training on"),
-    (3, signal.SIGTERM, "spectrum", "MPI:")])
+@pytest.mark.parametrize(
+    ("ranks", "number", "command", "moment"),
+    [
+        (0, signal.SIGTERM, "train", "training on"),
+        (3, signal.SIGUSR1, "train", "training on"),
+        (3, signal.SIGTERM, "spectrum", "MPI:"),
+    ],
+)
 def test_root_stages_stop_at_once(ranks, number, command, moment, trained, background, mlraman):
     if command == "spectrum":
         mlraman(0, "predict", "deck.yaml", folder=trained)
@@ -38,8 +43,10 @@ def test_root_stages_stop_at_once(ranks, number, command, moment, trained, backg
 
 
 def test_a_second_signal_stops_even_within_a_batch():
-    script = ("import time; from mlraman_hpc.stopping import Stop; stop = Stop(); stop.listen(); end = stop.deferred()"
-              "\nwith end:\n    print('in', flush=True)\n    time.sleep(60)")
+    script = (
+        "import time; from mlraman_hpc.runtime.interrupts import Stop; stop = Stop(); stop.listen(); end = stop.deferred()"
+        "\nwith end:\n    print('in', flush=True)\n    time.sleep(60)"
+    )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     wait_for_line(process, "in")
     process.send_signal(signal.SIGTERM)
@@ -58,7 +65,7 @@ def test_walltime_stops_in_time_and_goes_on(ranks, trained, expected, mlraman):
     assert "stopped by the time limit" in stopped.stderr
     assert "stopped after" in stopped.stdout and not (trained / "out" / "mlraman.lock").exists()
     mlraman(0, "predict", "deck.yaml", folder=trained)
-    assert store.content_of(trained / "out" / "alpha.h5") == expected
+    assert hdf5.content_of(trained / "out" / "alpha.h5") == expected
 
 
 def test_walltime_in_the_deck(tmp_path):
@@ -69,8 +76,10 @@ def test_walltime_in_the_deck(tmp_path):
         assert read_deck(deck, [f"walltime={text}"]).walltime == minutes
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("1:59", 119), ("01:00:00", 3600), ("2-00:00:01", 172801), ("UNLIMITED", None), ("", None), ("INVALID", None)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1:59", 119), ("01:00:00", 3600), ("2-00:00:01", 172801), ("UNLIMITED", None), ("", None), ("INVALID", None)],
+)
 def test_slurms_remaining_time(text, seconds):
     assert machine.parse_time(text) == seconds
 
@@ -92,12 +101,12 @@ def test_a_slurm_that_does_not_answer_is_no_error(tmp_path):
 
 def test_what_a_library_makes_of_the_interruption_is_still_a_stop():
     stop = Stop()
-    with pytest.raises(StoppedEarly), stop.leaving():
+    with pytest.raises(StoppedEarly), stop.interruptible():
         try:
             stop._note(signal.SIGUSR1, None)
         except StoppedEarly:
             raise ValueError("callback failed") from None
-    with pytest.raises(ValueError, match="a real one"), Stop().leaving():
+    with pytest.raises(ValueError, match="a real one"), Stop().interruptible():
         raise ValueError("a real one")
 
 
@@ -107,6 +116,6 @@ def test_repeats_within_a_moment_count_once():
     with stop.deferred():
         stop._note(signal.SIGTERM, None)
         stop._note(signal.SIGTERM, None)
-        assert stop.asked and not stop.now
-    with pytest.raises(StoppedEarly, match="SIGTERM"), stop.leaving():
+        assert stop.requested and not stop.now
+    with pytest.raises(StoppedEarly, match="SIGTERM"), stop.interruptible():
         pytest.fail("should have been left")

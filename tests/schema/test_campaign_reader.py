@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from mlraman_hpc.errors import DeckError
-from mlraman_hpc.schema.campaign import MaterialKeys, ordinary_yaml
-from mlraman_hpc.schema.campaign_reader import is_campaign, read_campaign
-from mlraman_hpc.schema.deck_reader import read_deck, resolved_yaml
-from mlraman_hpc.schema.describe import json_schema, key_table
+from mlraman_hpc.base.errors import DeckError
+from mlraman_hpc.config.campaign_deck import MaterialKeys, ordinary_yaml
+from mlraman_hpc.config.campaign_reader import is_campaign, read_campaign
+from mlraman_hpc.config.deck_reader import read_deck, resolved_yaml
+from mlraman_hpc.config.describe import json_schema, key_table
 
 HEAD = """title: test
 output: out
@@ -16,8 +16,17 @@ trajectory: {files: "runs/{name}/XDATCAR", frame_interval: 10}
 spectrum: {smoothing: 8, blocks: 4}
 dynamics: {mobile: [Li]}
 """
-MATERIAL = {"name": "A", "temperature": "300", "mobile": "[Na]", "trajectory": "a.xyz", "model": "m.h5",
-            "arrhenius": "A", "forces": "f.xyz", "reference": None, "series": None}  # the last two exclude others
+MATERIAL = {
+    "name": "A",
+    "temperature": "300",
+    "mobile": "[Na]",
+    "trajectory": "a.xyz",
+    "model": "m.h5",
+    "arrhenius": "A",
+    "forces": "f.xyz",
+    "reference": None,
+    "series": None,
+}  # the last two exclude others
 LABELS = "{files: l.xyz, unit: bohr^3, quantity: polarizability}"
 
 
@@ -44,10 +53,17 @@ def test_the_schema_has_every_key_of_a_campaign(tmp_path):
 
 
 def test_overlays_shorthands_and_patterns(tmp_path):
-    found = by_name(read(tmp_path, HEAD + f"""materials:
+    found = by_name(
+        read(
+            tmp_path,
+            HEAD
+            + f"""materials:
   - {{name: A, reference: {LABELS}, temperature: 500, mobile: [Na], spectrum: {{blocks: 6}}}}
   - {{name: B, trajectory: [x/1.xyz, ../x/2.xyz], trajectory.every: 2, dynamics.drift: total}}
-""", "spectrum.smoothing=3"))
+""",
+            "spectrum.smoothing=3",
+        )
+    )
     a, b = found["A"].deck, found["B"].deck
     assert a.trajectory.files == [str(tmp_path / "runs/A/XDATCAR")] and a.trajectory.frame_interval == 10
     assert (a.spectrum.temperature, a.spectrum.smoothing, a.spectrum.blocks, a.dynamics.mobile) == (500, 3, 6, ["Na"])
@@ -58,29 +74,33 @@ def test_overlays_shorthands_and_patterns(tmp_path):
 
 
 def test_a_table_with_variables(tmp_path):
-    (tmp_path / "m.csv").write_text("# x\nname, run, spectrum.temperature, mobile, trajectory.every\n"
-                                    "A, 007, 300, Na,\n\nB, 8,, \"[Li, Na]\", 3\n")
+    (tmp_path / "m.csv").write_text(
+        '# x\nname, run, spectrum.temperature, mobile, trajectory.every\nA, 007, 300, Na,\n\nB, 8,, "[Li, Na]", 3\n'
+    )
     found = by_name(read(tmp_path, HEAD.replace("{name}", "{run}") + "materials: {table: m.csv}\n"))
     assert found["A"].deck.trajectory.files == [str(tmp_path / "runs/007/XDATCAR")]
     assert found["A"].deck.spectrum.temperature == 300 and found["B"].deck.spectrum.temperature is None
     assert found["B"].deck.dynamics.mobile == ["Li", "Na"] and found["B"].deck.trajectory.every == 3
 
 
-@pytest.mark.parametrize(("common", "own", "kind", "file"), [
-    ("", f"reference: {LABELS}", "own", None),
-    ("", "temperature: 3", "none", None),
-    ("model: given.h5\n", "temperature: 3", "given", "given.h5"),
-    ("model: given.h5\n", f"reference: {LABELS}", "own", None),
-    ("model: given.h5\n", "model: none", "none", None),
-    ("model: none\n", "temperature: 3", "none", None),
-    ("model: none\n", f"reference: {LABELS}", "own", None),
-    ("model: none\n", "model: own.h5", "given", "own.h5"),
-    (f"reference: {LABELS}\n", "temperature: 3", "common", "out/common_model/model.h5"),
-    (f"reference: {LABELS}\n", "model: none", "none", None),
-    (f"reference: {LABELS}\n", "model: own.h5", "given", "own.h5"),
-    (f"reference: {LABELS}\n", "reference: {train: 5}", "own", None),
-    ("reference: {files: '{name}.xyz'}\n", "temperature: 3", "own", None),
-])
+@pytest.mark.parametrize(
+    ("common", "own", "kind", "file"),
+    [
+        ("", f"reference: {LABELS}", "own", None),
+        ("", "temperature: 3", "none", None),
+        ("model: given.h5\n", "temperature: 3", "given", "given.h5"),
+        ("model: given.h5\n", f"reference: {LABELS}", "own", None),
+        ("model: given.h5\n", "model: none", "none", None),
+        ("model: none\n", "temperature: 3", "none", None),
+        ("model: none\n", f"reference: {LABELS}", "own", None),
+        ("model: none\n", "model: own.h5", "given", "own.h5"),
+        (f"reference: {LABELS}\n", "temperature: 3", "common", "out/common_model/model.h5"),
+        (f"reference: {LABELS}\n", "model: none", "none", None),
+        (f"reference: {LABELS}\n", "model: own.h5", "given", "own.h5"),
+        (f"reference: {LABELS}\n", "reference: {train: 5}", "own", None),
+        ("reference: {files: '{name}.xyz'}\n", "temperature: 3", "own", None),
+    ],
+)
 def test_which_model_serves(tmp_path, monkeypatch, common, own, kind, file):
     monkeypatch.chdir(tmp_path)
     found = by_name(read(tmp_path, HEAD + common + f"materials: [{{name: A, {own}}}]\n"))["A"]
@@ -90,22 +110,32 @@ def test_which_model_serves(tmp_path, monkeypatch, common, own, kind, file):
 
 
 def test_all_paths_become_absolute(tmp_path):
-    found = by_name(read(tmp_path, HEAD + """materials: [{name: A, model: m.h5, dynamics.lattice_sites: sites.vasp}]
+    found = by_name(
+        read(
+            tmp_path,
+            HEAD
+            + """materials: [{name: A, model: m.h5, dynamics.lattice_sites: sites.vasp}]
 comparison: {experiment: {file: measured.dat}, spectra: [{file: other.h5, label: other}]}
-"""))["A"].deck
+""",
+        )
+    )["A"].deck
     assert found.dynamics.lattice_sites == str(tmp_path / "sites.vasp")
     assert found.comparison.experiment.file == str(tmp_path / "measured.dat")
     assert found.comparison.spectra[0].file == str(tmp_path / "other.h5")
 
 
 def test_labels_that_are_trained_together(tmp_path):
-    found = read(tmp_path, HEAD + f"""train_together: [A, B]
+    found = read(
+        tmp_path,
+        HEAD
+        + f"""train_together: [A, B]
 materials:
   - {{name: A, reference: {LABELS}}}
   - {{name: B, reference: {{files: '*.OUTCAR'}}}}
   - {{name: C, model: common}}
   - {{name: D}}
-""")
+""",
+    )
     assert [one.model for one in found.materials] == ["common", "common", "common", "none"]
     assert [one.labels is not None for one in found.materials] == [True, True, False, False]
     assert [path.rsplit("/", 1)[1] for path in found.common.reference.files] == ["A.extxyz", "B.extxyz"]
@@ -119,7 +149,9 @@ def test_an_expanded_deck_is_an_ordinary_one(tmp_path):
 
 
 def test_all_mistakes_at_once(tmp_path):
-    text = HEAD + """train_together: [nobody]
+    text = (
+        HEAD
+        + """train_together: [nobody]
 bogus: 3
 materials:
   - {name: A, spectrum: {smothing: 3}}
@@ -129,36 +161,53 @@ materials:
   - {name: a/b}
   - {name: C, model: common}
 """
+    )
     with pytest.raises(DeckError) as caught:
         read(tmp_path, text)
     lines = [line.removeprefix(str(tmp_path / "c.yaml")) for line in str(caught.value).splitlines()]
-    for number, part in [(6, "no material 'nobody'"), (7, "'bogus': unknown key"),
-                         (9, "material 'A': 'spectrum.smothing': unknown key, did you mean 'smoothing'?"),
-                         (10, "'A' is there already"), (10, "'spectrum.temperature': should be greater than 0"),
-                         (11, "no 'name'"), (12, "has no 'T'"), (13, "'a/b' cannot be the name")]:
+    for number, part in [
+        (6, "no material 'nobody'"),
+        (7, "'bogus': unknown key"),
+        (9, "material 'A': 'spectrum.smothing': unknown key, did you mean 'smoothing'?"),
+        (10, "'A' is there already"),
+        (10, "'spectrum.temperature': should be greater than 0"),
+        (11, "no 'name'"),
+        (12, "has no 'T'"),
+        (13, "'a/b' cannot be the name"),
+    ]:
         assert any(line.startswith(f":{number}: ") and part in line for line in lines), (part, lines)
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("materials: 3\n", "should be a list"), ("materials: []\n", "is empty"),
-    ("materials: [3]\n", "a material is a list"),
-    ("materials: {table: x.csv}\n", "no such table"), ("materials: {tabel: x.csv}\n", "nothing else"),
-    ("materials: [{name: A, model: common}]\n", "there is no common model"),
-    ("materials: [{name: A, dynamics: null}]\n", "neither labels nor a model"),
-    ("title: x\n", "needs the section 'materials'"),
-    (f"reference: {LABELS}\ntrain_together: [A]\nmaterials: [{{name: A}}]\n", "keep one of them"),
-    ("train_together: [A]\nmaterials: [{name: A}]\n", "has no 'reference'"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("materials: 3\n", "should be a list"),
+        ("materials: []\n", "is empty"),
+        ("materials: [3]\n", "a material is a list"),
+        ("materials: {table: x.csv}\n", "no such table"),
+        ("materials: {tabel: x.csv}\n", "nothing else"),
+        ("materials: [{name: A, model: common}]\n", "there is no common model"),
+        ("materials: [{name: A, dynamics: null}]\n", "neither labels nor a model"),
+        ("title: x\n", "needs the section 'materials'"),
+        (f"reference: {LABELS}\ntrain_together: [A]\nmaterials: [{{name: A}}]\n", "keep one of them"),
+        ("train_together: [A]\nmaterials: [{name: A}]\n", "has no 'reference'"),
+    ],
+)
 def test_mistakes(tmp_path, text, words):
     with pytest.raises(DeckError, match=words):
         read(tmp_path, text if text.startswith("title") else HEAD + text)
 
 
-@pytest.mark.parametrize(("table", "words"), [
-    ("", "the table is empty"), ("a,b\n1,2\n", "there is no 'name'"), ("name,a,a\nA,1,2\n", "'a' is there twice"),
-    ("name,trajectory.every\nA\n", "1 cells, but 2 columns"),
-    ("name,trajectory.evry\nA,2\n", r"m.csv:2: material 'A': 'trajectory.evry': unknown key"),
-])
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("", "the table is empty"),
+        ("a,b\n1,2\n", "there is no 'name'"),
+        ("name,a,a\nA,1,2\n", "'a' is there twice"),
+        ("name,trajectory.every\nA\n", "1 cells, but 2 columns"),
+        ("name,trajectory.evry\nA,2\n", r"m.csv:2: material 'A': 'trajectory.evry': unknown key"),
+    ],
+)
 def test_mistakes_in_tables(tmp_path, table, words):
     (tmp_path / "m.csv").write_text(table)
     with pytest.raises(DeckError, match=words):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mlraman_hpc.errors import DataError, DeckError
-from mlraman_hpc.schema.deck_reader import input_files, read_deck, resolved_yaml
-from mlraman_hpc.schema.describe import json_schema, key_table, starter_deck
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
+from mlraman_hpc.config.describe import json_schema, key_table, starter_deck
 
 BAD = Path(__file__).resolve().parents[1] / "decks_bad"
 GOOD = "output: out\nseries:\n  file: a.dat\n  frame_interval: 10\n"

@@ -8,11 +8,13 @@ import h5py
 import numpy as np
 import pytest
 
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.alpha_file import AlphaFile
-from mlraman_hpc.schema.records import Descriptor, PolarizabilitySeries, stored
-from mlraman_hpc.schema.store import Origin
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.model import Descriptor
+from mlraman_hpc.records.spectra import PolarizabilitySeries
+from mlraman_hpc.storage import hdf5, provenance
+from mlraman_hpc.storage.alpha_file import AlphaFile
+from mlraman_hpc.storage.provenance import Origin
 
 ORIGIN = Origin("test", "output: out\n", "key", {"a.xyz": "abc"})
 
@@ -30,20 +32,27 @@ class Everything:
 
 
 def everything():
-    return Everything(np.arange(6.0).reshape(2, 3), 2.5, 3, ("Ag", "I"), {"total": np.ones(2)},
-                      Descriptor(5.0, 0.5, 0.3, 4, 5))
+    return Everything(
+        np.arange(6.0).reshape(2, 3), 2.5, 3, ("Ag", "I"), {"total": np.ones(2)}, Descriptor(5.0, 0.5, 0.3, 4, 5)
+    )
 
 
 def test_record_comes_back(tmp_path):
     path = tmp_path / "new folder" / "a.h5"
-    content = store.save(path, everything(), "thing", ORIGIN)
-    back = store.load(path, Everything, "thing")
+    content = hdf5.save(path, everything(), "thing", ORIGIN)
+    back = hdf5.load(path, Everything, "thing")
     assert np.array_equal(back.array, everything().array)
     assert (back.number, back.count, back.names, back.descriptor, back.absent, back.none) == (
-        2.5, 3, ("Ag", "I"), everything().descriptor, None, ())
+        2.5,
+        3,
+        ("Ag", "I"),
+        everything().descriptor,
+        None,
+        (),
+    )
     assert np.array_equal(back.table["total"], np.ones(2))
-    assert store.content_of(path) == content
-    assert store.read_origin(path).parents == {"a.xyz": "abc"}
+    assert hdf5.content_of(path) == content
+    assert hdf5.read_origin(path).parents == {"a.xyz": "abc"}
     with h5py.File(path) as file:
         assert file["group/array"].attrs["unit"] == "Angstrom^3"
     assert [entry.name for entry in path.parent.iterdir()] == ["a.h5"]
@@ -51,51 +60,55 @@ def test_record_comes_back(tmp_path):
 
 def test_content_does_not_depend_on_origin(tmp_path):
     other = Origin("test", "title: x\n", "other", {})
-    assert store.save(tmp_path / "a.h5", everything(), "thing", ORIGIN) == store.save(
-        tmp_path / "b.h5", everything(), "thing", other)
+    assert hdf5.save(tmp_path / "a.h5", everything(), "thing", ORIGIN) == hdf5.save(
+        tmp_path / "b.h5", everything(), "thing", other
+    )
 
 
 def test_history_grows(tmp_path):
-    store.save(tmp_path / "a.h5", everything(), "thing", ORIGIN)
-    first = store.read_origin(tmp_path / "a.h5").history
-    store.save(tmp_path / "b.h5", everything(), "thing", Origin("next", "", "k", {}, first))
-    assert [entry["task"] for entry in store.read_origin(tmp_path / "b.h5").history] == ["test", "next"]
+    hdf5.save(tmp_path / "a.h5", everything(), "thing", ORIGIN)
+    first = hdf5.read_origin(tmp_path / "a.h5").history
+    hdf5.save(tmp_path / "b.h5", everything(), "thing", Origin("next", "", "k", {}, first))
+    assert [entry["task"] for entry in hdf5.read_origin(tmp_path / "b.h5").history] == ["test", "next"]
 
 
-@pytest.mark.parametrize(("damage", "message"), [
-    (lambda path: path.unlink(), "no such file"),
-    (lambda path: path.write_bytes(path.read_bytes()[:700]), "not a readable HDF5 file"),
-    (lambda path: path.write_text("hello"), "not a readable HDF5 file"),
-])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "no such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:700]), "not a readable HDF5 file"),
+        (lambda path: path.write_text("hello"), "not a readable HDF5 file"),
+    ],
+)
 def test_damaged_files_are_refused(tmp_path, damage, message):
     path = tmp_path / "a.h5"
-    store.save(path, everything(), "thing", ORIGIN)
+    hdf5.save(path, everything(), "thing", ORIGIN)
     damage(path)
     with pytest.raises(DataError, match=message):
-        store.load(path, Everything, "thing")
+        hdf5.load(path, Everything, "thing")
 
 
 def test_other_kinds_newer_versions_and_missing_parts_are_refused(tmp_path):
     path = tmp_path / "a.h5"
-    store.save(path, everything(), "thing", ORIGIN)
+    hdf5.save(path, everything(), "thing", ORIGIN)
     with pytest.raises(DataError, match="holds 'thing', but 'model' is needed"):
-        store.load(path, Everything, "model")
+        hdf5.load(path, Everything, "model")
     with h5py.File(path, "r+") as file:
         del file["number"]
     with pytest.raises(DataError, match="'number' is missing"):
-        store.load(path, Everything, "thing")
+        hdf5.load(path, Everything, "thing")
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
     with pytest.raises(DataError, match="newer"):
-        store.load(path, Everything, "thing")
+        hdf5.load(path, Everything, "thing")
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.h5"
-    store.save(path, everything(), "thing", ORIGIN)
+    hdf5.save(path, everything(), "thing", ORIGIN)
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        store.save(path, Everything(object(), 1.0, 1, (), {}, None), "thing", ORIGIN)
+        hdf5.save(path, Everything(object(), 1.0, 1, (), {}, None), "thing", ORIGIN)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -103,20 +116,28 @@ def test_failed_write_leaves_the_old_file(tmp_path):
 def test_unwritable_folder_is_the_users_to_mend(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DataError, match="cannot be written"):
-        store.save(tmp_path / "file" / "a.h5", everything(), "thing", ORIGIN)
+        hdf5.save(tmp_path / "file" / "a.h5", everything(), "thing", ORIGIN)
 
 
 def test_large_files_are_hashed_by_their_ends(tmp_path):
     path = tmp_path / "big"
     path.write_bytes(bytes(1 << 24) + b"1")
-    first = store.hash_of_file(path)
+    first = provenance.hash_of_file(path)
     path.write_bytes(bytes(1 << 24) + b"2")
-    assert store.hash_of_file(path) != first
+    assert provenance.hash_of_file(path) != first
 
 
 def _partial(path):
-    return AlphaFile.create(path, frames=4, steps=np.arange(4).__getitem__, times=(np.arange(4) * 10.0).__getitem__,
-                            species=("Ag", "I"), members=3, batches=2, origin=ORIGIN)
+    return AlphaFile.create(
+        path,
+        frames=4,
+        steps=np.arange(4).__getitem__,
+        times=(np.arange(4) * 10.0).__getitem__,
+        species=("Ag", "I"),
+        members=3,
+        batches=2,
+        origin=ORIGIN,
+    )
 
 
 def test_memory_of_a_partial_file_does_not_grow_with_frames(tmp_path):
@@ -125,10 +146,19 @@ def test_memory_of_a_partial_file_does_not_grow_with_frames(tmp_path):
     def values(rows):
         slices.append(rows.stop - rows.start)
         return np.arange(rows.start, rows.stop)
+
     tracemalloc.start()
     path = tmp_path / "alpha.partial.h5"
-    file = AlphaFile.create(path, frames=frames, steps=values, times=lambda rows: 0.1 * values(rows), species=("Ag",),
-                            members=0, batches=2, origin=ORIGIN)
+    file = AlphaFile.create(
+        path,
+        frames=frames,
+        steps=values,
+        times=lambda rows: 0.1 * values(rows),
+        species=("Ag",),
+        members=0,
+        batches=2,
+        origin=ORIGIN,
+    )
     file.write(slice(0, 1), slice(7, 9), np.ones((2, 1, 3, 3)), None, np.array([3, 0]))
     assert file.count_outliers() == (3, 1)
     peak = tracemalloc.get_traced_memory()[1]
@@ -161,7 +191,7 @@ def test_alpha_file_goes_on_where_it_stopped(tmp_path):
     file.write(slice(0, 1), slice(0, 2), *_rows(0))
     file.commit()
     file.finish(final, ORIGIN)
-    series = store.load(final, PolarizabilitySeries, "polarizability")
+    series = hdf5.load(final, PolarizabilitySeries, "polarizability")
     shares = np.concatenate([_rows(0)[0], _rows(1)[0]])
     assert np.array_equal(series.by_species, shares)
     assert np.array_equal(series.value, shares.sum(axis=1))

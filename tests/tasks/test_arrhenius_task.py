@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import small
 
-from mlraman_hpc.console import Console
-from mlraman_hpc.io import figures_arrhenius
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.campaign_reader import read_campaign
-from mlraman_hpc.schema.ranking import Arrhenius, Ranking
-from mlraman_hpc.schema.records import Dynamics
-from mlraman_hpc.tasks import arrhenius
-from mlraman_hpc.tasks.dynamics import dynamics
-from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.units import BOLTZMANN_EV_PER_K
+from mlraman_hpc.base.units import BOLTZMANN_EV_PER_K
+from mlraman_hpc.campaign import arrhenius
+from mlraman_hpc.commands.dynamics import dynamics
+from mlraman_hpc.config.campaign_reader import read_campaign
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.plots import arrhenius as figures_arrhenius
+from mlraman_hpc.records.campaign import Ranking
+from mlraman_hpc.records.transport import Arrhenius, Dynamics
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import hdf5
 
 DECK = """output: {out}
 trajectory: {{files: XDATCAR, frame_interval: 1}}
@@ -47,7 +47,7 @@ def template(tmp_path_factory) -> Dynamics:
     job = Job(deck, Session(), Console(Session(), stream=io.StringIO()))
     job.output.mkdir(parents=True)
     dynamics(job)
-    return store.load(job.output / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(job.output / "dynamics.h5", Dynamics, "dynamics")
 
 
 @pytest.fixture
@@ -58,13 +58,23 @@ def plan(tmp_path, template):
     for one in plan.materials:
         temperature = KNOWN.get(one.name, 300)
         d = 1e-3 * np.exp(-0.2 / (BOLTZMANN_EV_PER_K * temperature)) if one.name in KNOWN else np.nan
-        vdos = dict(template.vdos) | {"total": np.where(np.arange(len(template.wavenumber)) < 9, 1.0,
-                                                        float(one.name == "c500"))}
+        vdos = dict(template.vdos) | {
+            "total": np.where(np.arange(len(template.wavenumber)) < 9, 1.0, float(one.name == "c500"))
+        }
         one.folder.mkdir(parents=True)
-        store.save(one.folder / "dynamics.h5", replace(
-            template, diffusion={"Ag": d, "I": np.nan}, diffusion_error={"Ag": 0.05 * d, "I": np.nan}, vdos=vdos,
-            diffusion_upper={"Ag": 2e-9, "I": 1e-9}, temperature=temperature * (1.2 if one.name == "b500" else 1),
-        ), "dynamics", Job(one.deck, Session(), Console(Session())).origin("dynamics", {}))
+        hdf5.save(
+            one.folder / "dynamics.h5",
+            replace(
+                template,
+                diffusion={"Ag": d, "I": np.nan},
+                diffusion_error={"Ag": 0.05 * d, "I": np.nan},
+                vdos=vdos,
+                diffusion_upper={"Ag": 2e-9, "I": 1e-9},
+                temperature=temperature * (1.2 if one.name == "b500" else 1),
+            ),
+            "dynamics",
+            Job(one.deck, Session(), Console(Session())).origin("dynamics", {}),
+        )
     return plan
 
 
@@ -88,8 +98,8 @@ def test_file_log_page_and_figure(plan, tmp_path):
     found = arrhenius.series_of(plan, [one.name for one in plan.materials])
     ranking = Ranking(**{field.name: None for field in fields(Ranking) if field.name != "arrhenius"}, arrhenius=found)
     origin = Job(plan.materials[0].deck, Session(), Console(Session())).origin("campaign", {})
-    store.save(tmp_path / "campaign.h5", found, "campaign", origin)
-    again = store.load(tmp_path / "campaign.h5", Arrhenius, "campaign")
+    hdf5.save(tmp_path / "campaign.h5", found, "campaign", origin)
+    again = hdf5.load(tmp_path / "campaign.h5", Arrhenius, "campaign")
     assert again.energy == pytest.approx(found.energy, nan_ok=True) and again.material == found.material
     figures_arrhenius.arrhenius_figure(tmp_path / "campaign_arrhenius.png", ranking)
     page = "".join(arrhenius.parts(found, tmp_path / "campaign_arrhenius.png"))

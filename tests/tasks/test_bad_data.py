@@ -6,7 +6,7 @@ import small
 
 def truncate(path, fraction):
     text = path.read_text()
-    path.write_text(text[:int(len(text) * fraction)])
+    path.write_text(text[: int(len(text) * fraction)])
 
 
 def edit(name, old, new, count=1):
@@ -15,6 +15,7 @@ def edit(name, old, new, count=1):
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, count))
+
     return change
 
 
@@ -42,7 +43,8 @@ def denser(folder):
 
 def outcar_without_tensor(folder):
     (folder / "OUTCAR").write_text(
-        " vasp.6.3.0\n LEPSILON=     F\n General timing and accounting informations for this job:\n")
+        " vasp.6.3.0\n LEPSILON=     F\n General timing and accounting informations for this job:\n"
+    )
     edit("deck.yaml", "labels.extxyz, quantity: polarizability, unit: angstrom^3", "OUTCAR, format: outcar")(folder)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mlraman_hpc.tasks.trajectory import BATCH_ATOMS, batches, even_batches
+from mlraman_hpc.pipeline.trajectory import BATCH_ATOMS, batches, even_batches
 
 
 @pytest.mark.parametrize("atoms", [1, 3, 9, 128, BATCH_ATOMS - 1, BATCH_ATOMS, BATCH_ATOMS + 1, 3 * BATCH_ATOMS])

@@ -13,13 +13,14 @@ import pytest
 import small
 from conftest import _environment, run_command
 
-from mlraman_hpc.errors import DeckError
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.campaign_reader import read_campaign
-from mlraman_hpc.schema.ranking import LabelTest, Ranking
-from mlraman_hpc.tasks.campaign import chosen_names
-from mlraman_hpc.tasks.campaign_check import proposal
-from mlraman_hpc.tasks.claims import Claims
+from mlraman_hpc.base.errors import DeckError
+from mlraman_hpc.campaign.check import proposal
+from mlraman_hpc.campaign.work_queue import Claims
+from mlraman_hpc.campaign.command import chosen_names
+from mlraman_hpc.config.campaign_reader import read_campaign
+from mlraman_hpc.records.campaign import Ranking
+from mlraman_hpc.records.training import LabelTest
+from mlraman_hpc.storage import hdf5, provenance
 
 DECK = """title: four materials
 output: out
@@ -58,7 +59,7 @@ def contents(folder):
             with h5py.File(path) as file:
                 found[str(path.relative_to(folder))] = file.attrs["content"] + file.attrs["key"]
         else:
-            found[str(path.relative_to(folder))] = store.hash_of_file(path)
+            found[str(path.relative_to(folder))] = provenance.hash_of_file(path)
     return found
 
 
@@ -78,7 +79,7 @@ def again(folder):
 
 def test_ranking_files_and_log(whole):
     folder, files, said = whole
-    found = store.load(folder / "out/campaign.h5", Ranking, "campaign")
+    found = hdf5.load(folder / "out/campaign.h5", Ranking, "campaign")
     assert set(found.name) == set("abcd") and found.status[-1] == "dynamics only" and found.name[-1] == "d"
     assert (np.diff(found.weight[:3]) <= 0).all() and np.isnan(found.weight[3])
     models = dict(zip(found.name, found.model))
@@ -98,7 +99,7 @@ def test_ranking_files_and_log(whole):
 
 def test_the_common_model_is_tested_on_each_materials_own_labels(whole):
     folder = whole[0]
-    tests = {name: store.load(folder / "out" / name / "label_test.h5", LabelTest, "label test") for name in "ab"}
+    tests = {name: hdf5.load(folder / "out" / name / "label_test.h5", LabelTest, "label test") for name in "ab"}
     assert tests["a"].labels + tests["b"].labels == 8 and tests["a"].left_out  # 8 of the 48 were left out
     with h5py.File(folder / "out/common_model/model.h5") as file:
         rmse = float(file["scores/rmse/diagonal"][()])
@@ -123,8 +124,14 @@ def test_array_tasks_give_the_same_files(whole):
     tasks = []
     for number in range(2):
         env = {"SLURM_ARRAY_TASK_ID": str(number + 1), "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "2"}
-        tasks.append(subprocess.Popen([sys.executable, "-m", "mlraman_hpc", "campaign", "c.yaml", "--array", "--quiet"],
-                                      cwd=folder, env=_environment(env), start_new_session=True))
+        tasks.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "mlraman_hpc", "campaign", "c.yaml", "--array", "--quiet"],
+                cwd=folder,
+                env=_environment(env),
+                start_new_session=True,
+            )
+        )
     assert [task.wait(120) for task in tasks] == [0, 0]
     assert contents(folder / "out") == files
 
@@ -163,11 +170,13 @@ def test_an_expanded_deck_runs_alone_from_anywhere(whole, tmp_path):
     assert run_command(0, ["run", "deck.yaml"], tmp_path).returncode == 0
     alone = contents(folder / "out")
     assert {name: alone[name] for name in alone if name.startswith("c/")} == {
-        name: files[name] for name in files if name.startswith("c/") and name not in ("c/deck.yaml", "c/status.txt")}
+        name: files[name] for name in files if name.startswith("c/") and name not in ("c/deck.yaml", "c/status.txt")
+    }
 
 
 def deck_of(folder, name):
-    from mlraman_hpc.schema.campaign import ordinary_yaml
+    from mlraman_hpc.config.campaign_deck import ordinary_yaml
+
     here = os.getcwd()
     try:
         os.chdir(folder)
@@ -195,7 +204,7 @@ def test_failures_are_named_and_the_others_are_finished(broken, ranks, groups):
     assert "2 of 4 materials failed" in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.count("b: ") == 1 and "found 'nonsense'" in done.stderr
     assert "d: c.yaml:6: 'trajectory.files'" in done.stderr and "no such file" in done.stderr
-    found = store.load(broken / "out/campaign.h5", Ranking, "campaign")
+    found = hdf5.load(broken / "out/campaign.h5", Ranking, "campaign")
     assert dict(zip(found.name, found.status)) == {"a": "done", "c": "done", "b": "failed", "d": "failed"}
     assert "nonsense" in (broken / "out/b/status.txt").read_text()
     assert "Not computed" in (broken / "out/campaign.html").read_text()
@@ -212,9 +221,17 @@ def test_check_looks_at_everything(broken):
 def test_a_stop_ends_all_groups_and_the_next_start_goes_on(mlraman, tmp_path):
     folder = prepare(tmp_path)
     from conftest import launcher
+
     command = [*launcher(2), sys.executable, "-m", "mlraman_hpc", "campaign", "c.yaml", "--groups", "2"]
-    process = subprocess.Popen(command, cwd=folder, env=_environment({"MLRAMAN_TEST_SLOW": "0.5"}),
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=_environment({"MLRAMAN_TEST_SLOW": "0.5"}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     for line in process.stdout:
         if "common model for" in line:
             break
@@ -228,8 +245,12 @@ def test_a_stop_ends_all_groups_and_the_next_start_goes_on(mlraman, tmp_path):
 def test_chosen_materials(tmp_path):
     plan = read_campaign(prepare(tmp_path) / "c.yaml")
     assert chosen_names(plan, ["b", "d"], False) == ["b", "d"]
-    shares = [chosen_names(plan, [], True, {"SLURM_ARRAY_TASK_ID": str(k), "SLURM_ARRAY_TASK_MIN": "5",
-                                            "SLURM_ARRAY_TASK_COUNT": "3"}) for k in (5, 6, 7)]
+    shares = [
+        chosen_names(
+            plan, [], True, {"SLURM_ARRAY_TASK_ID": str(k), "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "3"}
+        )
+        for k in (5, 6, 7)
+    ]
     assert shares == [["a", "d"], ["b"], ["c"]]
     with pytest.raises(DeckError, match="no such material"):
         chosen_names(plan, ["z"], False)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import small
 
-from mlraman_hpc.console import Console
-from mlraman_hpc.errors import DeckError
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.tasks.compare import compare
-from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.tasks.spectrum import spectrum
+from mlraman_hpc.base.errors import DeckError
+from mlraman_hpc.commands.compare import compare
+from mlraman_hpc.commands.spectrum import spectrum
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
 
 DECK = """output: out
 series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}
@@ -50,10 +50,16 @@ def test_distance_and_scale(folder, mlraman):
     assert (folder / "out" / "comparison.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("1 2\n3 four\n", "line 2"), ("1 2 3\n", "line 1"), ("", "no numbers"),
-    ("9000 1\n9100 2\n", "too little in common"), ("50 -1\n400 -2\n", "is not positive"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2\n3 four\n", "line 2"),
+        ("1 2 3\n", "line 1"),
+        ("", "no numbers"),
+        ("9000 1\n9100 2\n", "too little in common"),
+        ("50 -1\n400 -2\n", "is not positive"),
+    ],
+)
 def test_bad_measurements_are_named(text, message, folder, mlraman):
     mlraman(0, "spectrum", "deck.yaml")
     (folder / "measured.dat").write_text(text)
@@ -66,7 +72,8 @@ def with_others(folder, *labels, changes=()):
     text = "\n".join(f"  - {{file: other{number}.h5, label: {label}}}" for number, label in enumerate(labels))
     (folder / "stack.yaml").write_text(
         "series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}\nspectrum: {smoothing: 20, blocks: 4}\n"
-        f"output: {folder / 'stack'}\ncomparison:\n  label: ours\n  spectra:\n{text}\n")
+        f"output: {folder / 'stack'}\ncomparison:\n  label: ours\n  spectra:\n{text}\n"
+    )
     session = Session()
     console = Console(session, level=-1)
     spectrum(Job(read_deck(folder / "stack.yaml"), session, Console(session, level=-1)))
@@ -87,7 +94,7 @@ def test_spectra_of_other_runs_are_stacked(folder):
 
 
 def test_spectra_made_in_another_way_are_told(folder):
-    warning, = with_others(folder, "first", changes=["spectrum.temperature=300"])
+    (warning,) = with_others(folder, "first", changes=["spectrum.temperature=300"])
     assert "other0.h5" in warning and "temperature None, unlike this run" in warning
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import small
 
-from mlraman_hpc.schema import store
+from mlraman_hpc.storage import hdf5
 
 SECTION = ("--set", "convergence={train: [6, 10, 99], fraction: [0.5, 0.1]}")
 
@@ -27,15 +27,16 @@ def test_distances_end_at_zero_and_do_not_depend_on_ranks(mlraman, tmp_path):
     with h5py.File(tmp_path / "out" / "convergence_alpha.h5") as many, h5py.File(tmp_path / "out" / "alpha.h5") as one:
         value = one["observables/polarizability/value"][:]
         assert np.array_equal(many["observables/polarizability/value"], value)
-    content = store.content_of(tmp_path / "out" / "convergence.h5")
+    content = hdf5.content_of(tmp_path / "out" / "convergence.h5")
     mlraman(3, "converge", "deck.yaml", "--set", "model.committee=0", *SECTION, "--force")
-    assert store.content_of(tmp_path / "out" / "convergence.h5") == content
+    assert hdf5.content_of(tmp_path / "out" / "convergence.h5") == content
 
 
 def test_a_series_from_elsewhere_has_only_lengths(mlraman, tmp_path):
     np.save(tmp_path / "alpha.npy", small.alpha(small.frames(300)))
     (tmp_path / "deck.yaml").write_text(
-        "output: out\nseries: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}\nspectrum: {smoothing: 20}\n")
+        "output: out\nseries: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}\nspectrum: {smoothing: 20}\n"
+    )
     mlraman(0, "converge", "deck.yaml")
     with h5py.File(tmp_path / "out" / "convergence.h5") as file:
         assert "train" not in file and file["length/time"][:].tolist() == [0.75, 1.5, 3.0]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import small
 
-from mlraman_hpc.io.trajectory import build_index, read_frames, read_velocities
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames, read_velocities
 
 
 def frames_of(path, tmp_path):
@@ -36,8 +36,17 @@ def test_the_same_alpha_from_it(mlraman, tmp_path):
     small.write(tmp_path, count=60)
     for command in ("train", "convert", "predict"):
         mlraman(0, command, "deck.yaml")
-    mlraman(0, "predict", "deck.yaml", "--set", "output=again", "--set", "model.file=out/model.h5",
-            "--set", "trajectory.files=out/trajectory.h5")
+    mlraman(
+        0,
+        "predict",
+        "deck.yaml",
+        "--set",
+        "output=again",
+        "--set",
+        "model.file=out/model.h5",
+        "--set",
+        "trajectory.files=out/trajectory.h5",
+    )
     values = []
     for name in ("out", "again"):
         with h5py.File(tmp_path / name / "alpha.h5") as file:
@@ -58,8 +67,10 @@ def velocity_xyz(positions, velocities) -> str:
     text = ""
     for k, (x, v) in enumerate(zip(positions, velocities)):
         text += f'5\nLattice="{lattice}" Properties=species:S:1:pos:R:3:vel:R:3 time_fs={2.0 * k}\n'
-        text += "".join(f"{name} {' '.join(f'{value:.9f}' for value in (*a, *b))}\n"
-                        for name, a, b in zip(small.SPECIES, x % np.diag(small.CELL), v))
+        text += "".join(
+            f"{name} {' '.join(f'{value:.9f}' for value in (*a, *b))}\n"
+            for name, a, b in zip(small.SPECIES, x % np.diag(small.CELL), v)
+        )
     return text
 
 

@@ -6,11 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mlraman_hpc import machine
-from mlraman_hpc.errors import DataError
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.records import Dynamics
-from mlraman_hpc.tasks import held
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.pipeline import atom_arrays as held
+from mlraman_hpc.records.transport import Dynamics
+from mlraman_hpc.runtime import resources as machine
+from mlraman_hpc.storage import hdf5
 
 CELL = np.array([[9.0, 0, 0], [1.0, 10.0, 0], [0, 0.5, 11.0]])
 SPECIES = ["Ag"] * 20 + ["I"] * 12
@@ -57,7 +57,7 @@ def prepare(folder, text: str, deck: str = DECK):
 
 
 def result(folder) -> Dynamics:
-    return store.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
 
 
 @pytest.mark.mpi
@@ -69,7 +69,7 @@ def test_any_number_of_ranks_gives_the_same_file(mlraman, tmp_path, velocities, 
     contents = set()
     for ranks in counts:
         mlraman(ranks, "dynamics", "deck.yaml", "--force")
-        contents.add(store.content_of(tmp_path / "out" / "dynamics.h5"))
+        contents.add(hdf5.content_of(tmp_path / "out" / "dynamics.h5"))
     assert len(contents) == 1
 
 
@@ -81,7 +81,7 @@ def test_motion_in_a_file_gives_the_same(mlraman, tmp_path):
     contents, said = set(), []
     for ranks, memory in ((0, "null"), (0, "0.2"), (2, "0.2"), (3, "0.25")):
         said.append(mlraman(ranks, "dynamics", "deck.yaml", "--force", "--set", f"dynamics.memory={memory}").stdout)
-        contents.add(store.content_of(tmp_path / "out" / "dynamics.h5"))
+        contents.add(hdf5.content_of(tmp_path / "out" / "dynamics.h5"))
         assert not list((tmp_path / "out").glob(".*"))
     assert len(contents) == 1
     assert ["is kept in a file" in text for text in said] == [False, True, True, True]
@@ -175,13 +175,16 @@ def test_a_breathing_cell_does_not_move_atoms(mlraman, tmp_path):
     assert result(tmp_path).rms_displacement["Ag"] < 1e-6 < 0.01 < result(tmp_path).rms_displacement["I"]
 
 
-@pytest.mark.parametrize(("change", "code", "words"), [
-    ("dynamics.mobile=[Cu]", 2, "Cu is not in the trajectory, which has Ag, I"),
-    ("dynamics.mobile=[Silver]", 2, "Silver is not an element"),
-    ("dynamics.velocities=angstrom/ps", 2, "has no velocities"),
-    ("trajectory.frame_interval=null", 2, "frame_interval"),
-    ("trajectory.last=9", 3, "too few for dynamics"),
-])
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ("dynamics.mobile=[Cu]", 2, "Cu is not in the trajectory, which has Ag, I"),
+        ("dynamics.mobile=[Silver]", 2, "Silver is not an element"),
+        ("dynamics.velocities=angstrom/ps", 2, "has no velocities"),
+        ("trajectory.frame_interval=null", 2, "frame_interval"),
+        ("trajectory.last=9", 3, "too few for dynamics"),
+    ],
+)
 def test_mistakes_in_the_deck(mlraman, tmp_path, change, code, words):
     prepare(tmp_path, extxyz(motion(40)[0]))
     error = mlraman(0, "dynamics", "deck.yaml", "--set", change, code=code).stderr
@@ -190,8 +193,9 @@ def test_mistakes_in_the_deck(mlraman, tmp_path, change, code, words):
 
 def test_host_drift_needs_a_host(mlraman, tmp_path):
     prepare(tmp_path, extxyz(motion(40)[0]))
-    error = mlraman(0, "dynamics", "deck.yaml", "--set", "dynamics.mobile=[Ag, I]", "--set", "dynamics.drift=host",
-                    code=2).stderr
+    error = mlraman(
+        0, "dynamics", "deck.yaml", "--set", "dynamics.mobile=[Ag, I]", "--set", "dynamics.drift=host", code=2
+    ).stderr
     assert "no host lattice" in error
 
 
@@ -201,8 +205,10 @@ def test_atoms_at_rest(mlraman, tmp_path):
 
 
 @pytest.mark.mpi
-@pytest.mark.parametrize(("damage", "words"), [
-    ("order", "another order"), ("velocities", "velocities are missing"), ("jump", "cannot be followed")])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [("order", "another order"), ("velocities", "velocities are missing"), ("jump", "cannot be followed")],
+)
 def test_damaged_motion_ends_every_rank_with_one_message(mlraman, tmp_path, damage, words):
     positions, speeds = motion(40)
     if damage == "jump":
@@ -213,7 +219,7 @@ def test_damaged_motion_ends_every_rank_with_one_message(mlraman, tmp_path, dama
         lines[frame + 3], lines[frame + 33] = lines[frame + 33], lines[frame + 3]
     if damage == "velocities":
         lines[frame + 1] = lines[frame + 1].replace(":vel:R:3", "")
-        lines[frame + 2:frame + 34] = [" ".join(line.split()[:4]) for line in lines[frame + 2:frame + 34]]
+        lines[frame + 2 : frame + 34] = [" ".join(line.split()[:4]) for line in lines[frame + 2 : frame + 34]]
     prepare(tmp_path, "\n".join(lines) + "\n")
     for ranks in (0, 3):
         error = mlraman(ranks, "dynamics", "deck.yaml", code=3).stderr

@@ -5,15 +5,15 @@ import re
 import numpy as np
 import pytest
 
-from mlraman_hpc.console import Console
-from mlraman_hpc.errors import UserError
-from mlraman_hpc.numerics.density import SQUARES, density
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.schema.force_record import Forces
-from mlraman_hpc.tasks.forces import forces
-from mlraman_hpc.tasks.job import Job
+from mlraman_hpc.base.errors import UserError
+from mlraman_hpc.commands.forces import forces
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.numerics.regression.density import SQUARES, density
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.records.forces import Forces
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import hdf5
 
 DECK = "output: out\nforces: {files: f.extxyz, reference: dft, predicted: ML_forces}\n"
 NOISE = {"Ag": 0.05, "I": 0.2}
@@ -36,8 +36,9 @@ def text(frames, names=("dft", "ML_forces")) -> str:
     lines = []
     for species, *arrays in frames:
         lines += [str(len(species)), f'Lattice="10 0 0 0 10 0 0 0 10" Properties=species:S:1:pos:R:3{columns}']
-        lines += [f"{name} " + " ".join(f"{x:.9f}" for array in arrays for x in array[k])
-                  for k, name in enumerate(species)]
+        lines += [
+            f"{name} " + " ".join(f"{x:.9f}" for array in arrays for x in array[k]) for k, name in enumerate(species)
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -48,7 +49,7 @@ def run(folder, changes=()) -> tuple[Forces, list[str]]:
     job = Job(deck, session, console, force=True)
     with job.folder():
         forces(job)
-    return store.load(folder / "out" / "forces.h5", Forces, "forces"), list(console.warnings)
+    return hdf5.load(folder / "out" / "forces.h5", Forces, "forces"), list(console.warnings)
 
 
 @pytest.fixture
@@ -61,8 +62,10 @@ def folder(tmp_path):
 def test_errors_are_those_of_the_arrays(folder):
     found, warnings = run(folder)
     for name, symbols in (("Ag", ["Ag"]), ("I", ["I"]), ("total", ["Ag", "I"])):
-        pairs = [(known[np.isin(species, symbols)], made[np.isin(species, symbols)])
-                 for species, _, known, made in structures()]
+        pairs = [
+            (known[np.isin(species, symbols)], made[np.isin(species, symbols)])
+            for species, _, known, made in structures()
+        ]
         known, made = (np.concatenate(part) for part in zip(*pairs))
         error = made - known
         assert found.atoms[name] == len(known)
@@ -70,7 +73,7 @@ def test_errors_are_those_of_the_arrays(folder):
         assert found.mae[name] == pytest.approx(np.mean(np.abs(error)), rel=1e-6)
         assert found.rms_reference[name] == pytest.approx(np.sqrt(np.mean(known**2)), rel=1e-6)
         assert found.relative_rmse[name] == pytest.approx(found.rmse[name] / found.rms_reference[name])
-        assert found.r2[name] == pytest.approx(1 - np.sum(error**2) / np.sum((known - known.mean())**2), rel=1e-6)
+        assert found.r2[name] == pytest.approx(1 - np.sum(error**2) / np.sum((known - known.mean()) ** 2), rel=1e-6)
         assert found.largest_error[name] == pytest.approx(np.linalg.norm(error, axis=1).max(), rel=1e-6)
     for name, noise in NOISE.items():
         assert found.rmse[name] == pytest.approx(noise, rel=4 / np.sqrt(2 * 3 * found.atoms[name]))
@@ -98,16 +101,20 @@ def test_any_number_of_ranks_gives_the_same_file(folder, mlraman):
     contents = set()
     for ranks in (0, 2, 5):
         mlraman(ranks, "forces", "deck.yaml", "--force")
-        contents.add(store.content_of(folder / "out" / "forces.h5"))
+        contents.add(hdf5.content_of(folder / "out" / "forces.h5"))
     assert len(contents) == 1
     assert all((folder / "out" / name).stat().st_size > 5000 for name in ("forces.png", "forces.pdf"))
 
 
-@pytest.mark.parametrize(("slope", "words"), [
-    (0.79, "21 % weaker than the reference: vibrations of such a force field lie about 11 % too low"),
-    (1.21, "21 % stronger than the reference: vibrations of such a force field lie about 10 % too high"),
-    (1 / 51.42, "as if the predicted ones were in Hartree/bohr"), (51.42, "reference ones were in Hartree/bohr"),
-])
+@pytest.mark.parametrize(
+    ("slope", "words"),
+    [
+        (0.79, "21 % weaker than the reference: vibrations of such a force field lie about 11 % too low"),
+        (1.21, "21 % stronger than the reference: vibrations of such a force field lie about 10 % too high"),
+        (1 / 51.42, "as if the predicted ones were in Hartree/bohr"),
+        (51.42, "reference ones were in Hartree/bohr"),
+    ],
+)
 def test_soft_force_fields_and_foreign_units_are_told(folder, slope, words):
     frames = [(species, x, known, slope * known) for species, x, known, _ in structures(5)]
     (folder / "f.extxyz").write_text(text(frames))
@@ -119,25 +126,31 @@ def test_the_same_array_twice_is_told(folder):
     assert "are they the same array?" in run(folder)[1][0]
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ("forces.predicted=mace", r"f.extxyz, line 2 \(frame 0\): no array 'mace' of three columns.*dft, ML_forces"),
-    ("forces.predicted=null", "must be given.*dft, ML_forces"),
-    ("forces.predicted=dft", "names the array of reference forces itself"),
-    ("forces.files=[none.extxyz]", "none.extxyz: no such file"),
-    ("forces.predicted_files=short.extxyz", "3 frames, but 60"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("forces.predicted=mace", r"f.extxyz, line 2 \(frame 0\): no array 'mace' of three columns.*dft, ML_forces"),
+        ("forces.predicted=null", "must be given.*dft, ML_forces"),
+        ("forces.predicted=dft", "names the array of reference forces itself"),
+        ("forces.files=[none.extxyz]", "none.extxyz: no such file"),
+        ("forces.predicted_files=short.extxyz", "3 frames, but 60"),
+    ],
+)
 def test_mistakes_in_the_deck(folder, change, words):
     (folder / "short.extxyz").write_text(text(structures(3)))
     with pytest.raises(UserError, match=words):
         run(folder, [change])
 
 
-@pytest.mark.parametrize(("damage", "words"), [
-    ("nan", r"f.extxyz, line \d+ \(frame 7\): expected a number in column 8, found 'nan'"),
-    ("missing", r"f.extxyz, line \d+ \(frame 7\): no array 'ML_forces'"),
-    ("atoms", r"p.extxyz, line \d+ \(frame 7\): 33 Ag, 39 I, but .*f.extxyz \(frame 7\) has 32 Ag, 40 I"),
-    ("places", r"p.extxyz, line \d+ \(frame 7\): atom 4 lies 1 Angstrom from where"),
-])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("nan", r"f.extxyz, line \d+ \(frame 7\): expected a number in column 8, found 'nan'"),
+        ("missing", r"f.extxyz, line \d+ \(frame 7\): no array 'ML_forces'"),
+        ("atoms", r"p.extxyz, line \d+ \(frame 7\): 33 Ag, 39 I, but .*f.extxyz \(frame 7\) has 32 Ag, 40 I"),
+        ("places", r"p.extxyz, line \d+ \(frame 7\): atom 4 lies 1 Angstrom from where"),
+    ],
+)
 def test_damaged_frames_are_named(folder, damage, words):
     frames = [list(frame) for frame in structures()]
     other = [list(frame) for frame in structures()]

@@ -7,17 +7,17 @@ import io
 import numpy as np
 import pytest
 
-from mlraman_hpc.console import Console
-from mlraman_hpc.errors import UserError
-from mlraman_hpc.parallel import Session
-from mlraman_hpc.schema import store
-from mlraman_hpc.schema.campaign_reader import read_campaign
-from mlraman_hpc.schema.deck_reader import read_deck
-from mlraman_hpc.schema.records import Dynamics
-from mlraman_hpc.tasks.check import inspect
-from mlraman_hpc.tasks.dynamics import dynamics
-from mlraman_hpc.tasks.job import Job
-from mlraman_hpc.tasks.report import report
+from mlraman_hpc.base.errors import UserError
+from mlraman_hpc.commands.check import inspect
+from mlraman_hpc.commands.dynamics import dynamics
+from mlraman_hpc.commands.report import report
+from mlraman_hpc.config.campaign_reader import read_campaign
+from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.records.transport import Dynamics
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import hdf5
 
 EDGE = 4.0  # of the caesium chloride cell: host atoms at the corners, sites in the middle
 DECK = """output: {out}
@@ -63,7 +63,7 @@ def compute(folder, *changes: str) -> tuple[Job, str]:
 
 
 def result(folder) -> Dynamics:
-    return store.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
 
 
 @pytest.mark.mpi
@@ -72,7 +72,7 @@ def test_any_number_of_ranks_gives_the_same_file(mlraman, tmp_path):
     contents = set()
     for ranks in (0, 2, 4):
         mlraman(ranks, "dynamics", "deck.yaml", "--force")
-        contents.add(store.content_of(tmp_path / "out" / "dynamics.h5"))
+        contents.add(hdf5.content_of(tmp_path / "out" / "dynamics.h5"))
     assert len(contents) == 1
 
 
@@ -125,15 +125,18 @@ def test_sites_alone_are_taken_where_they_are(tmp_path, capsys):
     assert result(tmp_path).jumps.jumps["Ag"] > 0
 
 
-@pytest.mark.parametrize(("sites", "change", "words"), [
-    (poscar(EDGE, "I Na", "1 1", [[0, 0, 0], [0.5, 0.5, 0.5]]), "figures=false", "has no Ag, whose sites"),
-    (poscar(1.3 * EDGE, "I Ag", "1 1", [[0, 0, 0], [0.5, 0.5, 0.5]]), "figures=false", "nor one of which"),
-    (poscar(EDGE, "I Ag", "2 1", [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5]]), "figures=false", "has 54 I"),
-    ("not a structure", "figures=false", "ASE cannot read"),
-    (None, "dynamics.mobile=[]", "needs dynamics.mobile"),
-    (None, "dynamics.drift=total", "leave dynamics.drift out"),
-    (None, "dynamics.lattice_sites=none.cif", "no such file"),
-])
+@pytest.mark.parametrize(
+    ("sites", "change", "words"),
+    [
+        (poscar(EDGE, "I Na", "1 1", [[0, 0, 0], [0.5, 0.5, 0.5]]), "figures=false", "has no Ag, whose sites"),
+        (poscar(1.3 * EDGE, "I Ag", "1 1", [[0, 0, 0], [0.5, 0.5, 0.5]]), "figures=false", "nor one of which"),
+        (poscar(EDGE, "I Ag", "2 1", [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0.5, 0.5]]), "figures=false", "has 54 I"),
+        ("not a structure", "figures=false", "ASE cannot read"),
+        (None, "dynamics.mobile=[]", "needs dynamics.mobile"),
+        (None, "dynamics.drift=total", "leave dynamics.drift out"),
+        (None, "dynamics.lattice_sites=none.cif", "no such file"),
+    ],
+)
 def test_mistakes(tmp_path, sites, change, words):
     write(tmp_path, frames=40, sites=sites)
     with pytest.raises(UserError, match="lattice_sites") as caught:

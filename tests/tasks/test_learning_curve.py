@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import small
 
-from mlraman_hpc.schema import store
+from mlraman_hpc.storage import hdf5
 
 
 @pytest.mark.mpi
@@ -21,10 +21,10 @@ def test_curve_rises_and_does_not_depend_on_ranks(mlraman, tmp_path):
         assert file["draws/r2/diagonal"].shape == (3, 4)
         assert np.isnan(file["spread/r2/diagonal"][-1])  # of all labels there is but one draw
         assert file["rmse/xx"].attrs["unit"] == "Angstrom^3"
-    content = store.content_of(tmp_path / "out" / "learning_curve.h5")
+    content = hdf5.content_of(tmp_path / "out" / "learning_curve.h5")
     assert (tmp_path / "out" / "learning_curve.png").stat().st_size > 10000
     mlraman(3, "learning-curve", "deck.yaml", *sizes, "--force")
-    assert store.content_of(tmp_path / "out" / "learning_curve.h5") == content
+    assert hdf5.content_of(tmp_path / "out" / "learning_curve.h5") == content
 
 
 def test_largest_point_is_the_model_of_train(mlraman, tmp_path):

@@ -11,19 +11,20 @@ import pytest
 import small
 from conftest import _environment, stop_signal
 
-from mlraman_hpc.schema import store
+from mlraman_hpc.storage import hdf5
 
 FILES = ("model", "alpha", "raman")
 
 
 def contents(folder):
-    return {name: store.content_of(folder / f"{name}.h5") for name in FILES}
+    return {name: hdf5.content_of(folder / f"{name}.h5") for name in FILES}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run, to compare with and to copy from."""
     from conftest import run_command
+
     folder = tmp_path_factory.mktemp("finished")
     small.write(folder)
     done = run_command(0, ["run", "deck.yaml"], folder)
@@ -41,6 +42,7 @@ def test_every_dataset_has_a_unit_and_every_file_its_origin(finished):
     def check(name, item):
         if isinstance(item, h5py.Dataset):
             assert item.attrs["unit"], name
+
     for name in FILES:
         with h5py.File(finished / "out" / f"{name}.h5") as file:
             file.visititems(check)
@@ -70,9 +72,9 @@ def test_more_ranks_than_frames(mlraman, tmp_path):
     small.write(tmp_path, count=4)
     mlraman(0, "train", "deck.yaml")
     mlraman(0, "predict", "deck.yaml", "--set", "output=out")
-    alone = store.content_of(tmp_path / "out" / "alpha.h5")
+    alone = hdf5.content_of(tmp_path / "out" / "alpha.h5")
     mlraman(6, "predict", "deck.yaml", "--force")
-    assert store.content_of(tmp_path / "out" / "alpha.h5") == alone
+    assert hdf5.content_of(tmp_path / "out" / "alpha.h5") == alone
 
 
 def test_what_is_up_to_date_is_skipped_and_what_changed_is_not(finished, mlraman, tmp_path):
@@ -103,12 +105,14 @@ def test_steps_in_the_wrong_order_say_what_is_missing(mlraman, tmp_path):
 @pytest.mark.parametrize("ranks", [0, 2])
 def test_interrupted_prediction_goes_on_to_the_same_bits(ranks, mlraman, tmp_path):
     from conftest import launcher
+
     small.write(tmp_path, count=3000)
     mlraman(0, "train", "deck.yaml")
     command = (launcher(ranks) if ranks else []) + [sys.executable, "-m", "mlraman_hpc", "predict", "deck.yaml"]
     environment = _environment({"MLRAMAN_TEST_SLOW": "0.7"})
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     partial = tmp_path / "out" / "alpha.partial.h5"
     wait_until(lambda: batches_done(partial), process)
     process.send_signal(stop_signal(ranks))
@@ -118,9 +122,9 @@ def test_interrupted_prediction_goes_on_to_the_same_bits(ranks, mlraman, tmp_pat
     assert partial.exists() and not (tmp_path / "out" / "alpha.h5").exists()
     resumed = mlraman(3, "predict", "deck.yaml")
     assert "are there already" in resumed.stdout
-    content = store.content_of(tmp_path / "out" / "alpha.h5")
+    content = hdf5.content_of(tmp_path / "out" / "alpha.h5")
     mlraman(0, "predict", "deck.yaml", "--force")
-    assert store.content_of(tmp_path / "out" / "alpha.h5") == content
+    assert hdf5.content_of(tmp_path / "out" / "alpha.h5") == content
 
 
 def batches_done(partial) -> int:
@@ -188,7 +192,8 @@ def test_a_series_from_elsewhere_gives_the_same_spectrum(finished, mlraman, tmp_
     np.save(tmp_path / "alpha.npy", value)
     (tmp_path / "series.yaml").write_text(
         "output: out\nseries: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}\n"
-        "spectrum: {smoothing: 20, blocks: 4}\n")
+        "spectrum: {smoothing: 20, blocks: 4}\n"
+    )
     mlraman(0, "run", "series.yaml")
     with h5py.File(tmp_path / "out" / "raman.h5") as other, h5py.File(finished / "out" / "raman.h5") as ours:
         assert np.array_equal(other["intensity/total"], ours["intensity/total"])
@@ -198,8 +203,14 @@ def test_a_series_from_elsewhere_gives_the_same_spectrum(finished, mlraman, tmp_
 def test_check_tells_frames_time_and_memory(mlraman, tmp_path):
     small.write(tmp_path)
     done = mlraman(0, "check", "deck.yaml")
-    for text in ("the deck is valid", "24 labels of 5 atoms, 16 to train on", "150 frames of 5 atoms (Ag, I)",
-                 "1.5 ps", "frames/s on one rank", "memory: about"):
+    for text in (
+        "the deck is valid",
+        "24 labels of 5 atoms, 16 to train on",
+        "150 frames of 5 atoms (Ag, I)",
+        "1.5 ps",
+        "frames/s on one rank",
+        "memory: about",
+    ):
         assert text in done.stdout
     assert not (tmp_path / "out").exists()
 

@@ -6,12 +6,13 @@ import struct
 import pytest
 import small
 
-from mlraman_hpc.io import html
+from mlraman_hpc.reports import html
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     from conftest import run_command
+
     folder = tmp_path_factory.mktemp("report")
     small.write(folder)
     done = run_command(0, ["run", "deck.yaml", "--set", "title=a < b & c"], folder)
@@ -23,8 +24,14 @@ def test_report_holds_figures_numbers_and_origin(folder):
     text = (folder / "out" / "report.html").read_text()
     assert "<title>a &lt; b &amp; c</title>" in text
     assert text.count("data:image/png;base64,") >= 4
-    for part in ("Raman spectrum", "share of the Raman intensity below 50", "off-diagonal", "Where it comes from",
-                 "smoothing: 20", "numpy"):
+    for part in (
+        "Raman spectrum",
+        "share of the Raman intensity below 50",
+        "off-diagonal",
+        "Where it comes from",
+        "smoothing: 20",
+        "numpy",
+    ):
         assert part in text
     assert not re.search(r'(src|href)="(?!data:)', text)
 
@@ -43,10 +50,20 @@ def test_numbers_are_flush_right_and_words_are_not():
     assert made.count('class="number"') == 2
 
 
-@pytest.mark.parametrize(("text", "flush"), [
-    ("3.0e-05 ± 2.2e-06", True), ("45 %", True), ("(2.31 ± 0.12)e-05", True), ("< 1.0e-06", True),
-    ("0.85 / 0.92", True),
-    ("9debfb54", False), ("2026-11-22 12:38 UTC", False), ("", False), ("–", False)])
+@pytest.mark.parametrize(
+    ("text", "flush"),
+    [
+        ("3.0e-05 ± 2.2e-06", True),
+        ("45 %", True),
+        ("(2.31 ± 0.12)e-05", True),
+        ("< 1.0e-06", True),
+        ("0.85 / 0.92", True),
+        ("9debfb54", False),
+        ("2026-11-22 12:38 UTC", False),
+        ("", False),
+        ("–", False),
+    ],
+)
 def test_what_counts_as_a_number(text, flush):
     assert ('class="number"' in html.table(["a"], [[text]])) == flush
 

@@ -1,0 +1,132 @@
+"""`mlraman check` on a campaign: every file looked at, what it costs, and a proposal for ranks, groups and time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlraman_hpc.base.errors import DataError, UserError
+from mlraman_hpc.commands.check import inspect
+from mlraman_hpc.config.campaign_deck import NONE, OWN, SHARED, Campaign, Material
+from mlraman_hpc.config.campaign_reader import read_campaign
+from mlraman_hpc.config.deck import Deck
+from mlraman_hpc.config.deck_reader import input_files
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.runtime.console import NORMAL, VERBOSE, Console, duration
+from mlraman_hpc.runtime.session import Session
+
+TRIALS = 60.0  # s, for all trials together, at most one for each material
+OVERHEAD, FIGURE = 0.3, 0.7  # s for each material, and for each of its figures
+FEW = 20  # materials of which it is told what was found
+WISHED = 15 * 60.0  # s, the wall time that the proposal aims at
+MARGIN, ROUND = 1.5, 300.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one material: seconds on one rank, or what is wrong with it; what was found, and warnings."""
+
+    name: str
+    model: str
+    seconds: float
+    problem: str = ""
+    found: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def check(session: Session, options) -> None:
+    """Look at all files of all materials, ranks sharing them. Raises DataError with all problems."""
+    console = Console(session, options.level)
+    plan = session.on_root(read_campaign, options.deck, options.changes)
+    trial = min(1.0, TRIALS * session.size / len(plan.materials))
+    _, alone = session.split(session.size)
+    mine = [_cost(plan, one, alone, trial) for one in session.local_share(plan.materials)]
+    costs = [cost for part in session.allgather(mine) for cost in part]
+    _tell(plan, costs, console)
+    console.summary()
+    problems = [f"{cost.name}: {cost.problem}" for cost in costs if cost.problem]
+    session.raise_if_any(DataError("\n".join(problems)) if problems else None)
+
+
+class _Silent(Console):
+    """What a check says of one material is too much for hundreds of them."""
+
+    def __init__(self, session: Session):
+        super().__init__(session, -1)
+        self.found: list[str] = []
+
+    def say(self, text: str = "", level: int = 1) -> None:
+        if text.startswith(("reference:", "trajectory:", "series:")):
+            self.found.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings[text] = 1
+
+
+def _cost(plan: Campaign, one: Material, session: Session, trial: float) -> Cost:
+    console = _Silent(session)
+    try:
+        seconds = inspect(Job(_deck(plan, one), session, console), trial)
+    except UserError as error:
+        return Cost(one.name, one.model, 0.0, str(error), tuple(console.found), tuple(console.warnings))
+    return Cost(
+        one.name,
+        one.model,
+        seconds + OVERHEAD + FIGURE * _figures(one),
+        "",
+        tuple(console.found),
+        tuple(console.warnings),
+    )
+
+
+def _figures(one: Material) -> int:
+    """Parity; spectrum, polarization, species and central peak; displacements and vibrational densities."""
+    raman = one.model != NONE or one.deck.series is not None
+    return ((one.model == OWN) + 4 * raman + 2 * (one.deck.dynamics is not None)) * one.deck.figures
+
+
+def _deck(plan: Campaign, one: Material) -> Deck:
+    """The material's deck; where its common model is not there yet, with labels that a trial model is made of."""
+    if one.model != SHARED or Path(plan.common.output, "model.h5").exists():
+        return one.deck
+    labelled = one.labels or (plan.together[0].labels if plan.together else plan.common)
+    input_files(labelled, "reference.files", labelled.reference.files)
+    own = one.deck.model.model_copy(update={"file": None})
+    return one.deck.model_copy(update={"reference": labelled.reference, "model": own})
+
+
+def _tell(plan: Campaign, costs: list[Cost], console: Console) -> None:
+    console.say(f"{plan.name}: the deck is valid; {len(costs)} materials")
+    width = max(len(cost.name) for cost in costs)
+    for cost in costs:
+        text = f"cannot be computed: {cost.problem}" if cost.problem else f"about {duration(cost.seconds)} on one rank"
+        console.say(f"  {cost.name:<{width}}  model: {cost.model:<6}  {' '.join(text.split())}")
+        for line in cost.found:
+            console.say(f"      {line}", NORMAL if len(costs) <= FEW else VERBOSE)
+        for line in cost.warnings:
+            console.warn(f"{cost.name}: {line}")
+    times = [cost.seconds for cost in costs if not cost.problem]
+    if times:
+        console.say(f"together about {duration(sum(times))} on one rank")
+        ranks, groups, wall = proposal(times)
+        limit = ROUND * math.ceil(MARGIN * wall / ROUND)
+        hours, minutes = divmod(round(limit / 60), 60)
+        console.say(
+            f"proposal: {ranks} rank{'s' if ranks > 1 else ''} in {groups} group{'s' if groups > 1 else ''} "
+            f"(--groups {groups}), about {duration(wall)}; ask for {hours:02d}:{minutes:02d}:00"
+        )
+
+
+def proposal(times: list[float]) -> tuple[int, int, float]:
+    """(ranks, groups, wall time in s) for materials that take `times` (s) on one rank.
+
+    Groups of R/G ranks take the largest first, so the wall time is about max(sum/R, largest G/R); G is the largest
+    number that leaves it at sum/R.
+    """
+    total, largest = sum(times), max(times)
+    ranks = 1
+    while total / ranks > WISHED:
+        ranks *= 2
+    groups = max(1, min(ranks, len(times), int(total / largest)))
+    return ranks, groups, max(total / ranks, largest * groups / ranks)

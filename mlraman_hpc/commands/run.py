@@ -1,0 +1,37 @@
+"""`mlraman run`: the chain of tasks that the deck has a section for. Each skips what is up to date."""
+
+from __future__ import annotations
+
+import importlib
+
+from mlraman_hpc.pipeline.job import Job
+
+
+def _polarizabilities(deck) -> bool:
+    """Whether there are any: a series, or a trajectory and a model. Without a model, dynamics stands alone."""
+    model = deck.reference or deck.model.file or not deck.dynamics
+    return bool(deck.series or (deck.trajectory and model))
+
+
+# name of module and function -> whether the deck asks for it
+CHAIN = {
+    "train": lambda deck: deck.reference,
+    "learning_curve": lambda deck: deck.reference and deck.learning_curve,
+    "predict": lambda deck: deck.trajectory and _polarizabilities(deck),
+    "spectrum": _polarizabilities,
+    "compare": lambda deck: deck.comparison,
+    "forces": lambda deck: deck.forces,
+    "dynamics": lambda deck: deck.dynamics,
+    "coupling": lambda deck: (
+        deck.dynamics and deck.dynamics.mass_weighted and deck.trajectory and _polarizabilities(deck)
+    ),
+    "converge": lambda deck: deck.convergence,
+    "report": lambda deck: True,
+}
+
+
+def run(job: Job) -> None:
+    for name, wanted in CHAIN.items():
+        if wanted(job.deck):
+            with job.stage(name.replace("_", "-")):
+                getattr(importlib.import_module(f"mlraman_hpc.commands.{name}"), name)(job)

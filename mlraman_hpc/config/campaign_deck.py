@@ -1,0 +1,80 @@
+"""The deck of a campaign: the ordinary sections for all materials, and `materials:` with what is different for each.
+
+Every material becomes an ordinary deck, with absolute paths, that can be run alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from mlraman_hpc.config.deck import Deck, Files, Section, Walltime, key
+
+COMMON = "common_model"  # folder of the model that several materials share
+OWN, SHARED, GIVEN, NONE = "own", "common", "given", "none"
+
+
+class CampaignKeys(Section):
+    """What a campaign's deck has beside the ordinary sections."""
+
+    title: str = key("", "title of the report")
+    output: str = key(..., "folder of the results, relative to the current folder; each material has a folder in it")
+    walltime: Walltime = key(None, "time limit of the whole campaign", "minutes")
+    groups: int = key(1, "groups of ranks, each computing one material at a time", ge=1)
+    train_together: list[str] = key([], "materials whose labels train one common model")
+
+
+class MaterialKeys(Section):
+    """One of the materials: its name and what is different for it."""
+
+    name: str = key(..., "name of the material, and of its folder in output")
+    temperature: float | None = key(None, "short for spectrum.temperature", "K")
+    mobile: list[str] = key([], "short for dynamics.mobile")
+    trajectory: Files | None = key(None, "short for trajectory.files")
+    reference: Files | None = key(None, "short for reference.files")
+    series: str | None = key(None, "short for series.file")
+    forces: Files | None = key(None, "short for forces.files")
+    arrhenius: str | None = key(None, "short for dynamics.arrhenius")
+    model: str | None = key(None, "short for model.file; or 'common', the model of train_together; or 'none'")
+
+
+@dataclass
+class Material:
+    """One material of a campaign.
+
+    deck    the ordinary deck
+    model   where its model comes from: 'own' labels, the 'common' model, a 'given' file, or 'none': dynamics only
+    labels  a deck with its own labels, where these do not train a model of its own; else None
+    """
+
+    name: str
+    deck: Deck
+    model: str
+    labels: Deck | None = None
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.deck.output)
+
+
+@dataclass
+class Campaign:
+    """The whole campaign; `common` is the deck of the common model, if there is one."""
+
+    name: str
+    keys: CampaignKeys
+    materials: list[Material]
+    common: Deck | None = None
+    together: list[Material] = field(default_factory=list)
+
+    @property
+    def output(self) -> Path:
+        return Path(self.keys.output).absolute()
+
+
+def ordinary_yaml(deck: Deck) -> str:
+    """The deck with the keys that were given, to be run alone."""
+    head = "# Made by 'mlraman campaign'. 'mlraman run' with this file computes this material alone.\n"
+    return head + yaml.safe_dump(deck.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,380 @@
+"""Every key of the deck: type, default, unit and one sentence, declared once.
+
+`mlraman schema` prints this file's content; the checks, the messages and the resolved deck come from it too.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
+
+AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
+Quantity = Literal["polarizability", "dielectric", "susceptibility"]
+LabelFormat = Literal[
+    "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "table"
+]
+PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
+
+
+def key(default: Any, sentence: str, unit: str | None = None, **limits):
+    """One deck key. Without `default` (...) it must be given."""
+    return Field(default, description=sentence, json_schema_extra={"unit": unit} if unit else None, **limits)
+
+
+def _as_list(value):
+    return [value] if isinstance(value, str) else value
+
+
+def _positive_or_auto(value):
+    if value == "auto":
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    raise ValueError("should be 'auto' or a number greater than 0")
+
+
+def _component(value):
+    if value in AXES or value in ("step", "time", "skip"):
+        return value
+    raise ValueError(f"should be one of {', '.join(AXES)}, or step, time, skip for another column")
+
+
+def _unit_vector(value):
+    numbers = (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in value)
+    )
+    if not numbers or not any(value):
+        raise ValueError("should be a vector of three numbers that is not zero")
+    length = sum(x * x for x in value) ** 0.5
+    return [x / length for x in value]
+
+
+def _cell(value):
+    def numbers(row):
+        return (
+            isinstance(row, list)
+            and len(row) == 3
+            and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in row)
+        )
+
+    vectors = [[x if i == k else 0 for i in range(3)] for k, x in enumerate(value)] if numbers(value) else value
+    if not (isinstance(vectors, list) and len(vectors) == 3 and all(map(numbers, vectors))):
+        raise ValueError("should be three lengths or three lattice vectors")
+    (a, b, c), (d, e, f), (g, h, i) = vectors
+    if abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)) < 1e-6:
+        raise ValueError("should be a cell with a volume")
+    return [[float(x) for x in row] for row in vectors]
+
+
+def _committee(value: int) -> int:
+    if value in (1, 2, 3):
+        raise ValueError("should be 0 or at least 4, so that the members' spread means something")
+    return value
+
+
+def _walltime(value):
+    """Minutes."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value) if isinstance(value, str) else None
+    if found:
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        value = (days * 24 + hours) * 60 + minutes + seconds / 60
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
+        return value if value is None else float(value)
+    raise ValueError("should be minutes, 'HH:MM:SS' or 'D-HH:MM:SS', and more than 0")
+
+
+Walltime = Annotated[Any, PlainValidator(_walltime, json_schema_input_type=float | str | None)]
+Files = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+Elements = Annotated[list[str], BeforeValidator(_as_list)]
+Components = list[Annotated[str, PlainValidator(_component, json_schema_input_type=str)]]
+Vector = Annotated[list[float], PlainValidator(_unit_vector, json_schema_input_type=list[float])]
+Cell = Annotated[list[list[float]], PlainValidator(_cell, json_schema_input_type=list[float] | list[list[float]])]
+Regularization = Annotated[Any, PlainValidator(_positive_or_auto, json_schema_input_type=float | Literal["auto"])]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, defer_build=True
+    )  # ranks that are sent a deck never check one
+
+
+class Reference(Section):
+    """Labelled structures: configurations with a reference polarizability or dielectric tensor."""
+
+    files: Files = key(..., "one file, a list, or a glob such as outcar/*.OUTCAR.gz")
+    format: LabelFormat = key("auto", "format of the files; 'table' takes the structures from the trajectory")
+    quantity: Quantity | None = key(
+        None, "what the tensors are, where the format does not say; susceptibility: dielectric tensor less one"
+    )
+    unit: PolarizabilityUnit | None = key(
+        None, "unit of a polarizability, where the format does not fix it; the others have none"
+    )
+    tensor: str | None = key(None, "name of the tensor in extended XYZ, where several are there")
+    order: Components | None = key(None, "columns of a table, such as [xx, yy, zz, xy, yz, zx]; never guessed")
+    first: int = key(0, "table: trajectory frame (from 0) of its first line", ge=0)
+    every: int = key(1, "table: trajectory frames from one line to the next", ge=1)
+    frame_from_name: str | None = key(
+        None,
+        r"regular expression that finds the number n in a file's name, such as (\d+)\.OUTCAR: the label is frame "
+        "n + frame_offset of the trajectory, which is checked and gives the positions",
+    )
+    frame_offset: int = key(0, "trajectory frame (from 0) of number 0; -1 where numbers count from 1")
+    train: int | None = key(None, "N_T, labels to train on, drawn at random; null: all that are not tested", ge=2)
+    test: int | None = key(None, "labels to test on, never trained on; null: one fifth", ge=0)
+    seed: int = key(0, "seed of the draw", ge=0)
+
+
+class LearningCurveSection(Section):
+    """R2 and RMSE against the number of labels."""
+
+    sizes: list[Annotated[int, Field(ge=2)]] | None = key(
+        None, "values of N_T; null: seven from 10 to all labels that are not tested"
+    )
+    draws: int = key(8, "random training sets of each size", ge=1)
+
+
+class ConvergenceSection(Section):
+    """Spectra against the number of labels and against the length of the trajectory."""
+
+    train: list[Annotated[int, Field(ge=2)]] | None = key(
+        None, "values of N_T below the one trained with; null: an eighth, a quarter and a half of it"
+    )
+    fraction: list[Annotated[float, Field(gt=0, le=1)]] = key(
+        [0.125, 0.25, 0.5], "first parts of the trajectory to compare with the whole"
+    )
+
+
+class DescriptorSection(Section):
+    """Lambda-SOAP with featomic's names."""
+
+    cutoff: float = key(6.0, "radius of an atom's environment", "Angstrom", gt=0)
+    cutoff_width: float = key(0.5, "width of the smooth cutoff", "Angstrom", gt=0)
+    density_width: float = key(0.4, "width of the Gaussian on each neighbour", "Angstrom", gt=0)
+    max_angular: int = key(4, "largest l of the density expansion", ge=1, le=12)
+    max_radial: int = key(5, "radial functions less one, as featomic counts", ge=0, le=20)
+
+
+class ModelSection(Section):
+    """The linear model of the polarizability."""
+
+    file: str | None = key(None, "a model.h5 trained before, instead of 'reference'")
+    regularization: Regularization = key(
+        "auto", "ridge parameter relative to the features' variance; auto: leave-one-out, for each lambda"
+    )
+    committee: Annotated[int, AfterValidator(_committee)] = key(0, "members for the model's error bars; 0: none", ge=0)
+    density_tolerance: float = key(
+        0.1, "relative margin around the number densities of the training set before a trajectory is refused", gt=0
+    )
+
+
+class TrajectorySection(Section):
+    """The molecular dynamics run along which alpha is predicted."""
+
+    files: Files = key(..., "pieces of one run, in order; a glob is sorted by name")
+    format: Literal["auto", "xdatcar", "vasprun", "vaspout", "extxyz", "lammps-dump", "ase-traj", "h5md"] = key(
+        "auto", "format of the files"
+    )
+    frame_interval: float | None = key(
+        None, "time between stored frames; needed where the file does not say", "fs", gt=0
+    )
+    first: int | None = key(None, "first frame to use, from 0; negative counts from the end")
+    last: int | None = key(None, "frame before which to stop, as in a Python slice")
+    every: int = key(1, "use every n-th frame", ge=1)
+    species: list[str] | None = key(
+        None,
+        "elements of types 1, 2, ..., where the file has only types; of every atom, or as [Ag16, I16], where it "
+        "has not even those",
+    )
+    cell: Cell | None = key(None, "three lengths or three vectors of a fixed cell, where the file has none", "Angstrom")
+
+
+class Geometry(Section):
+    """One scattering geometry of an oriented single crystal, in the axes of the trajectory's cell."""
+
+    name: str | None = key(None, "label in file and figure; null: made from the vectors")
+    incident: Vector = key(..., "polarization of the incident light")
+    scattered: Vector = key(..., "polarization of the scattered light")
+    incident_direction: Vector | None = key(None, "propagation of the incident light, checked to be orthogonal")
+    scattered_direction: Vector | None = key(None, "propagation of the scattered light, checked to be orthogonal")
+
+
+class AngleMap(Section):
+    """Polarization-orientation map: both polarizations turn about the propagation direction."""
+
+    direction: Vector = key(..., "propagation of the light (backscattering)")
+    start: Vector = key(..., "polarization at angle zero")
+    step: float = key(5.0, "angle between two spectra", "degree", gt=0, le=90)
+
+
+class SpectrumSection(Section):
+    """The Raman spectrum from alpha(t)."""
+
+    smoothing: float = key(4.0, "width of the convolution", "cm^-1", gt=0)
+    smoothing_kind: Literal["gaussian", "lorentzian"] = key("gaussian", "its shape")
+    smoothing_measure: Literal["sigma", "fwhm"] = key(
+        "sigma", "whether the width is sigma (half width at half maximum for a Lorentzian) or the full width"
+    )
+    laser_wavelength: float | None = key(514.5, "wavelength of the laser; null: no (nu_in - nu)^4 factor", "nm", gt=50)
+    temperature: float | None = key(None, "given: Bose-Einstein factor", "K", gt=0)
+    blocks: int = key(8, "trajectory blocks for the error bars", ge=2)
+    max_wavenumber: float | None = key(None, "end of the spectrum; null: where it has vanished", "cm^-1", gt=0)
+    step: float | None = key(None, "grid of the smoothed spectrum; null: an eighth of the width", "cm^-1", gt=0)
+    time_step: float | None = key(
+        None, "time step of the Verlet integrator, to correct the frequency axis for it", "fs", gt=0
+    )
+    max_correlation_time: float | None = key(None, "longest lag of the autocorrelation", "fs", gt=0)
+    window: Literal["none", "hann", "gaussian"] = key("none", "window on the autocorrelation up to that lag")
+    low_frequency: float = key(50.0, "upper end of the low-frequency weight", "cm^-1", gt=0)
+    geometries: list[Geometry] = key([], "oriented single-crystal spectra")
+    angle_map: AngleMap | None = key(None, "angle-resolved single-crystal map")
+
+
+class SeriesSection(Section):
+    """A polarizability series made elsewhere, instead of reference, model and trajectory."""
+
+    file: str = key(..., "table, .npy, extended XYZ or GPUMD's polarizability.out")
+    format: Literal["auto", "table", "npy", "extxyz", "gpumd"] = key("auto", "format of the file")
+    order: Components | None = key(None, "columns, such as [xx, yy, zz, xy, yz, zx]; never guessed")
+    quantity: Quantity = key("polarizability", "what the tensors are")
+    unit: PolarizabilityUnit | None = key(None, "unit of a polarizability; a dielectric tensor has none")
+    tensor: str | None = key(None, "name of the tensor in extended XYZ, where several are there")
+    volume: float | None = key(
+        None,
+        "volume of the cell, to turn a dielectric tensor into a polarizability; null: one, and arbitrary units",
+        "Angstrom^3",
+        gt=0,
+    )
+    frame_interval: float = key(..., "time between two tensors", "fs", gt=0)
+
+
+class Experiment(Section):
+    """A measured spectrum: a file of two columns, Raman shift (cm^-1) and intensity."""
+
+    file: str = key(..., "two columns; '#' starts a comment")
+    label: str = key("measured", "label in the figure")
+    start: float = key(0.0, "lower end of the range over which areas are made equal", "cm^-1", ge=0)
+    end: float | None = key(None, "upper end of that range; null: of the measurement", "cm^-1", gt=0)
+
+
+class OtherSpectrum(Section):
+    """The spectrum of another run, such as another material's."""
+
+    file: str = key(..., "its raman.h5")
+    label: str = key(..., "label in the figure", min_length=1)
+
+
+class ComparisonSection(Section):
+    """The spectrum against that of reference tensors, against a measured one, and above those of other runs."""
+
+    series: SeriesSection | None = key(None, "reference tensors along the same trajectory; keys as in 'series'")
+    experiment: Experiment | None = key(None, "a measured spectrum")
+    label: str = key("this run", "label of the spectrum itself, beside those of 'spectra'", min_length=1)
+    spectra: list[OtherSpectrum] = key([], "spectra of other runs, to be drawn below this one")
+
+
+class DynamicsSection(Section):
+    """Vibrational density of states, mean squared displacement, diffusion; all stored frames, not every n-th."""
+
+    mobile: Elements = key([], "elements that may diffuse, such as [Ag]; all others are the host lattice")
+    drift: Literal["total", "host"] | None = key(
+        None,
+        "centre of mass at rest in the mean squared displacement: of everything or of the host lattice; "
+        "null: host where 'mobile' leaves one",
+    )
+    fit_from: float | None = key(
+        None, "shortest lag of the fit of D; null: where the mean squared displacement is straight", "fs", gt=0
+    )
+    fit_to: float | None = key(None, "longest lag of the fit of D; null: half of the trajectory", "fs", gt=0)
+    smoothing: float = key(4.0, "sigma of the Gaussian that the density of states is convolved with", "cm^-1", gt=0)
+    mass_weighted: bool = key(True, "density of states weighted with the masses; false: all atoms alike")
+    blocks: int = key(8, "trajectory blocks for the error bars of the density of states", ge=2)
+    memory: float | None = key(
+        None,
+        "for the atoms' motion on each rank; what is more is kept in a file in the output folder; null: half of "
+        "what is free on the host, divided by its ranks",
+        "MB",
+        gt=0,
+    )
+    velocities: Literal["auto", "positions", "angstrom/fs", "angstrom/ps", "nm/ps", "m/s", "ase", "atomic"] = key(
+        "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used"
+    )
+    arrhenius: str | None = key(
+        None,
+        "name of a series: the materials of a campaign that share it are one material at several temperatures, "
+        "which gives its activation energy",
+        pattern="^[^/]+$",
+    )
+    temperature: float | None = key(
+        None,
+        "temperature of the run, for the series; null: spectrum.temperature, or that of the kinetic energy",
+        "K",
+        gt=0,
+    )
+    lattice_sites: str | None = key(
+        None,
+        "structure file with the sites of the mobile elements and the host lattice, in the trajectory's cell or "
+        "one of which that is a multiple; given: jumps between sites are counted",
+    )
+    site_core: float | None = key(
+        None,
+        "distance from a site within which an atom has arrived there; null: a third of the distance to the "
+        "nearest other site",
+        "Angstrom",
+        gt=0,
+    )
+
+
+class ForcesSection(Section):
+    """Forces of the force field against those of the reference method, eV/Angstrom."""
+
+    files: Files = key(..., "extended XYZ with the reference forces; a glob is sorted by name")
+    reference: str = key("forces", "name of the array of reference forces")
+    predicted: str | None = key(
+        None,
+        "name of the array of predicted forces, in the same files or in predicted_files; null: as 'reference', "
+        "where there are predicted_files",
+    )
+    predicted_files: Files | None = key(
+        None, "extended XYZ with the predicted forces of the same structures in the same order; null: the same files"
+    )
+
+
+class Deck(Section):
+    """One calculation, from labelled structures and a trajectory to a Raman spectrum."""
+
+    title: str = key("", "shown in figures and reports")
+    output: str = key(..., "folder of the results, relative to the current folder")
+    walltime: Walltime = key(
+        None,
+        "time limit, 'HH:MM:SS', 'D-HH:MM:SS' or a number: some time before it the run stops with exit code 75; "
+        "under Slurm the job's own limit is known",
+        "minutes",
+    )
+    figures: bool = key(True, "draw figures; false: numbers alone, for hundreds of small systems")
+    reference: Reference | None = key(None, "labelled structures to train on")
+    descriptor: DescriptorSection = Field(default_factory=DescriptorSection, description="lambda-SOAP")
+    model: ModelSection = Field(default_factory=ModelSection, description="the linear model")
+    learning_curve: LearningCurveSection | None = key(None, "error against the number of labels")
+    convergence: ConvergenceSection | None = key(None, "spectra against labels and length")
+    trajectory: TrajectorySection | None = key(None, "molecular dynamics")
+    spectrum: SpectrumSection = Field(default_factory=SpectrumSection, description="the Raman spectrum")
+    series: SeriesSection | None = key(None, "polarizabilities made elsewhere")
+    comparison: ComparisonSection | None = key(None, "other spectra to compare with")
+    dynamics: DynamicsSection | None = key(None, "motion of the atoms")
+    forces: ForcesSection | None = key(None, "forces of the force field against the reference")
+
+    _places: dict = PrivateAttr(default_factory=dict)
+    _folder: str = PrivateAttr(default=".")
+    _name: str = PrivateAttr(default="deck")
+
+    def location(self, dotted: str) -> str:
+        """'deck.yaml:12: 'reference.train'' for messages about a key's value."""
+        path = tuple(dotted.split("."))
+        while path and path not in self._places:
+            path = path[:-1]
+        where = self._places.get(path, self._name)
+        return f"{where}: '{dotted}'"

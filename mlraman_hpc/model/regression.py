@@ -1,0 +1,246 @@
+"""The polarizability model: fit it to labelled frames, predict with it, check it against featomic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from mlraman_hpc.base.elements import ELEMENTS
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.model.descriptors import Features, reference_features
+from mlraman_hpc.model.predictor import Predictor
+from mlraman_hpc.numerics.regression import ridge
+from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
+from mlraman_hpc.records.frames import Frames, Labels
+from mlraman_hpc.records.model import Descriptor, Model
+
+CHECKED = 64  # atoms of each species that are compared with featomic, which takes 0.3 to 4 MB for one
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The regression for one lambda, rows of one structure together.
+
+    columns (rows, P), scale: mean variance of a row, kernel = columns columns^T / scale, targets (rows,),
+    baseline (rows, S) or None, block: rows of one structure
+    """
+
+    columns: np.ndarray
+    scale: float
+    kernel: np.ndarray
+    targets: np.ndarray
+    baseline: np.ndarray | None
+    block: int
+
+    def weights(self, duals: np.ndarray) -> np.ndarray:
+        """(..., rows) -> (..., P)"""
+        return duals @ self.columns / self.scale
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Weights (P,), baseline (S,), the same of the committee (M, ...), and how they were found."""
+
+    weights: np.ndarray
+    baseline: np.ndarray
+    committee_weights: np.ndarray
+    committee_baseline: np.ndarray
+    ridge: float
+    calibration: float
+    warnings: tuple[str, ...]
+
+
+def fit(
+    features: Features,
+    labels: Labels,
+    train: np.ndarray,
+    test: np.ndarray,
+    descriptor: Descriptor,
+    regularization: str | float = "auto",
+    committee: int = 0,
+    seed: int = 0,
+) -> tuple[Model, tuple[str, ...]]:
+    """Ridge regression of both spherical parts of alpha on the summed features, each with its own ridge parameter.
+
+    features and labels share their rows; train and test are places in them. regularization: 'auto' (leave one
+    structure out) or a ridge parameter relative to the mean variance of the features. committee: 0, or the number of
+    members (at least 4), each fitted to half of the training structures. Returns the model and warnings to the user.
+    Raises DataError for labels that cannot be fitted.
+    """
+    train, test = np.asarray(train, dtype=int), np.asarray(test, dtype=int)
+    _check_labels(labels, train, committee)
+    known, used = features.take(train), labels.take(train)
+    chosen = ridge.half_samples(len(train), committee, seed)
+    isotropic, anisotropic = to_spherical(used.polarizability)
+    zero = _solve(_problem(known.X0[:, None], isotropic[:, None], known.composition), regularization, chosen, 0)
+    two = _solve(_problem(known.X2, anisotropic, None), regularization, chosen, 2)
+    density = used.frames.atoms_per_frame / used.frames.volumes
+    density = density[np.isfinite(density)]
+    model = Model(
+        descriptor=descriptor,
+        species=tuple(ELEMENTS[z] for z in features.species),
+        baseline=zero.baseline / sqrt(3),
+        isotropic=zero.weights,
+        anisotropic=two.weights,
+        committee_baseline=zero.committee_baseline / sqrt(3),
+        committee_isotropic=zero.committee_weights,
+        committee_anisotropic=two.committee_weights,
+        regularization={"isotropic": zero.ridge, "anisotropic": two.ridge},
+        calibration={"isotropic": zero.calibration, "anisotropic": two.calibration},
+        train=train,
+        test=test,
+        scores={},
+        lowest=known.lowest.min(axis=0),
+        highest=known.highest.max(axis=0),
+        number_density=np.array([density.min(), density.max()] if len(density) else [np.nan, np.nan]),
+    )
+    predicted = predict_features(model, features.take(test))
+    scores = ridge.scores(labels.polarizability[test], predicted)
+    warnings = _repetitions(features, labels, train, test) + zero.warnings + two.warnings
+    return replace(model, scores=scores), warnings
+
+
+def predict_features(model: Model, features: Features) -> np.ndarray:
+    """alpha (frames, 3, 3) Angstrom^3 of frames whose features are known."""
+    baseline = sqrt(3) * features.composition @ model.baseline
+    return from_spherical(baseline + features.X0 @ model.isotropic, features.X2 @ model.anisotropic)
+
+
+def _check_labels(labels: Labels, train: np.ndarray, committee: int) -> None:
+    if len(train) < 2:
+        raise DataError(f"{len(train)} training structures are too few to fit a model; give at least 2")
+    if committee and (committee < 4 or len(train) < 4):
+        raise DataError(
+            f"a committee of {committee} on {len(train)} structures cannot be calibrated; ask for at least "
+            "4 members and 4 training structures, or for none (0)"
+        )
+    bad = np.flatnonzero(~np.isfinite(labels.polarizability).all(axis=(1, 2)))
+    if len(bad):
+        raise DataError(f"{labels.source[bad[0]]}: the polarizability is not a number; remove this label")
+
+
+def _repetitions(features: Features, labels: Labels, train: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
+    """A warning if some structure is among the labels more than once."""
+    rows = np.concatenate([train, test])
+    sums = features.X0[rows].sum(axis=1)
+    order = np.argsort(sums)
+    candidates = order[np.flatnonzero(np.diff(sums[order]) <= 1e-9 * np.abs(sums).max(initial=0))[:, None] + [0, 1]]
+    tolerance = 1e-8 * np.abs(features.X2).max(initial=0)
+    pairs = [pair for pair in rows[candidates] if np.abs(np.subtract(*features.X2[pair])).max(initial=0) <= tolerance]
+    if not pairs:
+        return ()
+    first, second = (labels.source[row] for row in sorted(pairs[0]))
+    mixed = sum(np.isin(pair, test).sum() == 1 for pair in pairs)
+    more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
+    flattery = f"; of {mixed} one is trained and the other tested on: the scores flatter the model" if mixed else ""
+    return (f"{first} and {second}{more} are the same structure{flattery}",)
+
+
+def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | None) -> _Problem:
+    flat = columns.reshape(targets.size, columns.shape[-1])
+    kernel = flat @ flat.T
+    variance = np.trace(kernel)
+    if baseline is not None:
+        outside = np.eye(len(kernel)) - baseline @ np.linalg.pinv(baseline, rcond=1e-10)
+        variance = np.trace(outside @ kernel @ outside)
+    scale = float(variance) / len(kernel) or 1.0
+    return _Problem(flat, scale, kernel / scale, targets.ravel(), baseline, targets.shape[1])
+
+
+def _solve(problem: _Problem, regularization: str | float, chosen: np.ndarray, order: int) -> _Solution:
+    found = ridge.spectrum(problem.kernel, problem.baseline, problem.block)
+    if regularization == "auto" and not found.free.any():
+        raise DataError(
+            f"{len(found.free)} training structures are too few to choose "
+            "the regularization, each has a composition of its own; add labels or set model.regularization"
+        )
+    mu, edge = ridge.choose_ridge(found, problem.targets) if regularization == "auto" else (float(regularization), "")
+    duals = ridge.duals(found, problem.targets, mu)
+    members = np.zeros((len(chosen), len(duals)))
+    for member, structures in zip(members, chosen):
+        rows = np.repeat(structures, problem.block)
+        part = None if problem.baseline is None else problem.baseline[rows]
+        member[rows] = ridge.solve(problem.kernel[np.ix_(rows, rows)], problem.targets[rows], mu, part)
+    baseline, bases = _baseline(problem, duals), np.array([_baseline(problem, member) for member in members])
+    factor = 1.0
+    if len(chosen):
+        residuals = ridge.left_out_residuals(found, problem.targets, mu)
+        fitted = members @ problem.kernel + (0 if problem.baseline is None else bases @ problem.baseline.T)
+        factor = ridge.calibration(residuals, fitted.reshape(len(members), *residuals.shape), chosen)
+        # The mean of the members is the model itself, and their spread is that of the errors.
+        members = duals + factor * (members - members.mean(axis=0))
+        bases = baseline + factor * (bases - bases.mean(axis=0))
+    bases = bases.reshape(len(members), len(baseline))
+    return _Solution(
+        problem.weights(duals), baseline, problem.weights(members), bases, mu, factor, _edge_warning(edge, mu, order)
+    )
+
+
+def _baseline(problem: _Problem, duals: np.ndarray) -> np.ndarray:
+    """Minimum-norm baseline of the rows that take part (duals not zero) given their dual coefficients."""
+    if problem.baseline is None:
+        return np.zeros(0)
+    rows = duals != 0 if (duals == 0).any() else slice(None)
+    left = problem.targets[rows] - (problem.kernel @ duals)[rows]
+    return np.linalg.pinv(problem.baseline[rows], rcond=1e-10) @ left
+
+
+def _edge_warning(edge: str, mu: float, order: int) -> tuple[str, ...]:
+    if not edge:
+        return ()
+    advice = {
+        "lower": "the labels look free of noise to this descriptor; check the learning curve",
+        "upper": "the features explain nothing of the labels; check the labels' units, order of components and cutoff",
+    }
+    return (
+        f"regularization for lambda = {order}: leave-one-out chose the {edge} end of the grid ({mu:.0e}); "
+        f"{advice[edge]}",
+    )
+
+
+def check_against_featomic(model: Model, predictor: Predictor, frames: Frames) -> float:
+    """Largest |fast - featomic| of any component of alpha, relative to the largest component, over these frames.
+
+    Of all atoms, or of CHECKED of each species where there are more.
+    """
+    centres = _some_of_each(frames)
+    reference = predict_features(model, reference_features(frames, model.descriptor, model.numbers, centres))
+    deviation = np.abs(predictor(frames, centres).polarizability - reference).max(axis=(1, 2))
+    return float((deviation / np.abs(reference).max(axis=(1, 2))).max())
+
+
+def _some_of_each(frames: Frames) -> np.ndarray:
+    """(atoms,) bool: CHECKED atoms of each frame and species, evenly spread, or all where there are fewer."""
+    kinds, kind = np.unique(np.stack([frames.frame_of_atom, frames.numbers]), axis=1, return_inverse=True)
+    centres = np.zeros(len(frames.numbers), dtype=bool)
+    for k in range(kinds.shape[1]):
+        atoms = np.flatnonzero(kind.ravel() == k)
+        centres[atoms[np.linspace(0, len(atoms) - 1, min(CHECKED, len(atoms))).astype(int)]] = True
+    return centres
+
+
+def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tolerance: float = 0.1) -> None:
+    """DataError for elements that the model has not seen, or number densities outside [min/(1+t), max (1+t)].
+
+    species: symbols of all elements in the trajectory. The density is not checked for frames that are not periodic in
+    all directions, nor for a model trained on none that are.
+    """
+    unknown = [symbol for symbol in species if symbol not in model.species]
+    if unknown:
+        raise DataError(
+            f"the trajectory contains {', '.join(unknown)}, but the model was trained on "
+            f"{', '.join(model.species)} only; train one on labels with these elements"
+        )
+    density = frames.atoms_per_frame / frames.volumes
+    low, high = model.number_density
+    with np.errstate(invalid="ignore"):
+        outside = np.flatnonzero((density < low / (1 + tolerance)) | (density > high * (1 + tolerance)))
+    if len(outside):
+        k = outside[0]
+        raise DataError(
+            f"frame {frames.index[k]}: {density[k]:.5g} atoms/Angstrom^3, but the model was trained on "
+            f"{low:.5g} to {high:.5g}; train it at this density, or widen model.density_tolerance "
+            f"({tolerance:g})"
+        )

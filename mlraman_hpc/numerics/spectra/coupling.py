@@ -1,0 +1,119 @@
+"""How strongly motion scatters light: the Raman coupling coefficient C(nu) of Shuker and Gammon.
+
+For classical harmonic motion alpha(t) = alpha_0 + sum_m alpha'_m Q_m(t), with mass-weighted coordinates Q_m of which
+each velocity has the variance k_B T, the one-sided spectral densities of d(alpha)/dt and of the atoms' velocities are
+
+    (2 pi c nu)^2 (45 S_a + 7 S_g)/45 = k_B T sum_m A_m delta(nu - nu_m),    A = (45 a'^2 + 7 gamma'^2)/45 of alpha'_m,
+    sum_i m_i S_i(nu) = k_B T g(nu),
+
+so that their ratio is the mean Raman activity of the degrees of freedom at nu,
+
+    C(nu) = (2 pi c nu)^2 (45 S_a + 7 S_g)/45 / [k_B T g(nu)],        Angstrom^4/u.
+
+In terms of the intensity I(nu) = (1 - nu/nu_in)^4 nu [n + 1] (45 S_a + 7 S_g)/45 it is I nu / g without the factors of
+laser and temperature. R. Shuker, R. W. Gammon, Phys. Rev. Lett. 25, 222 (1970), write I ~ C g (n + 1)/nu.
+
+Both densities come from one estimator with one smoothing, so that equal activities give a constant at any resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K
+from mlraman_hpc.numerics.spectra import errorbars
+from mlraman_hpc.numerics.spectra.correlation import nyquist
+from mlraman_hpc.numerics.spectra.intensity import AVERAGES, invariant_channels
+from mlraman_hpc.numerics.spectra.vdos import VdosPlan, calibration, velocities_from_positions, velocity_products
+
+CERTAIN = 3.0  # standard errors of g above zero, below which there is no ratio
+LEAST = 0.005  # of the highest g: less is what neighbouring bands leak
+
+
+@dataclass(frozen=True)
+class States:
+    """The density of states: wavenumber (n,) cm^-1, g and its error (n,) cm, temperature (K) of its kinetic energy."""
+
+    wavenumber: np.ndarray
+    g: np.ndarray
+    error: np.ndarray
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """value, error   (n,) C and one standard error, Angstrom^4/u; NaN where there are no states
+    activity, activity_error   (n,) C g, the numerator, Angstrom^4 cm/u; NaN beyond alpha's Nyquist wavenumber
+    mean              of C over all states seen
+    low, low_error    mean of C over the states below the cutoff, over `mean`
+    spread            standard deviation of C over the states, over `mean`, without what noise contributes
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    activity: np.ndarray
+    activity_error: np.ndarray
+    mean: float
+    low: float
+    low_error: float
+    spread: float
+
+
+def activity_density(alpha: np.ndarray, plan: VdosPlan, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) C g, and the same without one block at a time (blocks, n); alpha (frames, 3, 3) Angstrom^3."""
+    a, g = AVERAGES["total"]
+    channels = invariant_channels(alpha) * np.sqrt([a, g, g, g, g, g])[:, None]
+    rates = velocities_from_positions(channels.reshape(2, 3, -1), plan)
+    energy = BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K * temperature
+    density = plan.density(velocity_products(rates, plan) / (np.dot(plan.h, plan.h) * energy))
+    total = density.sum(axis=0)
+    return total, (total - density) * (plan.blocks / (plan.blocks - 1))
+
+
+def coupling(alpha: np.ndarray, plan: VdosPlan, states: States, cutoff: float) -> Ratio:
+    """C(nu) on the grid of `states`; `plan` of alpha's frames with the smoothing of the states, cutoff in cm^-1.
+
+    The errors of both densities are added in quadrature. They share the trajectory, so this is rather too much.
+    """
+    total, without = activity_density(alpha, plan, states.temperature)
+    factor = calibration(plan)
+    nu, seen = states.wavenumber, states.wavenumber <= min(nyquist(plan.interval), states.wavenumber[-1])
+
+    def at_states(density):
+        return np.where(seen, np.interp(nu, plan.wavenumber, density), np.nan)
+
+    activity, error = at_states(total), at_states(errorbars.jackknife(without, factor))
+    there = seen & (states.g > np.maximum(CERTAIN * states.error, LEAST * states.g.max()))
+    g = np.where(there, states.g, np.nan)
+    value = activity / g
+    relative = np.hypot(error / np.where(activity > 0, activity, np.nan), states.error / g)
+    lows = np.array([_low(at_states(one), g, there & (nu <= cutoff), there) for one in without])
+    return Ratio(
+        value,
+        value * relative,
+        activity,
+        error,
+        _mean(activity, g, there),
+        _low(activity, g, there & (nu <= cutoff), there),
+        float(errorbars.jackknife(lows, factor)),
+        _spread(value, value * relative, g, there),
+    )
+
+
+def _mean(activity: np.ndarray, g: np.ndarray, part: np.ndarray) -> float:
+    return float(activity[part].sum() / g[part].sum()) if part.any() else np.nan
+
+
+def _low(activity: np.ndarray, g: np.ndarray, low: np.ndarray, there: np.ndarray) -> float:
+    mean = _mean(activity, g, there)
+    return _mean(activity, g, low) / mean if mean > 0 else np.nan
+
+
+def _spread(value: np.ndarray, error: np.ndarray, g: np.ndarray, there: np.ndarray) -> float:
+    share = g[there] / g[there].sum()
+    mean = share @ value[there]
+    if not mean > 0:
+        return np.nan
+    return float(np.sqrt(max(share @ ((value[there] - mean) ** 2 - error[there] ** 2), 0.0)) / mean)

@@ -1,0 +1,163 @@
+"""What every task gets: the deck, the ranks, the console and the output folder, which it has for itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlraman_hpc import __version__
+from mlraman_hpc.base.atomic_files import atomic_write
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.config.deck import Deck
+from mlraman_hpc.config.deck_reader import input_files, resolved_yaml
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.resources import seconds_left
+from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.storage import folder_lock as folder
+from mlraman_hpc.storage import hdf5, provenance
+from mlraman_hpc.storage.provenance import Origin
+
+SHOWN = ("numpy", "h5py", "featomic", "numba", "mpi4py")  # packages in the header; the rest is in `mlraman info`
+
+
+@dataclass(frozen=True)
+class Job:
+    deck: Deck
+    session: Session
+    console: Console
+    force: bool = False
+
+    @property
+    def output(self) -> Path:
+        return Path(self.deck.output)
+
+    @property
+    def scratch(self) -> Path:
+        return self.output / "cache"
+
+    def files(self, dotted: str) -> list[Path]:
+        """Input files named by a deck key such as 'trajectory.files'."""
+        value = self.deck
+        for part in dotted.split("."):
+            value = getattr(value, part)
+        return input_files(self.deck, dotted, [value] if isinstance(value, str) else value)
+
+    @contextmanager
+    def deck_lines(self):
+        """A DeckError of another room, 'section.key: text', gets the deck's file and line."""
+        try:
+            yield
+        except DeckError as error:
+            found = re.match(r"(\w+\.\w+): ", str(error))
+            if found is None:
+                raise
+            raise DeckError(f"{self.deck.location(found[1])}: {str(error)[found.end() :]}") from None
+
+    def section(self, name: str):
+        """A deck section that this command needs."""
+        section = getattr(self.deck, name)
+        if section is None:
+            raise DeckError(f"{self.deck._name}: this command needs the section '{name}'")
+        return section
+
+    def origin(self, task: str, parents: dict[str, str], *settings, history: tuple[dict, ...] = ()) -> Origin:
+        """Where a result of `task` comes from; its key covers the parents' content and the deck's `settings`."""
+        key = provenance.hash_of(task, list(parents.values()), *settings)
+        return Origin(task, resolved_yaml(self.deck), key, parents, history)
+
+    def up_to_date(self, path: Path, origin: Origin) -> bool:
+        """True where `path` was made by the same task from the same parents and settings."""
+        found = hdf5.read_origin(path)
+        return found is not None and found.key == origin.key and not self.force
+
+    def draw(self, name: str, figure: Callable, *given) -> None:
+        """A figure of the output folder; where the deck wants none, an older one is removed."""
+        path = self.output / name
+        if self.deck.figures:
+            figure(path, *given)
+        else:
+            for suffix in (".png", ".pdf"):
+                path.with_suffix(suffix).unlink(missing_ok=True)
+
+    @contextmanager
+    def stage(self, name: str):
+        """A step of the run, for the summary's times."""
+        self.session.enter_stage(name)
+        with self.console.stage(name):
+            yield
+
+    @contextmanager
+    def folder(self):
+        """The output folder exists, is this job's alone, and holds the resolved deck. For all ranks; root does it."""
+        with ExitStack() as stack:
+            self.session.enter_stage("folder")
+            self.session.only_on_root(self._enter, stack)
+            yield
+
+    def _enter(self, stack: ExitStack) -> None:
+        with self.session.stop.deferred():  # half a lock would be left behind
+            stack.enter_context(self._hold())
+
+    @contextmanager
+    def _hold(self):
+        fresh = not self.output.exists()
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(
+                f"{self.deck.location('output')}: {self.output}: cannot be made: {error.strerror}"
+            ) from None
+        with folder.held(self.output, self.console.say):
+            with atomic_write(self.output / "resolved_deck.yaml") as temporary:
+                temporary.write_text(resolved_yaml(self.deck), encoding="utf-8")
+            yield
+        if fresh:
+            with suppress(OSError):  # nothing was written into it
+                os.rmdir(self.output)
+
+    def header(self, command: str) -> None:
+        """What runs, where, on how many cores."""
+        session, say = self.session, self.console.say
+        if not session.is_root:
+            return
+        packages = provenance.package_versions()
+        say(
+            f"mlraman {__version__} ("
+            + ", ".join(f"{name} {packages[name]}" for name in SHOWN if name in packages)
+            + f"): {command} {self.deck._name}"
+        )
+        if self.deck.title:
+            say(self.deck.title)
+        hosts = sorted(session.cores)
+        where = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({hosts[0]}, ...)"
+        started, cores = sum(session.started.values()), sum(session.cores.values())
+        ranks = f"{_plural(started, 'rank')} of {_plural(session.threads, 'thread')}"
+        some = f", {session.size} at work," if session.size < started else ""
+        say(f"{ranks}{some} on {where}, {_plural(cores, 'core')}; MPI: {session.library}")
+        if started * session.threads > cores:
+            self.console.warn(
+                f"{ranks} share {_plural(cores, 'core')}; one rank for each core is fastest"
+                + (f". {session.size} at work, the others wait" if some else "")
+            )
+
+    def limit_time(self) -> None:
+        """The run stops by itself before the deck's or Slurm's limit."""
+        seconds = seconds_left(self.deck.walltime, self.console.detail)
+        if seconds is not None:
+            self.session.stop.limit(seconds)
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("s" if count != 1 else "")
+
+
+def hashes(files: list[Path]) -> dict[str, str]:
+    """{name: hash} of input files, for the parents of a result."""
+    try:
+        return {str(path): provenance.hash_of_file(path) for path in files}
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None

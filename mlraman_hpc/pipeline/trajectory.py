@@ -1,0 +1,90 @@
+"""The trajectory that the deck names: index, selected frames, time between them, fixed batches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.readers.trajectory import index as trajectory
+
+# Atoms in a batch: few enough for the cache (200 kB), so many that the price of a call does not show. Fixed, since
+# batches must not depend on ranks or machine.
+BATCH_ATOMS = 2048
+
+
+def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
+    """Byte offsets of every frame; to be called on root alone."""
+    section = job.section("trajectory")
+    with job.deck_lines():
+        return trajectory.build_index(
+            job.files("trajectory.files"), section.format, job.scratch, section.species, job.console.warn, section.cell
+        )
+
+
+def selected_frames(job: Job, index) -> range:
+    """Frame numbers first, first + every, ... below last, as a Python slice."""
+    chosen = _stored(job, index)[:: job.deck.trajectory.every]
+    _check_count(job, index, chosen)
+    return chosen
+
+
+def stored_frames(job: Job, index) -> np.ndarray:
+    """All frame numbers from first to below last, as a Python slice."""
+    return np.array(_stored(job, index))
+
+
+def _stored(job: Job, index) -> range:
+    section = job.section("trajectory")
+    chosen = range(len(index))[section.first : section.last]
+    _check_count(job, index, chosen)
+    return chosen
+
+
+def _check_count(job: Job, index, chosen: range) -> None:
+    if len(chosen) < 2:
+        raise DataError(
+            f"{job.deck.location('trajectory.first')}: first, last and every leave {len(chosen)} of "
+            f"{len(index.atoms)} frames; at least 2 are needed"
+        )
+
+
+def frame_interval(job: Job, index) -> float:
+    """fs between selected frames."""
+    return stored_interval(job, index) * job.deck.trajectory.every
+
+
+def stored_interval(job: Job, index) -> float:
+    """fs between stored frames."""
+    section = job.section("trajectory")
+    given, found = section.frame_interval, index.frame_interval
+    if given is None and found is None:
+        raise DeckError(
+            f"{job.deck.location('trajectory.frame_interval')}: must be given: {index.names[0]} does not say "
+            "how much time (fs) lies between two stored frames"
+        )
+    if given is not None and found is not None and abs(given - found) > 1e-3 * found:
+        job.console.warn(
+            f"{job.deck.location('trajectory.frame_interval')}: {given:g} fs, but {index.names[0]} says "
+            f"{found:g} fs; the deck's value is used"
+        )
+    return given if given is not None else found
+
+
+def batches(atoms: np.ndarray) -> np.ndarray:
+    """First row of each batch, and the number of rows at the end: cut where BATCH_ATOMS is reached.
+
+    `atoms` (rows,): atoms in each selected frame. Depends on the system alone, never on who computes.
+    """
+    before = np.cumsum(atoms, dtype=np.int64) - atoms
+    number = before // BATCH_ATOMS
+    starts = np.flatnonzero(np.diff(number, prepend=-1))
+    return np.append(starts, len(atoms))
+
+
+def even_batches(frames: int, atoms: int) -> np.ndarray:
+    """`batches` of so many frames, each of `atoms` atoms."""
+    if atoms >= BATCH_ATOMS:
+        return np.arange(frames + 1)
+    starts = -(-BATCH_ATOMS * np.arange(-(-frames * atoms // BATCH_ATOMS)) // atoms)
+    return np.append(starts[starts < frames], frames)

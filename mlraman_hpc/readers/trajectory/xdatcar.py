@@ -1,0 +1,315 @@
+"""VASP XDATCAR: one header, or one for every frame when the cell changes, and fractional coordinates."""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlraman_hpc.readers.text import (
+    LOOKED_AT,
+    FrameLocation,
+    Piece,
+    Rows,
+    Warn,
+    atomic_number,
+    forget,
+    incomplete,
+    mapped,
+    numbers_in,
+    numbers_of,
+    shown,
+    unglued,
+)
+from mlraman_hpc.readers.trajectory.byte_ranges import open_file
+from mlraman_hpc.readers.trajectory.column import BLOCK, Column
+from mlraman_hpc.readers.trajectory.fixed_width import three_numbers
+
+MARK = b"Direct configuration"
+
+
+@dataclass(frozen=True)
+class Header:
+    cell: np.ndarray
+    numbers: np.ndarray
+    lines: int
+
+
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+    """Where the frames of an XDATCAR lie. Errors: DataError for headers and for frames with too few lines."""
+    with mapped(path, name) as text:
+        begin = _next_mark(text, 0)
+        if begin < 0:
+            raise FrameLocation(name, 1, 0).error("no line 'Direct configuration='; is it an XDATCAR of VASP 5 or 6?")
+        header = read_header(text[:begin], FrameLocation(name, 1, 0), table)
+        if len(text[:begin].splitlines()) > header.lines:
+            raise FrameLocation(name, header.lines + 1, 0).error("expected 'Direct configuration=' after the header.")
+        piece = _constant(text, begin, header, name, warn)
+        return piece or _general(text, begin, header, name, table, warn)
+
+
+def read(text: bytes, place: FrameLocation, numbers: np.ndarray, cell: np.ndarray):
+    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one frame, `text` starting at its 'Direct' line."""
+    rows = text[text.find(b"\n") + 1 :]
+    values = numbers_in(rows, 3 * len(numbers))
+    if values is None:
+        values = numbers_in(unglued(rows), 3 * len(numbers))
+    if values is None:
+        raise _bad_row(rows, len(numbers), place)
+    return _cartesian(values.reshape(-1, 3), cell), numbers, cell, np.ones(3, bool)
+
+
+def cells(index, which: np.ndarray) -> np.ndarray:
+    """(frames, 3, 3) Angstrom, from the frames' headers."""
+    headers = list(zip(index.file_of_frame[which].tolist(), index.header[which].tolist()))
+    first_row, files = dict(zip(reversed(headers), reversed(which))), {}
+    with ExitStack() as opened:
+        for (file, _), row in first_row.items():
+            if file not in files:
+                files[file] = opened.enter_context(open_file(index, row, buffering=1 << 12))
+        texts = [_five_lines(files[file], first) for file, first in first_row]
+    found = _cells_alike(texts) if len(texts) > 1 else None
+    if found is None:
+        found = [_cell(text.split(b"\n"), index.location(row)) for text, row in zip(texts, first_row.values())]
+    number = {header: k for k, header in enumerate(first_row)}
+    return np.array(found).reshape(-1, 3, 3)[[number[header] for header in headers]]
+
+
+def _five_lines(file, first: int) -> bytes:
+    file.seek(first)
+    text = file.read(512)
+    end = -1
+    for _ in range(5):
+        end = text.find(b"\n", end + 1)
+        if end < 0:
+            file.seek(first)
+            return b"".join(file.readline() for _ in range(5))
+    return text[: end + 1]
+
+
+def _cells_alike(texts: list[bytes]) -> np.ndarray | None:
+    """The cells of headers with the same scale and the same columns, all at once; None for others."""
+    lines = texts[0].split(b"\n")
+    scale, ends = numbers_in(lines[1], 1), np.cumsum([len(line) + 1 for line in lines[:5]])
+    if len({len(text) for text in texts}) > 1 or scale is None or scale[0] <= 0 or len({*map(len, lines[2:5])}) > 1:
+        return None
+    records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
+    same = records[:, ends[0] - 1 : ends[1]]
+    if not (same == same[0]).all() or not (records[:, ends[2:5] - 1] == ord("\n")).all():
+        return None
+    values = three_numbers(np.ascontiguousarray(records[:, ends[1] :]).reshape(3 * len(texts), -1))
+    return None if values is None else values.reshape(-1, 3, 3) * scale[0]
+
+
+def read_alike(texts: list[bytes], numbers: np.ndarray, cells: np.ndarray) -> list[tuple] | None:
+    """The same as `read` for each frame, all at once; None unless all have the same size and columns."""
+    if len({len(text) for text in texts}) != 1:
+        return None
+    records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
+    head = texts[0].find(b"\n") + 1
+    title, rows = records[:, :head], records[:, head:]
+    ends = np.arange(head) == head - 1
+    if not head or rows.shape[1] % len(numbers) or not ((title == ord("\n")) == ends).all():
+        return None
+    rows = rows.reshape(len(texts) * len(numbers), -1)
+    fractional = three_numbers(rows) if rows.shape[1] and (rows[:, -1] == ord("\n")).all() else None
+    if fractional is None:
+        return None
+    positions = _cartesian(fractional.reshape(len(texts), -1, 3), cells[:, None])
+    periodic = np.ones(3, bool)
+    return [(part, numbers, cell, periodic) for part, cell in zip(positions, cells)]
+
+
+def _cartesian(fractional: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Without a library's matrix product, whose last bits may depend on the number of rows."""
+    x, y, z = np.moveaxis(fractional[..., None], -2, 0)
+    return x * cell[..., 0, :] + y * cell[..., 1, :] + z * cell[..., 2, :]
+
+
+def read_header(text: bytes, place: FrameLocation, table: dict[str, int]) -> Header:
+    """Scale, cell, elements and counts. A header without element line takes them from `table` (types 1, 2, ...)."""
+    lines = text.splitlines()
+    if len(lines) < 6:
+        raise place.error(
+            f"the header has {len(lines)} lines; a title, a scale, three lattice vectors, elements and "
+            "counts are needed. An XDATCAR of VASP 4 has no cell: convert it with its POSCAR."
+        )
+    cell = _cell(lines, place)
+    words = lines[5].split()
+    named = bool(words) and not words[0].isdigit()
+    counts = _counts(lines, 6 if named else 5, place)
+    labels = [word.decode("ascii", "replace") for word in words] if named else [str(k + 1) for k in range(len(counts))]
+    if len(labels) != len(counts):
+        raise place.error(f"{len(labels)} elements but {len(counts)} counts in the header.", 6)
+    kinds = [_element(label, table, named, place) for label in labels]
+    return Header(cell, np.repeat(np.array(kinds), counts), 7 if named else 6)
+
+
+def _cell(lines: list[bytes], place: FrameLocation) -> np.ndarray:
+    scale = numbers_in(lines[1], 1)
+    if scale is None or scale[0] == 0:
+        raise place.error(f"expected the scale of the cell, found {shown(lines[1])}.", 1)
+    vectors = b"\n".join(lines[2:5])
+    values = numbers_in(vectors, 9)
+    if values is None:
+        values = numbers_in(unglued(vectors), 9)
+    if values is None:
+        k = next((k for k in (2, 3, 4) if numbers_in(unglued(lines[k]), 3) is None), 2)
+        raise place.error(f"expected a lattice vector, found {shown(lines[k])}.", k)
+    cell = values.reshape(3, 3)
+    # VASP: a negative scale is minus the volume of the cell
+    return cell * (scale[0] if scale[0] > 0 else np.cbrt(-scale[0] / abs(np.linalg.det(cell))))
+
+
+def _counts(lines: list[bytes], row: int, place: FrameLocation) -> np.ndarray:
+    words = lines[row].split() if row < len(lines) else []
+    if not words or not all(word.isdigit() for word in words):
+        found = shown(lines[row]) if row < len(lines) else "the end of the header"
+        raise place.error(f"expected the number of atoms of each element, found {found}.", row)
+    return np.array([int(word) for word in words])
+
+
+def _element(label: str, table: dict[str, int], named: bool, place: FrameLocation) -> int:
+    # POTCAR names such as Li_sv, and Li_sv/1a2b3c of VASP 6.4
+    number = atomic_number(label, table) or atomic_number(label.replace("/", "_").split("_")[0], table)
+    if number is None and named:
+        raise place.error(f"'{label}' is not a chemical element.", 5)
+    if number is None:
+        raise place.error(
+            "the header has no line with the elements; give them in trajectory.species, "
+            "one for each number in the line of counts.",
+            5,
+        )
+    return number
+
+
+def _next_mark(text: mmap.mmap, begin: int) -> int:
+    """The next line that starts a frame, or -1."""
+    at = text.find(MARK, begin)
+    while at > 0 and text[at - 1 : at] != b"\n":
+        at = text.find(MARK, at + 1)
+    return at
+
+
+def last_line_is_whole(text: mmap.mmap) -> bool:
+    """Whether the last line lacks nothing but its line end: the last six numbers have equal decimals."""
+    words = text[max(0, len(text) - 200) :].split(b"\n")[-2:]
+    decimals = [len(word.partition(b".")[2]) for line in words for word in unglued(line).split()]
+    return text[-1:] != b"\n" and len(decimals) == 6 and min(decimals) == max(decimals) > 5
+
+
+def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn) -> Piece | None:
+    """A fixed cell: every frame takes as many bytes as the first, which is checked at every frame's first word."""
+    atoms, size = len(header.numbers), len(text)
+    second = _next_mark(text, begin + 1)
+    record = second - begin
+    if second < 0 or text[begin:second].count(b"\n") != atoms + 1:
+        return None
+    frames = (size - begin + (1 if last_line_is_whole(text) else 0)) // record
+    marked = _all_marked(text, begin, record, frames)
+    rest = text[begin + record * frames :] if record * frames < size - begin else b""
+    cut_frame = rest.count(b"\n") <= atoms and rest[: len(MARK)] == MARK[: len(rest)]
+    if not marked or not cut_frame:
+        return None
+    if rest.strip():
+        warn(incomplete(name, frames, header.lines + 1 + (atoms + 1) * frames))
+    inner, end = Column.progression(begin + record, record, frames - 1), min(begin + record * frames, size)
+    return Piece(
+        Column.progression(begin, record, frames),
+        Column.joined([inner, Column.progression(end, 0, 1)]),
+        Column.progression(header.lines + 1, atoms + 1, frames),
+        Column.progression(atoms, 0, frames),
+        header.numbers,
+        header=Column.progression(0, 0, frames),
+    )
+
+
+def _all_marked(text: mmap.mmap, begin: int, record: int, frames: int) -> bool:
+    """Whether every frame starts as it should; parts of the file that were looked at do not stay in memory."""
+    view, mark = np.frombuffer(text, np.uint8), np.frombuffer(MARK, np.uint8)
+    many = min(max(1, LOOKED_AT // record), BLOCK)
+    good = True
+    for k in range(0, frames, many):
+        first = begin + record * np.arange(k, min(k + many, frames))
+        good = good and bool((view[first[:, None] + np.arange(len(MARK))] == mark).all())
+        text.madvise(mmap.MADV_DONTNEED)
+    return good
+
+
+def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:
+    """Headers may stand before any frame: a changing cell, or a run started again into the same file."""
+    atoms, line, header_byte, first_header = len(header.numbers), header.lines + 1, 0, text[:begin]
+    rows, joints, last_header, since = Rows(4), Rows(1), first_header, 0
+    while begin >= 0:
+        since = forget(text, begin, since)
+        following = _next_mark(text, begin + 1)
+        block = text[begin : following if following >= 0 else len(text)]
+        lines = block.count(b"\n") + (following < 0 and last_line_is_whole(text))
+        place = FrameLocation(name, line, len(rows))
+        if lines < atoms + 1 and following < 0:
+            warn(incomplete(name, len(rows), line))
+            break
+        end, extra = _split(block, atoms, lines, place)
+        rows.add((begin, begin + end, line, header_byte))
+        if following >= 0 and extra.strip():
+            if extra == last_header:
+                joints.add((len(rows),))
+            else:
+                place = FrameLocation(name, line + atoms + 1, len(rows))
+                _check_header(extra, first_header, header, place, table)
+                last_header, header_byte = extra, begin + end
+        elif following < 0 and extra.strip():
+            warn(incomplete(name, len(rows), line + atoms + 1))
+        begin, line = following, line + lines
+    if not len(rows):
+        raise FrameLocation(name, line, 0).error(f"no complete frame of {atoms} atoms.")
+    first, last, lines, headers = rows.columns()
+    # where the header stands before every frame it is no sign of a new start
+    starts = joints.columns()[0].tolist() if len(joints) <= len(rows) // 10 + 1 else []
+    return Piece(
+        first,
+        last,
+        lines,
+        Column.progression(atoms, 0, len(rows)),
+        header.numbers,
+        header=headers,
+        joints=tuple(starts),
+    )
+
+
+def _split(block: bytes, atoms: int, lines: int, place: FrameLocation) -> tuple[int, bytes]:
+    """End of the frame's coordinates in `block`, and what follows them."""
+    if lines < atoms + 1:
+        raise place.error(
+            f"{max(lines - 1, 0)} lines of coordinates, the header says {atoms} atoms. "
+            "Remove the damaged frame, or list the parts of the run as separate files."
+        )
+    total = block.count(b"\n") + (not block.endswith(b"\n"))
+    end = len(block)
+    for _ in range(total - atoms - 1):
+        end = block.rfind(b"\n", 0, end - 1) + 1
+    return end, block[end:]
+
+
+def _check_header(text: bytes, first: bytes, header: Header, place: FrameLocation, table: dict[str, int]) -> None:
+    """A header further down must have a cell, and the atoms of the first one."""
+    lines = text.splitlines()
+    if lines[5:] == first.splitlines()[5:]:
+        _cell(lines, place)
+        return
+    other = read_header(text, place, table)
+    if not np.array_equal(other.numbers, header.numbers):
+        raise place.error("this header has other atoms than the first one; one file must hold one system.", 5)
+    if len(text.splitlines()) > other.lines:
+        raise place.error("expected 'Direct configuration=' after the header.", other.lines)
+
+
+def _bad_row(rows: bytes, atoms: int, place: FrameLocation):
+    """The error for the first line that does not hold three numbers."""
+    lines = rows.splitlines()
+    for k, line in enumerate(lines):
+        if numbers_of(unglued(line).split(), 3) is None:
+            return place.error(f"expected three coordinates, found {shown(line)}. Remove the damaged frame.", k + 1)
+    return place.error(f"{len(lines)} lines of coordinates, the header says {atoms} atoms.", len(lines))

@@ -1,0 +1,94 @@
+"""Atomic configurations, and configurations with reference tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Atomic configurations; the atoms of all frames are laid end to end, so their number may vary.
+
+    positions   (atoms of all frames, 3) Angstrom, Cartesian
+    numbers     (atoms of all frames,) atomic numbers
+    first_atom  (frames + 1,) frame k owns atoms first_atom[k] to first_atom[k + 1]
+    cells       (frames, 3, 3) Angstrom, rows are lattice vectors; zero along directions that are not periodic
+    periodic    (frames, 3) bool
+    index       (frames,) number of each frame in the file (or chain of files) it was read from, from 0
+    """
+
+    positions: np.ndarray
+    numbers: np.ndarray
+    first_atom: np.ndarray
+    cells: np.ndarray
+    periodic: np.ndarray
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first_atom) - 1
+
+    @property
+    def atoms_per_frame(self) -> np.ndarray:
+        return np.diff(self.first_atom)
+
+    @property
+    def frame_of_atom(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self)), self.atoms_per_frame)
+
+    @property
+    def volumes(self) -> np.ndarray:
+        """(frames,) Angstrom^3; NaN where the frame is not periodic in all three directions."""
+        volumes = np.abs(np.linalg.det(self.cells))
+        return np.where(self.periodic.all(axis=1), volumes, np.nan)
+
+    def take(self, which) -> Frames:
+        """The frames with these places (integers or a boolean mask), in this order."""
+        which = np.arange(len(self))[which]
+        counts = self.atoms_per_frame[which]
+        starts = self.first_atom[which]
+        first_atom = np.concatenate([[0], np.cumsum(counts)])
+        atoms = np.arange(first_atom[-1]) + np.repeat(starts - first_atom[:-1], counts)
+        return replace(
+            self,
+            positions=self.positions[atoms],
+            numbers=self.numbers[atoms],
+            first_atom=first_atom,
+            cells=self.cells[which],
+            periodic=self.periodic[which],
+            index=self.index[which],
+        )
+
+    @staticmethod
+    def join(parts: list[Frames]) -> Frames:
+        """Frames of all parts, one after another."""
+        counts = np.concatenate([part.atoms_per_frame for part in parts])
+        return Frames(
+            positions=np.concatenate([part.positions for part in parts]),
+            numbers=np.concatenate([part.numbers for part in parts]),
+            first_atom=np.concatenate([[0], np.cumsum(counts)]),
+            cells=np.concatenate([part.cells for part in parts]),
+            periodic=np.concatenate([part.periodic for part in parts]),
+            index=np.concatenate([part.index for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Frames with reference tensors.
+
+    polarizability  (frames, 3, 3) Angstrom^3, of the whole cell, symmetric
+    source          where each came from: 'file.extxyz, frame 12' or '000010.OUTCAR.gz'
+    """
+
+    frames: Frames
+    polarizability: np.ndarray
+    source: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def take(self, which) -> Labels:
+        which = np.arange(len(self))[which]
+        return Labels(self.frames.take(which), self.polarizability[which], tuple(self.source[k] for k in which))

@@ -1,0 +1,68 @@
+"""The polarizability model and its descriptor (model.h5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlraman_hpc.base.elements import ELEMENTS
+from mlraman_hpc.records.fields import stored
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """Hyper-parameters of lambda-SOAP, featomic's names; lengths in Angstrom. max_radial + 1 radial functions."""
+
+    cutoff: float = stored("cutoff", "Angstrom")
+    cutoff_width: float = stored("cutoff_width", "Angstrom")
+    density_width: float = stored("density_width", "Angstrom")
+    max_angular: int = stored("max_angular", "1")
+    max_radial: int = stored("max_radial", "1")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Linear lambda-SOAP model of the polarizability (model.h5).
+
+    alpha = sum_s N_s b_s 1 + spherical parts lambda = 0, 2 of sum over centre species s of X^{s, lambda} w^{s, lambda};
+    the columns P0, P2 are those of `model.descriptors.Features`.
+
+    species         S symbols, in the order of centre species and of neighbour channels
+    baseline        (S,) b_s, Angstrom^3 for each atom of the species
+    isotropic       (P0,) weights for lambda = 0; anisotropic (P2,) for lambda = 2
+    committee_...   (M, ...) the same of each committee member, calibrated; M may be 0
+    regularization  {'isotropic', 'anisotropic'}: ridge parameter relative to the features' variance
+    calibration     {'isotropic', 'anisotropic'}: factor by which the committee's spread was scaled
+    train, test     rows of the labelled set
+    scores          {'r2', 'rmse'} -> {'diagonal', 'off_diagonal', 'xx', ...} of the test rows
+    lowest, highest (S, K) range of the training atoms' invariants, see `Features`
+    number_density  (2,) smallest and largest of fully periodic training frames, atoms/Angstrom^3; NaN without any
+    """
+
+    descriptor: Descriptor = stored("descriptor", "1")
+    species: tuple[str, ...] = stored("species", "1")
+    baseline: np.ndarray = stored("weights/baseline", "Angstrom^3")
+    isotropic: np.ndarray = stored("weights/isotropic", "Angstrom^3")
+    anisotropic: np.ndarray = stored("weights/anisotropic", "Angstrom^3")
+    committee_baseline: np.ndarray = stored("committee/baseline", "Angstrom^3")
+    committee_isotropic: np.ndarray = stored("committee/isotropic", "Angstrom^3")
+    committee_anisotropic: np.ndarray = stored("committee/anisotropic", "Angstrom^3")
+    regularization: dict[str, float] = stored("regularization", "1")
+    calibration: dict[str, float] = stored("calibration", "1")
+    train: np.ndarray = stored("train", "1")
+    test: np.ndarray = stored("test", "1")
+    scores: dict[str, dict[str, float]] = stored("scores", "1 for r2, Angstrom^3 for rmse")
+    lowest: np.ndarray = stored("training_range/lowest", "1")
+    highest: np.ndarray = stored("training_range/highest", "1")
+    number_density: np.ndarray = stored("training_range/number_density", "1/Angstrom^3")
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(S,) atomic numbers"""
+        return np.array([ELEMENTS.index(symbol) for symbol in self.species])
+
+    @property
+    def members(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+        """(baseline, isotropic, anisotropic) of each committee member"""
+        return tuple(zip(self.committee_baseline, self.committee_isotropic, self.committee_anisotropic))

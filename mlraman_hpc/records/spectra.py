@@ -1,0 +1,171 @@
+"""Polarizability series and what follows from them: Raman spectra, comparisons, coupling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlraman_hpc.records.fields import stored
+
+
+@dataclass(frozen=True)
+class PolarizabilitySeries:
+    """alpha along a trajectory (alpha.h5, H5MD 1.1).
+
+    value       (frames, 3, 3) of the whole cell, symmetric
+    by_species  (frames, species, 3, 3) share of each centre species; their sum is `value`
+    members     (frames, members, 3, 3) of each committee member, calibrated
+    outliers    (frames,) atoms far outside the model's training range
+    """
+
+    value: np.ndarray = stored("observables/polarizability/value", "Angstrom^3")
+    step: np.ndarray = stored("observables/polarizability/step", "1")
+    time: np.ndarray = stored("observables/polarizability/time", "fs")
+    by_species: np.ndarray | None = stored("observables/polarizability_by_species/value", "Angstrom^3", default=None)
+    members: np.ndarray | None = stored("observables/polarizability_committee/value", "Angstrom^3", default=None)
+    outliers: np.ndarray | None = stored("observables/outliers/value", "1", default=None)
+    species: tuple[str, ...] | None = stored("observables/polarizability_by_species/species", "1", default=None)
+
+    @property
+    def frame_interval(self) -> float:
+        """fs"""
+        return float(self.time[1] - self.time[0])
+
+
+@dataclass(frozen=True)
+class CentralPeak:
+    """Low-frequency part of the spectrum; each number with its jackknife error.
+
+    weight                share of the total intensity below `cutoff`
+    zero_*                zero-frequency limit of the one-sided spectral density of alpha's fluctuations
+    debye_width           Gamma of the Debye term (2/pi) A Gamma / (Gamma^2 + nu^2); NaN without one
+    debye_area            A of that term; modes: area, wavenumber and damping of the damped oscillators
+    rise                  total density at zero over its mean between `cutoff` and twice it; above 1: something relaxes
+    verdict               what the fit found, or why there is none
+    """
+
+    cutoff: float = stored("cutoff", "cm^-1")
+    weight: float = stored("weight", "1")
+    weight_error: float = stored("weight_error", "1")
+    zero_isotropic: float = stored("zero_isotropic", "Angstrom^6 cm")
+    zero_isotropic_error: float = stored("zero_isotropic_error", "Angstrom^6 cm")
+    zero_anisotropic: float = stored("zero_anisotropic", "Angstrom^6 cm")
+    zero_anisotropic_error: float = stored("zero_anisotropic_error", "Angstrom^6 cm")
+    rise: float = stored("rise", "1", default=float("nan"))
+    rise_error: float = stored("rise_error", "1", default=float("nan"))
+    verdict: str = stored("verdict", "1", default="")
+    debye_area: float | None = stored("debye_area", "Angstrom^6", default=None)
+    debye_area_error: float | None = stored("debye_area_error", "Angstrom^6", default=None)
+    debye_width: float | None = stored("debye_width", "cm^-1", default=None)
+    debye_width_error: float | None = stored("debye_width_error", "cm^-1", default=None)
+    mode_area: np.ndarray | None = stored("mode_area", "Angstrom^6", default=None)
+    mode_area_error: np.ndarray | None = stored("mode_area_error", "Angstrom^6", default=None)
+    mode_wavenumber: np.ndarray | None = stored("mode_wavenumber", "cm^-1", default=None)
+    mode_wavenumber_error: np.ndarray | None = stored("mode_wavenumber_error", "cm^-1", default=None)
+    mode_damping: np.ndarray | None = stored("mode_damping", "cm^-1", default=None)
+    mode_damping_error: np.ndarray | None = stored("mode_damping_error", "cm^-1", default=None)
+    fit_wavenumber: np.ndarray | None = stored("fit_wavenumber", "cm^-1", default=None)
+    fit: np.ndarray | None = stored("fit", "Angstrom^6 cm", default=None)
+
+
+@dataclass(frozen=True)
+class AngleMap:
+    """Intensity of an oriented crystal against polarization angle; parallel and crossed (angles, wavenumbers)."""
+
+    angle: np.ndarray = stored("angle", "degree")
+    parallel: np.ndarray = stored("parallel", "Angstrom^6")
+    crossed: np.ndarray = stored("crossed", "Angstrom^6")
+
+
+@dataclass(frozen=True)
+class RamanSpectrum:
+    """Raman spectra on one grid (raman.h5).
+
+    intensity and raw      the same names, with and without smoothing: total = isotropic + anisotropic, polarized (VV),
+                           depolarized (VH), susceptibility (no laser, no temperature)
+    fluctuation            smoothed one-sided spectral densities of alpha itself: isotropic S_a, anisotropic S_g, total
+    error_statistical      one standard error of `intensity`, from trajectory blocks
+    error_model            one standard deviation over the committee's members
+    error_geometry         one standard error of `geometry`, from trajectory blocks
+    species                smoothed auto spectra ('Ag') and cross spectra ('Ag-I'); they add up to the total
+    component              smoothed cross spectra 'xx-yy' of tensor components, in the axes of the trajectory
+    geometry               oriented single crystal, one spectrum for each scattering geometry
+    resolution             sigma of the Gaussian as wide as the taper's spectral kernel
+    visible_end            where the total has vanished
+    """
+
+    wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
+    intensity: dict[str, np.ndarray] = stored("intensity", "Angstrom^6")
+    raw: dict[str, np.ndarray] = stored("raw", "Angstrom^6")
+    depolarization_ratio: np.ndarray = stored("depolarization_ratio", "1")
+    fluctuation: dict[str, np.ndarray] = stored("fluctuation", "Angstrom^6 cm")
+    component: dict[str, np.ndarray] = stored("component", "Angstrom^6")
+    frames: int = stored("frames", "1")
+    frame_interval: float = stored("frame_interval", "fs")
+    smoothing: float = stored("smoothing", "cm^-1")
+    smoothing_kind: str = stored("smoothing_kind", "1")
+    nyquist: float = stored("nyquist", "cm^-1")
+    resolution: float = stored("resolution", "cm^-1")
+    visible_end: float = stored("visible_end", "cm^-1")
+    error_statistical: dict[str, np.ndarray] | None = stored("error/statistical", "Angstrom^6", default=None)
+    error_model: dict[str, np.ndarray] | None = stored("error/model", "Angstrom^6", default=None)
+    error_geometry: dict[str, np.ndarray] | None = stored("error/geometry", "Angstrom^6", default=None)
+    blocks: int | None = stored("error/blocks", "1", default=None)
+    species: dict[str, np.ndarray] | None = stored("species", "Angstrom^6", default=None)
+    geometry: dict[str, np.ndarray] | None = stored("geometry", "Angstrom^6", default=None)
+    angle_map: AngleMap | None = stored("angle_map", "1", default=None)
+    central_peak: CentralPeak | None = stored("central_peak", "1", default=None)
+    warnings: tuple[str, ...] = stored("warnings", "1", default=())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The smoothed total against other spectra (comparison.h5).
+
+    ours, error         (wavenumbers,) prediction and its statistical error
+    reference           of reference tensors; distance: relative L2 norm of the difference where there is intensity
+    experiment          measured intensity times `scale`, which makes the areas over `scaled_over` (2,) equal
+    spectra             {label: {wavenumber, intensity, error}} of this and other runs, relative to the highest
+    weight              {label: value, error, cutoff} share of the intensity below the cutoff
+    """
+
+    wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
+    ours: np.ndarray = stored("predicted/intensity", "Angstrom^6")
+    error: np.ndarray | None = stored("predicted/error", "Angstrom^6", default=None)
+    reference: np.ndarray | None = stored("reference/intensity", "Angstrom^6", default=None)
+    distance: float | None = stored("reference/distance", "1", default=None)
+    experiment_wavenumber: np.ndarray | None = stored("experiment/wavenumber", "cm^-1", default=None)
+    experiment: np.ndarray | None = stored("experiment/intensity", "Angstrom^6", default=None)
+    scale: float | None = stored("experiment/scale", "Angstrom^6", default=None)
+    scaled_over: np.ndarray | None = stored("experiment/scaled_over", "cm^-1", default=None)
+    spectra: dict[str, dict[str, np.ndarray]] | None = stored("spectra", "1, wavenumber in cm^-1", default=None)
+    weight: dict[str, np.ndarray] | None = stored("weight", "1, cutoff in cm^-1", default=None)
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """Raman intensity over density of states (coupling.h5), (n,) on the grid of the density of states.
+
+    coupling        C(nu), mean Raman activity of a degree of freedom; NaN where the density of states is not clear of 0
+    activity        C g: the density of d(alpha)/dt over k_B T; vdos: g, the total
+    error_model     one standard deviation of C over the committee's members
+    mean            of C over all states; low: over those below `cutoff`, relative to it
+    spread          standard deviation of C over the states relative to its mean, noise deducted; 0: all scatter alike
+    """
+
+    wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
+    coupling: np.ndarray = stored("coupling", "Angstrom^4/u")
+    error: np.ndarray = stored("error/coupling", "Angstrom^4/u")
+    activity: np.ndarray = stored("activity", "Angstrom^4 cm/u")
+    activity_error: np.ndarray = stored("error/activity", "Angstrom^4 cm/u")
+    vdos: np.ndarray = stored("vdos", "cm")
+    vdos_error: np.ndarray = stored("error/vdos", "cm")
+    mean: float = stored("mean", "Angstrom^4/u")
+    cutoff: float = stored("cutoff", "cm^-1")
+    low: float = stored("low_over_mean", "1")
+    low_error: float = stored("error/low_over_mean", "1")
+    spread: float = stored("spread", "1")
+    temperature: float = stored("temperature", "K")
+    smoothing: float = stored("smoothing", "cm^-1")
+    error_model: np.ndarray | None = stored("error/model", "Angstrom^4/u", default=None)

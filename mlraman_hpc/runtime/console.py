@@ -1,0 +1,137 @@
+"""What people read while it runs: lines, progress with rate and time left, warnings repeated at the end.
+
+Only root writes. On a terminal progress is a bar; in a batch log it is a line now and then.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+from mlraman_hpc.runtime.session import Session
+
+QUIET, NORMAL, VERBOSE = 0, 1, 2
+
+
+class Console:
+    def __init__(self, session: Session, level: int = NORMAL, stream=None):
+        self.stream = stream or sys.stdout
+        self.level = level if session.is_root else -1
+        self.warnings: dict[str, int] = {}
+        self.stages: dict[str, float] = {}
+        self.began, self.bar = time.monotonic(), False  # bar: one is on the terminal now
+        if hasattr(self.stream, "reconfigure"):  # a killed batch job must not lose its lines
+            self.stream.reconfigure(line_buffering=True, errors="replace")
+
+    def say(self, text: str = "", level: int = NORMAL) -> None:
+        if self.level >= level:
+            self.write(f"{self._clear()}{text}\n")
+
+    def write(self, text: str) -> None:
+        """A full disk or a reader that has left ends the log, not the run."""
+        try:
+            print(text, end="", file=self.stream, flush=True)
+        except OSError:
+            self.level = -1
+
+    def _clear(self) -> str:
+        """What takes a progress bar away before a line is written."""
+        clear, self.bar = "\r\033[K" if self.bar else "", False
+        return clear
+
+    def detail(self, text: str) -> None:
+        self.say(text, VERBOSE)
+
+    def warn(self, text: str) -> None:
+        """Said at once, the first time; counted and repeated in the summary."""
+        if text not in self.warnings and self.level >= QUIET:
+            if self.bar:
+                self.write(self._clear())
+            with suppress(OSError):
+                print(f"warning: {text}", file=sys.stderr, flush=True)
+        self.warnings[text] = self.warnings.get(text, 0) + 1
+
+    def summary(self, end: str = "done in", memory: list[float] | None = None) -> None:
+        """Warnings again, time by stage, memory (MB of each rank)."""
+        if self.warnings and self.level >= NORMAL:
+            count = len(self.warnings)
+            self.say(f"\n{count} warning{'s' if count > 1 else ''}:")
+            for text, times in self.warnings.items():
+                self.say(f"  - {text}" + (f" ({times} times)" if times > 1 else ""))
+        if self.stages:
+            self.say("time: " + ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.stages.items()))
+        if memory:
+            self.say(
+                f"memory: {memory[0]:.0f} MB on the first rank"
+                + (f", at most {max(memory[1:]):.0f} MB on the others" if memory[1:] else "")
+            )
+        self.say(f"{end} {duration(time.monotonic() - self.began)}")
+
+    @contextmanager
+    def stage(self, name: str):
+        """Time spent inside goes to the summary."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - began
+
+    @contextmanager
+    def progress(self, what: str, total: int, unit: str, done: int = 0):
+        """Yields `advance(count)`."""
+        meter = _Meter(self, what, total, unit, done)
+        yield meter.advance
+        meter.finish()
+
+
+class _Meter:
+    def __init__(self, console: Console, what: str, total: int, unit: str, done: int):
+        self.console, self.what, self.total, self.unit = console, what, total, unit
+        self.done = self.before = done
+        self.began = self.shown = time.monotonic()
+        self.terminal = console.stream.isatty()
+        self.interval = 0.2 if self.terminal else 5.0  # the first line of a log says how long it will take
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.shown >= self.interval and self.done < self.total:
+            self.shown = now
+            self._show(now)
+            if not self.terminal:  # long jobs: fewer lines as they go on
+                self.interval = min(600.0, self.interval * 1.5)
+
+    def _rate(self, now: float) -> float:
+        return (self.done - self.before) / max(now - self.began, 1e-9)
+
+    def _show(self, now: float) -> None:
+        rate = self._rate(now)
+        left = duration((self.total - self.done) / rate) if rate > 0 else "?"
+        text = (
+            f"{self.what}: {self.done} of {self.total} {self.unit} "
+            f"({100 * self.done // max(self.total, 1)} %), {rate:.3g} {self.unit}/s, {left} left"
+        )
+        if not self.terminal:
+            self.console.say(text)
+        elif self.console.level >= NORMAL:
+            width = 20
+            filled = width * self.done // max(self.total, 1)
+            self.console.bar = True
+            self.console.write(f"\r\033[K[{'#' * filled}{'.' * (width - filled)}] {text}")
+
+    def finish(self) -> None:
+        now = time.monotonic()
+        fresh = self.done - self.before
+        self.console.say(
+            f"{self.what}: {fresh} {self.unit} in {duration(now - self.began)}"
+            + (f" ({self._rate(now):.3g} {self.unit}/s)" if fresh else "")
+        )
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

@@ -1,0 +1,169 @@
+"""What the program takes from the machine: threads, memory, time that is left. No numpy here.
+
+Threads must be set before numpy is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+BEGAN = time.monotonic()
+_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+_WISHES = ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS")
+MOST_MARGIN, LEAST_MARGIN = 120.0, 10.0
+
+
+def threads_of(asked: int | None, mine: frozenset, here: list[frozenset], env=os.environ) -> int:
+    """Threads of a rank that may use the cores `mine`; `here`: those of every rank on its host, itself included.
+
+    --threads and MLRAMAN_THREADS are taken as they are. Else the ranks of a host divide the cores that the job owns;
+    SLURM_CPUS_PER_TASK and OMP_NUM_THREADS can only lower the share.
+    """
+    asked = asked or _number(env, "MLRAMAN_THREADS")
+    if asked:
+        return asked
+    bound = not any(a & b for i, a in enumerate(here) for b in here[:i])
+    share = len(mine) if bound else max(1, len(mine) // len(here))
+    return min([share, *filter(None, (_number(env, name) for name in _WISHES))])
+
+
+def workers(threads: int, here: list[frozenset], env=os.environ) -> list[bool]:
+    """Which ranks of a host compute, given the cores that each may use: those that find one which no other has taken.
+
+    More would only take turns, and each turn begins with an empty cache. MLRAMAN_SHARE_CORES: all of them.
+    """
+    if env.get("MLRAMAN_SHARE_CORES"):
+        return [True] * len(here)
+    taken, found = frozenset(), []
+    for mine in here:
+        own = sorted(mine - taken)[:threads]
+        found.append(bool(own))
+        taken = taken.union(own)
+    return found
+
+
+def _number(env, name: str) -> int | None:
+    value = env.get(name, "").split(",")[0]
+    return int(value) if value.isdigit() and int(value) > 0 else None
+
+
+def set_threads(threads: int) -> None:
+    """BLAS gets one thread: its results depend on their number, ours must not. featomic gets all."""
+    for name in _BLAS_THREADS:
+        os.environ[name] = "1"
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
+
+
+def started(pid: int) -> int | None:
+    """The kernel's start time of a process (ticks since boot); None where it has ended. Tells recycled ids apart."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+@dataclass(frozen=True)
+class Process:
+    """A rank among all that were started, and the cores that it may use."""
+
+    rank: int
+    host: str
+    pid: int
+    began: int | None
+    cores: frozenset
+
+    @classmethod
+    def this(cls, rank: int) -> Process:
+        pid = os.getpid()
+        return cls(rank, os.uname().nodename, pid, started(pid), frozenset(os.sched_getaffinity(0)))
+
+    @property
+    def seen(self) -> bool:
+        """From this process, which may be in a container of its own, where the number is another's."""
+        return self.began is not None and started(self.pid) == self.began
+
+
+def peak_memory() -> float:
+    """MB that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def free_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """MB that may still be taken on this host: what the kernel calls available, or what a control group leaves."""
+    found = []
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")]
+        own = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return min(found, default=None)
+    for line in own:
+        if line.startswith("0::"):  # version 2; limits may be set anywhere above
+            group = groups / line[3:].lstrip("/")
+            found += [left for folder in (group, *group.parents) if (left := _left_in(folder)) is not None]
+    return min(found, default=None)
+
+
+def _left_in(group: Path) -> float | None:
+    """MB that a control group may still take; its file cache counts as free."""
+    try:
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        lines = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no limit: 'max'
+        return None
+    cache = sum(int(line.split()[1]) for line in lines if line.startswith(("inactive_file ", "active_file ")))
+    return max(limit - used + cache, 0) / 2**20
+
+
+def seconds_left(walltime: float | None, tell: Callable[[str], None], env=os.environ) -> float | None:
+    """Seconds until the run should stop by itself, some time before its limit; None: no limit is known.
+
+    The limit is `walltime` (minutes from the start of the program) or Slurm's, whichever comes first.
+    """
+    limits = [_slurm_left(env)]
+    if walltime is not None:
+        limits.append(60 * walltime - (time.monotonic() - BEGAN))
+    found = [left for left in limits if left is not None]
+    if not found:
+        return None
+    left = min(found)
+    margin = min(MOST_MARGIN, max(LEAST_MARGIN, 0.05 * left))
+    tell(f"time limit in {left:.0f} s; the run stops {margin:.0f} s before it")
+    return max(left - margin, 1e-3)
+
+
+def _slurm_left(env) -> float | None:
+    """Asked once; Slurm that does not answer is no reason to fail."""
+    job, end = env.get("SLURM_JOB_ID", ""), env.get("SLURM_JOB_END_TIME", "")
+    if end.isdigit():
+        return max(int(end) - time.time(), 0.0)
+    if not job.isdigit():
+        return None
+    try:
+        done = subprocess.run(
+            ["squeue", "-h", "-j", job, "-o", "%L"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_time(done.stdout.strip())
+
+
+def parse_time(text: str) -> float | None:
+    """'1-02:03:04', '02:03:04' or '03:04' in seconds; None for anything else, such as UNLIMITED."""
+    found = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text)
+    if not found:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)

@@ -1,0 +1,250 @@
+"""alpha.h5 while it is being computed: preallocated, with a mark for each finished batch.
+
+HDF5 lays the file out once; from then on rows and marks are written as plain bytes to where they belong, rows first. So
+a kill at any moment leaves a readable file, a full disk is an ordinary error, and any number of ranks can go on from
+it. It carries the name alpha.partial.h5 until every batch is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc import __version__
+from mlraman_hpc.base.atomic_files import atomic_write
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.lazy_module import LazyModule
+from mlraman_hpc.storage.checkpoint import bind, check_same, reading
+from mlraman_hpc.storage.hdf5 import opened, seal
+from mlraman_hpc.storage.provenance import Origin
+
+h5py = LazyModule("h5py")
+Column = Callable[[slice], np.ndarray]
+KIND = "polarizability"
+_VALUE = "observables/polarizability/value"
+_SPECIES = "observables/polarizability_by_species/value"
+_MEMBERS = "observables/polarizability_committee/value"
+_OUTLIERS = "observables/outliers/value"
+_STEP, _TIME = "observables/polarizability/step", "observables/polarizability/time"
+_DONE = "done"
+_PIECE = 1 << 20  # bytes that are written or read together
+_ATTRIBUTES = 1 << 20  # bytes kept free for the attributes of the finished file
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a dataset's bytes lie in the file."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+
+    @property
+    def bytes(self) -> int:
+        return self.row_bytes * self.shape[0]
+
+
+class AlphaFile:
+    """The partial file; rows are written by frame number within the selection."""
+
+    def __init__(self, path: Path):
+        self._path = Path(path)
+        self._places = _places_in(self._path)
+        with _writing(self._path):
+            self._handle = os.open(self._path, os.O_RDWR)
+        self._pending: list[slice] = []
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        frames: int,
+        steps: Column,
+        times: Column,
+        species: tuple[str, ...],
+        members: int,
+        batches: int,
+        origin: Origin,
+    ) -> AlphaFile:
+        """`steps` and `times` (fs) give the values of a slice of frames."""
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(bytes(_ATTRIBUTES))  # is there any space at all? HDF5 would crash
+            with h5py.File(temporary, "w", locking=False) as file:
+                _lay_out(file, species)
+                _allocate(file, _STEP, (frames,), "1", np.int64)
+                _allocate(file, _TIME, (frames,), "fs")
+                _allocate(file, _VALUE, (frames, 3, 3), "Angstrom^3")
+                _allocate(file, _SPECIES, (frames, len(species), 3, 3), "Angstrom^3")
+                _allocate(file, _OUTLIERS, (frames,), "1", np.int32)
+                if members:
+                    _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
+                _allocate(file, _DONE, (batches,), "1", np.int8)
+                _link_time(file)
+                bind(file, origin)
+            _fill(temporary, {_STEP: steps, _TIME: times})
+        return cls(path)
+
+    @classmethod
+    def resume(cls, path: Path, origin: Origin, sections: tuple[str, ...]) -> AlphaFile | None:
+        """The partial file of the same calculation; None if there is none, DataError if it is of another one.
+
+        `sections` of the deck are compared to say what is different.
+        """
+        if not path.exists():
+            return None
+        check_same(path, origin, sections, "prediction")
+        with reading(path, "prediction"):
+            return cls(path)
+
+    @property
+    def done(self) -> np.ndarray:
+        """(batches,) bool"""
+        return self._read(_DONE).astype(bool)
+
+    def write(
+        self, batches: slice, rows: slice, shares: np.ndarray, members: np.ndarray | None, outliers: np.ndarray
+    ) -> None:
+        """Rows of these batches; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3)."""
+        self._put(_VALUE, rows.start, shares.sum(axis=1))
+        self._put(_SPECIES, rows.start, shares)
+        self._put(_OUTLIERS, rows.start, outliers)
+        if members is not None:
+            self._put(_MEMBERS, rows.start, members)
+        self._pending.append(batches)
+
+    def commit(self) -> None:
+        """Make what was written since the last commit count: data to disk before the marks."""
+        with _writing(self._path):
+            os.fdatasync(self._handle)
+        for batches in self._pending:
+            self._put(_DONE, batches.start, np.ones(batches.stop - batches.start, np.int8))
+        self._pending = []
+
+    def count_outliers(self) -> tuple[int, int]:
+        """Atoms outside the training range in all frames, and frames that have any."""
+        place, atoms, frames = self._places[_OUTLIERS], 0, 0
+        for start, count in _parts(place):
+            found = np.frombuffer(
+                os.pread(self._handle, count * place.row_bytes, place.offset + start * place.row_bytes), place.dtype
+            )
+            atoms, frames = atoms + int(found.sum()), frames + np.count_nonzero(found)
+        return atoms, frames
+
+    def finish(self, path: Path, origin: Origin) -> None:
+        """A sealed copy gets the final name; until then the partial file stays as it is."""
+        with atomic_write(path) as temporary:
+            shutil.copyfile(self._path, temporary)
+            with open(temporary, "ab") as file:
+                file.write(bytes(_ATTRIBUTES))
+            with h5py.File(temporary, "r+", locking=False) as file:
+                seal(file, KIND, origin)
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def _put(self, name: str, row: int, values: np.ndarray) -> None:
+        place = self._places[name]
+        with _writing(self._path):
+            _write_at(self._handle, np.ascontiguousarray(values, place.dtype), place.offset + row * place.row_bytes)
+
+    def _read(self, name: str) -> np.ndarray:
+        place = self._places[name]
+        data = os.pread(self._handle, place.bytes, place.offset)
+        return np.frombuffer(data, place.dtype).reshape(place.shape)
+
+
+def read_outliers(path: Path) -> np.ndarray | None:
+    """(frames,) atoms outside the training range, of a finished file; None where it has no such numbers."""
+    with opened(path, KIND) as file:
+        return file[_OUTLIERS][:] if _OUTLIERS in file else None
+
+
+@contextmanager
+def _writing(path):
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written: {error.strerror or error}; what was computed so far is kept. "
+            "Check free space and quota, then start the same command again"
+        ) from None
+
+
+def _write_at(handle: int, values: np.ndarray, offset: int) -> None:
+    data = memoryview(values).cast("B")
+    while data:
+        written = os.pwrite(handle, data[:_PIECE], offset)
+        data, offset = data[written:], offset + written
+
+
+def _places_in(path: Path) -> dict[str, _Place]:
+    with h5py.File(path, "r", locking=False) as file:
+        names = [name for name in (_VALUE, _SPECIES, _MEMBERS, _OUTLIERS, _STEP, _TIME, _DONE) if name in file]
+        found = {name: _Place(file[name].id.get_offset(), file[name].shape, file[name].dtype) for name in names}
+    size = os.path.getsize(path)
+    if any(place.offset is None or place.offset + place.bytes > size for place in found.values()):
+        raise ValueError("cut short")
+    return found
+
+
+def _parts(place: _Place) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each piece of a dataset."""
+    rows = max(1, _PIECE // max(1, place.row_bytes))
+    for start in range(0, place.shape[0], rows):
+        yield start, min(rows, place.shape[0] - start)
+
+
+def _fill(path: Path, given: dict[str, Column]) -> None:
+    """Every byte is written now, so that a full disk shows before the work. What is not computed is not a number."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        for name, place in _places_in(path).items():
+            value = np.nan if place.dtype.kind == "f" else 0
+            for start, count in _parts(place):
+                part = (
+                    given[name](slice(start, start + count))
+                    if name in given
+                    else np.full((count, *place.shape[1:]), value, place.dtype)
+                )
+                _write_at(handle, np.ascontiguousarray(part, place.dtype), place.offset + start * place.row_bytes)
+    finally:
+        os.close(handle)
+
+
+def _lay_out(file: h5py.File, species) -> None:
+    """H5MD 1.1: root group, and one step and time shared by all observables."""
+    root = file.create_group("h5md")
+    root.attrs["version"] = np.array([1, 1], dtype=np.int32)
+    root.create_group("author").attrs["name"] = "unknown"
+    root.create_group("creator").attrs.update(name="mlraman_hpc", version=__version__)
+    names = file.create_group("observables/polarizability_by_species").create_dataset(
+        "species", data=np.array(species, dtype=h5py.string_dtype())
+    )
+    names.attrs["unit"] = "1"
+
+
+def _link_time(file: h5py.File) -> None:
+    for name in ("polarizability_by_species", "polarizability_committee", "outliers"):
+        group = file.require_group(f"observables/{name}")
+        group["step"], group["time"] = file[_STEP], file[_TIME]
+
+
+def _allocate(file: h5py.File, path: str, shape, unit: str, dtype=np.float64) -> None:
+    """A place in the file, still without content."""
+    early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    file.create_dataset(path, shape=shape, dtype=dtype, dcpl=early).attrs["unit"] = unit

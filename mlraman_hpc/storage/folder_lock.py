@@ -1,0 +1,201 @@
+"""The results folder belongs to one job at a time, and what dead jobs left there is removed.
+
+A lock file says who holds the folder. A holder on this host is known to be dead when its process is gone. A holder on
+another host touches the lock now and then; one that is silent for long is dead. No clock is compared with another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.runtime.resources import started
+
+LOCK = "mlraman.lock"
+BEAT, PATIENCE = 15.0, 90.0  # s between touches; silence after which a holder on another host counts as dead
+STALE = 120.0  # s; `mlraman check` may be unpacking into the cache just now
+
+
+class Busy(DeckError):
+    """A living job holds the folder."""
+
+
+@contextmanager
+def held(folder: Path, tell: Callable[[str], None]):
+    """The folder is ours inside the block. Raises Busy where a living job holds it."""
+    lock, done = folder / LOCK, threading.Event()
+    mine = json.dumps(_holder())
+    try:
+        _take(folder, lock, mine, tell)
+        threading.Thread(target=_beat, args=(lock, mine, done), daemon=True).start()
+        yield
+    finally:
+        done.set()
+        with suppress(OSError):
+            if lock.read_text() == mine:
+                lock.unlink()
+
+
+def _take(folder: Path, lock: Path, mine: str, tell) -> None:
+    try:
+        _acquire(folder, lock, mine, tell)
+        _sweep(folder, lock)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or lock}: cannot be written: {error.strerror or error}; check the deck's "
+            "'output', free space and quota"
+        ) from None
+
+
+def _holder() -> dict:
+    """Enough to find this process again: host, boot and process namespace, id and start time."""
+    with suppress(OSError):
+        boot, space = Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")
+        return {
+            "host": os.uname().nodename,
+            "boot": boot,
+            "space": space,
+            "pid": os.getpid(),
+            "started": started(os.getpid()),
+            "key": os.urandom(4).hex(),
+            "since": datetime.now().isoformat(" ", "seconds"),
+            "job": os.environ.get("SLURM_JOB_ID", ""),
+            "restart": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
+        }
+    raise DataError("/proc cannot be read, but is needed to keep two jobs out of one folder")
+
+
+def _acquire(folder: Path, lock: Path, mine: str, tell) -> None:
+    while True:
+        with _alone(folder):
+            if _create(lock, mine):
+                return
+            found = _read(lock)
+        if found is None:  # its holder has just finished
+            continue
+        if not _dead(lock, found, json.loads(mine), tell):
+            raise Busy(
+                f"{folder}: another mlraman job works in this folder ({_described(found)}); wait for it, "
+                f"choose another 'output', or, if that job is dead, remove {lock}"
+            )
+        with _alone(folder):
+            if _read(lock) == found:
+                lock.unlink(missing_ok=True)
+                tell(f"{lock} of a dead job ({_described(found)}) was removed")
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Keeps two jobs from judging one lock at the same moment, where the file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _create(lock: Path, text: str) -> bool:
+    try:
+        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(handle, text.encode())
+    except OSError:
+        lock.unlink()
+        raise
+    finally:
+        os.close(handle)
+    return True
+
+
+def _read(lock: Path) -> str | None:
+    try:
+        return lock.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _parsed(text: str) -> dict:
+    """Empty where the holder died before it could say who it is."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _described(text: str) -> str:
+    holder = _parsed(text)
+    if not holder:
+        return "unknown process"
+    job = f", Slurm job {holder['job']}" if holder.get("job") else ""
+    return f"process {holder.get('pid')} on {holder.get('host')}{job}, since {holder.get('since')}"
+
+
+def _dead(lock: Path, text: str, mine: dict, tell) -> bool:
+    holder = _parsed(text)
+    if holder and all(holder.get(key) == mine[key] for key in ("host", "boot", "space")):
+        return started(holder["pid"]) != holder["started"]
+    if holder.get("job") and holder["job"] == mine["job"] and holder["restart"] < mine["restart"]:
+        return True  # this very job, before Slurm queued it again
+    return _silent(lock, text, tell)
+
+
+def _silent(lock: Path, text: str, tell) -> bool:
+    """Whether nobody touches the lock any more."""
+    patience = float(os.environ.get("MLRAMAN_LOCK_PATIENCE") or PATIENCE)
+    before = _touched(lock)
+    if _server_time(lock.parent) - before > patience:
+        return True
+    tell(f"{lock}: waiting up to {patience:.0f} s to see whether its holder ({_described(text)}) is alive")
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        time.sleep(min(1.0, patience / 10))
+        if _touched(lock) != before:
+            return False
+    return True
+
+
+def _touched(lock: Path) -> float:
+    with suppress(FileNotFoundError):
+        return lock.stat().st_mtime
+    return 0.0
+
+
+def _server_time(folder: Path) -> float:
+    """The time of whoever keeps the files."""
+    probe = folder / f".{LOCK}.{os.uname().nodename}.{os.getpid()}.tmp"
+    try:
+        probe.write_bytes(b"")
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _beat(lock: Path, mine: str, done: threading.Event) -> None:
+    while not done.wait(BEAT):
+        with suppress(OSError):
+            if _read(lock) == mine:
+                os.utime(lock)
+
+
+def _sweep(folder: Path, lock: Path) -> None:
+    """Temporary files of dead jobs."""
+    for debris in folder.glob(".*.tmp"):
+        debris.unlink(missing_ok=True)
+    now = lock.stat().st_mtime
+    for debris in [*(folder / "cache").glob(".*.tmp"), *(folder / "cache").glob("*.part[0-9]*")]:
+        with suppress(FileNotFoundError):
+            if now - debris.stat().st_mtime > STALE:
+                debris.unlink()

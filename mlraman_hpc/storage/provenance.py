@@ -1,0 +1,90 @@
+"""Where a result comes from: deck, parents by hash, package versions; hashes of files and settings."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from mlraman_hpc import __version__
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.lazy_module import LazyModule
+
+metadata = LazyModule("importlib.metadata")
+_PACKAGES = ("numpy", "scipy", "h5py", "ase", "featomic", "metatensor-core", "numba", "mpi4py")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a result comes from.
+
+    task     what made it, such as 'train'
+    deck     the resolved deck, YAML
+    key      hash of everything the result depends on; equal keys: up to date
+    parents  what it was made from -> hash
+    history  one entry for each step, the oldest first
+    """
+
+    task: str
+    deck: str
+    key: str
+    parents: dict[str, str]
+    history: tuple[dict, ...] = ()
+
+    def entry(self) -> dict:
+        return {
+            "task": self.task,
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "mlraman_hpc": __version__,
+            "packages": package_versions(),
+            "parents": self.parents,
+        }
+
+
+@functools.cache
+def package_versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hash_of(*values) -> str:
+    """Hash of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def hash_of_file(path: Path) -> str:
+    """Hash of a file's content; of a large one (over 16 MB) only size, time stamp and both ends are taken."""
+    status = os.stat(path)
+    with open(path, "rb") as file:
+        if status.st_size <= 1 << 24:
+            digest = hashlib.sha256()
+            while part := file.read(1 << 20):
+                digest.update(part)
+            return digest.hexdigest()[:24]
+        digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
+        digest.update(file.read(1 << 16))
+        file.seek(-(1 << 16), os.SEEK_END)
+        digest.update(file.read())
+    return digest.hexdigest()[:24]
+
+
+def hash_of_ends(path: Path, size: int | None = None) -> tuple[int, str]:
+    """Size and hash of both ends of a file, or of its first `size` bytes: the same while it is only appended to."""
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size if size is None else size
+            digest = hashlib.sha256(file.read(min(size, 1 << 16)))
+            file.seek(max(0, size - (1 << 16)))
+            digest.update(file.read(min(size, 1 << 16)))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    return size, digest.hexdigest()
