@@ -1,71 +1,17 @@
-"""Fixtures: the command line, serial or under a real mpirun; real data where it is at hand."""
+"""Fixtures: the command line, serial or under a real mpirun; small systems with a model or a prediction."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import small
 
 from mlraman_hpc.storage import hdf5
-
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data"
-_LAUNCHER_VARIABLES = ("PMI", "OMPI_", "PMIX", "SLURM_", "MPI_LOCAL")
-
-
-def launcher(ranks: int) -> list[str]:
-    """mpirun of this virtual environment or of the machine, or MLRAMAN_TEST_MPIRUN; as root and oversubscribed too."""
-    beside = Path(os.environ.get("MLRAMAN_TEST_MPIRUN") or Path(sys.executable).with_name("mpirun"))
-    exe = str(beside) if beside.exists() else shutil.which("mpirun")
-    if not exe:
-        pytest.skip("no mpirun: pip install 'mlraman_hpc[mpi]', or load an MPI module")
-    version = subprocess.run([exe, "--version"], capture_output=True, text=True).stdout
-    flags = (
-        ["--allow-run-as-root", "--oversubscribe"]
-        if any(name in version.lower() for name in ("open mpi", "openrte", "prte"))
-        else []
-    )
-    return [exe, *flags, "-n", str(ranks)]
-
-
-def stop_signal(ranks: int) -> signal.Signals:
-    """What to send to a command. Open MPI's mpirun passes SIGTERM on, but then leaves at once, with code 1."""
-    return signal.SIGUSR1 if ranks and "--oversubscribe" in launcher(ranks) else signal.SIGTERM
-
-
-def _environment(extra: dict | None) -> dict:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER_VARIABLES)}
-    share = os.environ.get("MLRAMAN_SHARE_CORES", "1")  # set to nothing, ranks without a core wait
-    return {**kept, "MLRAMAN_THREADS": "1", "MLRAMAN_SHARE_CORES": share, "PYTHONFAULTHANDLER": "1", **(extra or {})}
-
-
-def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120, env: dict | None = None):
-    """`mlraman ARGUMENTS` on this many ranks; 0: without a launcher. A dead-lock fails the test after `timeout`."""
-    command = (launcher(ranks) if ranks else []) + [sys.executable, "-m", "mlraman_hpc", *map(str, arguments)]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=_environment(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-        pytest.fail(f"time-out after {timeout} s, dead-lock? {command}\n--- out\n{out[-3000:]}\n--- err\n{err[-5000:]}")
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+from tests import small_system
+from tests.helpers import DATA, environment, launcher, run_command
 
 
 @pytest.fixture
@@ -94,7 +40,7 @@ def background():
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env=_environment(env),
+            env=environment(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -109,19 +55,10 @@ def background():
         process.communicate()
 
 
-def wait_for_line(process, text: str, seconds: float = 60) -> str:
-    """Read the log of a running command up to the line that has `text`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and (found := process.stdout.readline()):
-        if text in found:
-            return found
-    raise AssertionError(f"'{text}' is not in the log: {process.communicate()}")
-
-
 @pytest.fixture(scope="session")
 def _trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    small.write(folder, count=2400)
+    small_system.write(folder, count=2400)
     done = run_command(0, ["train", "deck.yaml"], folder)
     assert done.returncode == 0, done.stderr
     return folder

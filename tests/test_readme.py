@@ -9,13 +9,13 @@ import subprocess
 import sys
 
 import pytest
-import small
 import yaml
-from conftest import ROOT, _environment
 
 from mlraman_hpc.cli import COMMANDS
 from mlraman_hpc.config.campaign_reader import is_campaign, read_campaign
 from mlraman_hpc.config.deck_reader import read_deck
+from tests import small_system as small
+from tests.helpers import ROOT, environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted(ROOT.glob("input_examples/*/deck.yaml"))
@@ -47,7 +47,7 @@ def _run(command: str, folder) -> None:
         re.sub(r"\bmlraman (?=\w)", program + " ", command),
         shell=True,
         cwd=folder,
-        env=_environment(None),
+        env=environment(None),
         capture_output=True,
         text=True,
         timeout=120,
@@ -73,7 +73,7 @@ def test_the_shipped_example_has_its_data(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mlraman_hpc", "check", "agi/deck.yaml"],
         cwd=tmp_path,
-        env=_environment(None),
+        env=environment(None),
         capture_output=True,
         text=True,
         timeout=120,

@@ -85,12 +85,12 @@ def _spectrum(folder: Path, found: dict) -> list[str]:
                 "raman.png": f"Spherically averaged intensity (equations S1 to S3) of {spectrum.frames} frames "
                 f"{spectrum.frame_interval:g} fs apart, smoothed with {spectrum.smoothing_kind} "
                 f"{spectrum.smoothing:g} cm⁻¹; bands are one standard error.{model}",
-                "comparison.png": "Against reference tensors and measurement, as far as given; the measurement is scaled to "
-                "equal area.",
-                "comparison_spectra.png": "Above spectra of other runs, each relative to its highest value; bands are one "
-                "standard error. Right: the low-frequency region, magnified as noted.",
-                "raman_species.png": "Auto and cross spectra of the species' shares of the polarizability; they add up to the "
-                "total.",
+                "comparison.png": "Against reference tensors and measurement, as far as given; the measurement is "
+                "scaled to equal area.",
+                "comparison_spectra.png": "Above spectra of other runs, each relative to its highest value; bands are "
+                "one standard error. Right: the low-frequency region, magnified as noted.",
+                "raman_species.png": "Auto and cross spectra of the species' shares of the polarizability; they add "
+                "up to the total.",
                 "raman_polarization.png": "Parallel (VV) and crossed (VH) polarization, and their ratio.",
                 "raman_angle.png": "Oriented single crystal: square root of the intensity against polarization angle.",
                 "central_peak.png": "Spectral density of the polarizability's fluctuations, and its fit.",
@@ -113,8 +113,8 @@ def _model(folder: Path, found: dict) -> list[str]:
     parts = [
         html.heading("Model"),
         html.paragraph(
-            f"Linear λ-SOAP model (λ = 0 and 2) of {', '.join(model.species)}, trained on {len(model.train)} labels and "
-            f"tested on {len(model.test)} others; cutoff {descriptor.cutoff:g} Å, l ≤ {descriptor.max_angular}, "
+            f"Linear λ-SOAP model (λ = 0 and 2) of {', '.join(model.species)}, trained on {len(model.train)} labels "
+            f"and tested on {len(model.test)} others; cutoff {descriptor.cutoff:g} Å, l ≤ {descriptor.max_angular}, "
             f"{descriptor.max_radial + 1} radial functions, {len(model.members)} committee members."
         ),
     ]
@@ -166,8 +166,9 @@ def _convergence(folder: Path, found: dict) -> list[str]:
     parts = [
         html.heading("Convergence"),
         html.paragraph(
-            "Distance of a spectrum to the final one: root of the integrated square of the difference, relative to that of "
-            f"the final spectrum, whose own statistical error is {_percent(result.statistical_error)} in this measure."
+            "Distance of a spectrum to the final one: root of the integrated square of the difference, relative to "
+            f"that of the final spectrum, whose own statistical error is {_percent(result.statistical_error)} in this "
+            "measure."
         ),
     ]
     if result.train_size is not None:
@@ -189,8 +190,8 @@ def _convergence(folder: Path, found: dict) -> list[str]:
     return parts + _figures(
         folder,
         {
-            "convergence.png": "Spectra from fewer labels and from shorter trajectories, with their distance; grey: the "
-            "final spectrum."
+            "convergence.png": "Spectra from fewer labels and from shorter trajectories, with their distance; grey: "
+            "the final spectrum."
         },
     )
 
@@ -238,8 +239,8 @@ def _jumps(folder: Path, jumps: Jumps | None) -> list[str]:
         *_figures(
             folder,
             {
-                "jumps.png": "Top: share of the stays on a site that outlast a time; dashed: what one rate would give. Bottom: "
-                "number of jumps by length. An atom has jumped when it enters the core of another site."
+                "jumps.png": "Top: share of the stays on a site that outlast a time; dashed: what one rate would give. "
+                "Bottom: number of jumps by length. An atom has jumped when it enters the core of another site."
             },
         ),
     ]
@@ -269,7 +270,8 @@ def _forces(folder: Path, found: dict) -> list[str]:
         *_figures(
             folder,
             {
-                "forces.png": f"Predicted against reference forces of {forces.frames} structures, every Cartesian component."
+                "forces.png": f"Predicted against reference forces of {forces.frames} structures, "
+                "every Cartesian component."
             },
         ),
     ]

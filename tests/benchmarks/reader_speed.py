@@ -19,7 +19,7 @@ import numpy as np
 from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "io"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 def clock(work) -> tuple[float, object]:
@@ -72,7 +72,7 @@ def unpacked(name: str, folder: Path) -> Path:
 
 def cases(folder: Path):
     """(path, format for ASE, for MDAnalysis, trajectory.species)"""
-    import test_trajectory_formats as made
+    from tests.readers.trajectory import test_formats as made
 
     yield unpacked("sio2/XDATCAR.gz", folder), "vasp-xdatcar", None, None
     yield unpacked("argyrodite/Li6PS5Cl/50p/run1_XDATCAR.gz", folder), "vasp-xdatcar", None, None

@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
-
-from synthetic import Oscillator, isotropic
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mlraman_hpc.base.units import SECOND_RADIATION_CM_K
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from tests.numerics.synthetic import Oscillator, isotropic
 
 SERIES = 300
 

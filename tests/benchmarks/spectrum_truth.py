@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "numerics"))
-
-from synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.spectra.smoothing import smooth
+from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
 
 def areas(seeds: int = 2000) -> None:

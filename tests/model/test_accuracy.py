@@ -4,7 +4,6 @@ import gzip
 
 import numpy as np
 import pytest
-from structures import frames
 
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
 from mlraman_hpc.model.descriptors import features
@@ -12,6 +11,7 @@ from mlraman_hpc.model.regression import fit, predict_features
 from mlraman_hpc.numerics.tensors import from_components
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Descriptor
+from tests.model.structures import frames
 
 pytestmark = pytest.mark.slow
 

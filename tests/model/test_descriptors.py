@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from structures import CUBE, frames, gas, several
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import featomic_reference as definition
@@ -10,6 +9,7 @@ from mlraman_hpc.model.descriptors import Features, features, layout, pack, refe
 from mlraman_hpc.model.kernels import buffers as loops
 from mlraman_hpc.model.kernels import tables
 from mlraman_hpc.records.model import Descriptor
+from tests.model.structures import CUBE, frames, gas, several
 
 DESCRIPTOR = Descriptor(cutoff=4.2, cutoff_width=0.7, density_width=0.4, max_angular=3, max_radial=3)
 

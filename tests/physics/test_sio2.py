@@ -6,7 +6,6 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from conftest import run_command
 from scipy.signal import find_peaks
 
 from mlraman_hpc.model.descriptors import features
@@ -16,6 +15,7 @@ from mlraman_hpc.readers.tensors import outcar
 from mlraman_hpc.readers.tensors.labels import read_labels, read_table_labels
 from mlraman_hpc.readers.trajectory.index import build_index
 from mlraman_hpc.records.model import Descriptor
+from tests.helpers import run_command
 
 ORDER = ["xx", "yy", "zz", "xy", "yz", "zx"]
 DESCRIPTOR = Descriptor(cutoff=5.0, cutoff_width=0.5, density_width=0.3, max_angular=4, max_radial=5)

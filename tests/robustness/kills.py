@@ -22,10 +22,9 @@ from pathlib import Path
 
 import h5py
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from conftest import DATA, _environment, launcher, stop_signal
-
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mlraman_hpc.storage import hdf5
+from tests.helpers import DATA, environment, launcher, stop_signal
 
 DECK = """output: out
 reference:
@@ -63,7 +62,7 @@ def prepare(folder: Path, data: Path) -> str:
         subprocess.run(
             [sys.executable, "-m", "mlraman_hpc", command, "deck.yaml"],
             cwd=folder,
-            env=_environment(None),
+            env=environment(None),
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -83,7 +82,7 @@ class Run:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=_environment({"MLRAMAN_TEST_SLOW": SLOW}),
+                env=environment({"MLRAMAN_TEST_SLOW": SLOW}),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import h5py
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import small
-from conftest import _environment, launcher
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests import small_system as small
+from tests.helpers import environment, launcher
 
 STAGES = {  # command -> where its ranks meet: stage, or stage/step
     "train": ["deck", "folder", "train", "train/descriptors", "train/fit"],
@@ -108,7 +108,7 @@ def prepare(folder: Path) -> None:
             [sys.executable, "-m", "mlraman_hpc", *arguments(command)],
             cwd=folder,
             check=True,
-            env=_environment(None),
+            env=environment(None),
             stdout=subprocess.DEVNULL,
         )
 
@@ -148,7 +148,7 @@ def attempt(folder: Path, trial: Trial) -> Outcome:
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
-            env=_environment({"MLRAMAN_TEST_FAIL": fault, "PYTHONFAULTHANDLER": "0"}),
+            env=environment({"MLRAMAN_TEST_FAIL": fault, "PYTHONFAULTHANDLER": "0"}),
             start_new_session=True,
         )
         seconds = _wait(process, mark)
@@ -241,7 +241,7 @@ def main() -> None:
                 [sys.executable, "-m", "mlraman_hpc", *arguments(command)],
                 cwd=folder,
                 check=True,
-                env=_environment(None),
+                env=environment(None),
                 stdout=subprocess.DEVNULL,
             )
     for (kind, rank), count in codes.items():

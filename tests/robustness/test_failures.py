@@ -4,7 +4,8 @@ Here a few stages; test_stages.py tries all in one process, stages.py all on sev
 """
 
 import pytest
-from stages import Trial, attempt
+
+from tests.robustness.stages import Trial, attempt
 
 
 def end(trained, command, stage, rank, kind, ranks=3):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, _environment, launcher
 
 from mlraman_hpc.storage import hdf5
+from tests.helpers import ROOT, environment, launcher
 
 SCRIPTS = sorted((ROOT / "jobscripts").glob("*.sh"))
 LOG = 'echo "$(basename "$0") $*" >> "$HOME/said"\n'
@@ -51,7 +51,7 @@ def _run(script: str, home: Path, more: dict | None = None) -> subprocess.Comple
     """As the batch system runs it: a copy of the script, or its text on standard input."""
     arguments, given = STARTS[script]
     env = {
-        **_environment(None),
+        **environment(None),
         "HOME": str(home),
         "PBS_O_WORKDIR": str(home),
         "BASH_FUNC_module%%": "() { :; }",

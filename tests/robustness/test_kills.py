@@ -1,7 +1,8 @@
 """A few random kills and stops; kills.py run by itself does hundreds."""
 
 import pytest
-from kills import campaign
+
+from tests.robustness.kills import campaign
 
 pytestmark = pytest.mark.mpi
 

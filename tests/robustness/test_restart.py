@@ -5,8 +5,6 @@ import signal
 from shutil import copytree
 
 import pytest
-import small
-from conftest import stop_signal, wait_for_line
 
 from mlraman_hpc.base.errors import DataError, StoppedEarly
 from mlraman_hpc.commands.converge import converge
@@ -19,6 +17,8 @@ from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import hdf5
+from tests import small_system as small
+from tests.helpers import stop_signal, wait_for_line
 
 CHANGES = [
     "figures=false",

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-import small
-from conftest import ROOT, _environment
 
 from mlraman_hpc.runtime import launcher as starting
 from mlraman_hpc.storage import hdf5, provenance
+from tests import small_system as small
+from tests.helpers import ROOT, environment
 
 TOOLS = ROOT.parent / "shared" / "tools"
 SCRIPTS = ROOT / "jobscripts"
@@ -52,7 +52,7 @@ def slurm(tmp_path_factory):
     program.chmod(0o755)
     (venv / "activate").write_text(f"PATH={venv}:$PATH\n")
     yield {
-        **_environment(None),
+        **environment(None),
         "SLURM_CONF": settings["SLURM_CONF"],
         "HOME": str(folder),
         "BASH_FUNC_module%%": "() { :; }",

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from stages import STAGES, arguments, lay_out, unreadable
 
 import mlraman_hpc
 from mlraman_hpc import cli
 from mlraman_hpc.commands import benchmark
 from mlraman_hpc.runtime.fault_injection import FrameLocation
 from mlraman_hpc.runtime.session import Session
+from tests.robustness.stages import STAGES, arguments, lay_out, unreadable
 
 
 def execute(folder, command, fault=""):

@@ -296,8 +296,8 @@ def _check_even_steps(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -
         odd = _first(steps.strides(), lambda strides, usual=usual: (strides != usual) & (strides != 0))
         if odd is not None:
             warn(
-                f"{FrameLocation(name, piece.line[odd], odd).error('')}time step {steps[odd]} follows {steps[odd - 1]}, where "
-                f"frames so far are {usual} steps apart; spectra need even spacing."
+                f"{FrameLocation(name, piece.line[odd], odd).error('')}time step {steps[odd]} follows "
+                f"{steps[odd - 1]}, where frames so far are {usual} steps apart; spectra need even spacing."
             )
 
 

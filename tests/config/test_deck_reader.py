@@ -1,0 +1,81 @@
+"""One broken deck per mistake; the messages name line, key and remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
+from mlraman_hpc.config.describe import json_schema, key_table, starter_deck
+
+BAD = Path(__file__).with_name("decks_bad")
+GOOD = "output: out\nseries:\n  file: a.dat\n  frame_interval: 10\n"
+
+
+def expected(deck: Path) -> list[str]:
+    """The lines '#! text' of a bad deck are what its messages must contain."""
+    return [line[2:].strip() for line in deck.read_text().splitlines() if line.startswith("#!")]
+
+
+@pytest.mark.parametrize("deck", sorted(BAD.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_mistake_has_its_message(deck):
+    with pytest.raises(DeckError) as caught:
+        read_deck(deck)
+    message = str(caught.value)
+    wanted = expected(deck)
+    assert wanted, "a bad deck says in '#!' lines what must be reported"
+    for text in wanted:
+        assert text in message
+    assert len(message.splitlines()) == len(wanted)
+
+
+def write(tmp_path, text):
+    path = tmp_path / "deck.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_numbers_and_words_as_people_write_them(tmp_path):
+    deck = read_deck(write(tmp_path, GOOD + "model: {regularization: 1e-6}\ntitle: no\n"))
+    assert deck.model.regularization == 1e-6
+    assert deck.title == "no"
+
+
+def test_set_overrides_and_is_named_in_messages(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert read_deck(path, ["spectrum.smoothing=8"]).spectrum.smoothing == 8
+    with pytest.raises(DeckError, match=r"^--set spectrum.smoothing=-8: 'spectrum.smoothing': should be greater"):
+        read_deck(path, ["spectrum.smoothing=-8"])
+    with pytest.raises(DeckError, match="should be KEY=VALUE"):
+        read_deck(path, ["spectrum"])
+
+
+def test_resolved_deck_reads_back_as_itself(tmp_path):
+    deck = read_deck(write(tmp_path, GOOD))
+    again = tmp_path / "again.yaml"
+    again.write_text(resolved_yaml(deck))
+    assert read_deck(again).model_dump() == deck.model_dump()
+
+
+def test_starter_deck_is_valid_and_schema_names_every_key(tmp_path):
+    deck = read_deck(write(tmp_path, starter_deck()))
+    assert deck.trajectory.every == 10
+    assert "descriptor.cutoff " in key_table() and "trajectory.frame_interval" in key_table()
+    assert '"density_width"' in json_schema()
+
+
+def test_files_are_relative_to_the_deck_and_empty_globs_are_refused(tmp_path):
+    path = write(tmp_path, GOOD)
+    (tmp_path / "b 2.xyz").touch()
+    (tmp_path / "b 1.xyz").touch()
+    deck = read_deck(path)
+    assert [file.name for file in input_files(deck, "series.file", ["b*.xyz"])] == ["b 1.xyz", "b 2.xyz"]
+    with pytest.raises(DataError, match=r"deck.yaml:3: 'series.file': no file matches"):
+        input_files(deck, "series.file", ["c*.xyz"])
+    with pytest.raises(DataError, match="no such file"):
+        input_files(deck, "series.file", ["c.xyz"])
+
+
+def test_missing_deck(tmp_path):
+    with pytest.raises(DeckError, match="no such deck"):
+        read_deck(tmp_path / "none.yaml")

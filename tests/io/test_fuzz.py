@@ -1,9 +1,0 @@
-"""A few of the cases of fuzz.py; `python tests/io/fuzz.py` runs 2,000."""
-
-import fuzz
-
-
-def test_damaged_files_give_an_error_or_the_right_numbers():
-    counts, faults = fuzz.run(300, first=50_000)
-    assert not faults
-    assert counts["right"] > 50 and counts["refused"] > 50

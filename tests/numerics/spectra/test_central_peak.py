@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from mlraman_hpc.numerics.spectra.central_peak import Bins, low_frequency_weight, model, whittle
+from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
+
+MODES = (Oscillator(90.0, 15.0), Oscillator(140.0, 12.0))
+
+
+def series(relaxator, seed, frames=12000, interval=20.0):
+    rng = np.random.default_rng(seed)
+    terms = (*MODES, relaxator) if relaxator else MODES
+    return sum(term.series(1, frames, interval, rng)[0] for term in terms)
+
+
+def test_a_relaxator_beside_oscillators_is_found():
+    peak = raman_spectrum(isotropic(series(Relaxator(15.0), 0)), 20.0).central_peak
+    assert abs(peak.debye_width - 15) < 4 * peak.debye_width_error < 12
+    assert abs(peak.debye_area - 1) < 4 * peak.debye_area_error < 0.8
+    np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
+    assert "clear evidence of a Debye term" in peak.verdict
+
+
+def test_no_relaxator_no_central_peak():
+    peak = raman_spectrum(isotropic(series(None, 1)), 20.0).central_peak
+    assert peak.debye_width is None and peak.verdict.startswith("no Debye term")
+    np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
+
+
+def test_too_short_a_series_says_so():
+    peak = raman_spectrum(isotropic(series(Relaxator(15.0), 2)[:100]), 20.0).central_peak
+    assert peak.verdict.startswith("no fit: only")
+
+
+def test_low_frequency_weight_between_grid_points():
+    nu = np.arange(0, 101.0)
+    assert low_frequency_weight(nu, np.ones(101), 50.25) == pytest.approx(0.5025)
+    assert low_frequency_weight(nu, np.ones(101), 1e4) == pytest.approx(1.0)
+
+
+def test_zero_frequency_limit_is_unbiased_and_has_an_error_bar():
+    rng = np.random.default_rng(3)
+    process = Relaxator(30.0)
+    x, y = process.series(60, 4000, 20.0, rng), process.series(60, 4000, 20.0, rng)
+    peaks = [
+        raman_spectrum(isotropic(a) + 2 * anisotropic(b), 20.0, RamanOptions(most_modes=0)).central_peak
+        for a, b in zip(x, y)
+    ]
+    fine = np.arange(0, 833, 0.2)
+    truth = gaussian_mean(fine, process.density(fine, 20.0), np.zeros(1), 4.0)[0]
+    for name, expected in (("isotropic", truth), ("anisotropic", 4 * truth)):
+        value = np.array([getattr(peak, f"zero_{name}") for peak in peaks])
+        error = np.array([getattr(peak, f"zero_{name}_error") for peak in peaks])
+        assert abs(value.mean() / expected - 1) < 4 * value.std() / expected / np.sqrt(60)
+        assert 0.5 < np.mean(np.abs(value - expected) < error) < 0.85
+
+
+def test_gradient_of_the_likelihood():
+    bins = Bins(np.linspace(1, 200, 50), np.random.default_rng(0).exponential(size=50), np.full(50, 3.0), 1.0)
+    theta = np.log([0.1, 20.0, 12.0, 30.0, 90.0, 0.2])
+    _, gradient = whittle(theta, True, bins)
+    for k in range(len(theta)):
+        step = np.eye(len(theta))[k] * 1e-6
+        numeric = (whittle(theta + step, True, bins)[0] - whittle(theta - step, True, bins)[0]) / 2e-6
+        assert gradient[k] == pytest.approx(numeric, rel=1e-6, abs=1e-6)
+
+
+def test_terms_are_normalised():
+    """Each area is the variance that the term carries."""
+    nu = np.linspace(0, 20000, 2000001)
+    values, _ = model(np.log([1e-30, 2.0, 12.0, 3.0, 90.0, 0.2]), True, nu)
+    assert values.sum() * nu[1] == pytest.approx(5.0, rel=1e-3)
