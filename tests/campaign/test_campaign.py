@@ -220,7 +220,7 @@ def test_check_looks_at_everything(broken):
 @pytest.mark.mpi
 def test_a_stop_ends_all_groups_and_the_next_start_goes_on(mlraman, tmp_path):
     folder = prepare(tmp_path)
-    from conftest import launcher
+    from tests.helpers import launcher
 
     command = [*launcher(2), sys.executable, "-m", "mlraman_hpc", "campaign", "c.yaml", "--groups", "2"]
     process = subprocess.Popen(

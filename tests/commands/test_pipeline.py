@@ -23,7 +23,7 @@ def contents(folder):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished run, to compare with and to copy from."""
-    from conftest import run_command
+    from tests.helpers import run_command
 
     folder = tmp_path_factory.mktemp("finished")
     small.write(folder)
@@ -104,7 +104,7 @@ def test_steps_in_the_wrong_order_say_what_is_missing(mlraman, tmp_path):
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [0, 2])
 def test_interrupted_prediction_goes_on_to_the_same_bits(ranks, mlraman, tmp_path):
-    from conftest import launcher
+    from tests.helpers import launcher
 
     small.write(tmp_path, count=3000)
     mlraman(0, "train", "deck.yaml")

@@ -11,7 +11,7 @@ from tests import small_system as small
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from conftest import run_command
+    from tests.helpers import run_command
 
     folder = tmp_path_factory.mktemp("report")
     small.write(folder)

@@ -44,7 +44,8 @@ def test_root_stages_stop_at_once(ranks, number, command, moment, trained, backg
 
 def test_a_second_signal_stops_even_within_a_batch():
     script = (
-        "import time\nfrom mlraman_hpc.runtime.interrupts import Stop\nstop = Stop()\nstop.listen()\nend = stop.deferred()"
+        "import time\nfrom mlraman_hpc.runtime.interrupts import Stop\n"
+        "stop = Stop()\nstop.listen()\nend = stop.deferred()"
         "\nwith end:\n    print('in', flush=True)\n    time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

@@ -159,7 +159,7 @@ def test_a_log_on_a_full_disk_ends_the_log_only(trained):
     """/dev/full takes nothing."""
     import sys
 
-    from conftest import environment
+    from tests.helpers import environment
 
     with open("/dev/full", "w") as full:
         done = subprocess.run(
