@@ -1,6 +1,53 @@
 """mlraman_hpc: Raman spectra from molecular dynamics and machine-learned polarizabilities.
 
-This module imports nothing heavy: the number of threads must be set before numpy is loaded (see parallel.py).
+    import mlraman_hpc as mr
+    model = mr.load_model("out/agi/model.h5")
+    alpha = model.predict(mr.Trajectory("trajectory.extxyz.gz"))
+    spectrum = mr.raman_spectrum(alpha, smoothing=4.0)
+    spectrum.plot("raman.png")
+
+The public names are loaded when they are used: the command line sets the number of threads before NumPy is loaded.
 """
 
-__version__ = "0.4.0"
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.5.0"
+
+_PUBLIC = (
+    "PolarizabilityModel",
+    "PolarizabilityWarning",
+    "Result",
+    "Trajectory",
+    "load",
+    "load_model",
+    "raman_spectrum",
+    "train",
+)
+
+if TYPE_CHECKING:
+    from mlraman_hpc.api import (
+        PolarizabilityModel,
+        PolarizabilityWarning,
+        Result,
+        Trajectory,
+        load,
+        load_model,
+        raman_spectrum,
+        train,
+    )
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        from mlraman_hpc import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'mlraman_hpc' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,331 @@
+"""The public Python names: `import mlraman_hpc as mr`, then `mr.load_model`, `mr.Trajectory`, ...
+
+They are the program's own functions on arrays, in one process; `mlraman` on the command line is what uses many. Units are
+Angstrom, fs, Angstrom^3, cm^-1 and K throughout. What a user can cause is raised as `DataError` with one message; what makes a
+result doubtful is a `PolarizabilityWarning`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlraman_hpc.base.elements import symbols
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.model import regression
+from mlraman_hpc.model.descriptors import features
+from mlraman_hpc.model.predictor import Predictor, joined
+from mlraman_hpc.numerics.spectra import raman
+from mlraman_hpc.readers.ase_atoms import frames_of_atoms, labels_of_atoms
+from mlraman_hpc.readers.tensors.labels import read_labels
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, build_index, read_frames
+from mlraman_hpc.records.frames import Frames, Labels
+from mlraman_hpc.records.model import Descriptor, Model
+from mlraman_hpc.records.spectra import PolarizabilitySeries
+from mlraman_hpc.storage import hdf5
+from mlraman_hpc.storage.provenance import Origin, hash_of
+
+if TYPE_CHECKING:
+    import ase
+    from ase.calculators.calculator import Calculator
+    from matplotlib.figure import Figure
+
+CHUNK_ATOMS = 1 << 16  # atoms read and predicted together: bounds the memory of positions
+FEATOMIC_TOLERANCE = 1e-8
+Paths = str | Path | Iterable[str | Path]
+
+
+class PolarizabilityWarning(UserWarning):
+    """A result that could be wrong: extrapolation, too few labels, too short a trajectory."""
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, PolarizabilityWarning, stacklevel=3)
+
+
+def _paths(paths: Paths) -> list[Path]:
+    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+
+
+class Trajectory:
+    """The frames of one molecular dynamics run, read when they are used.
+
+    path            one file or its parts in order, of any format of `mlraman docs formats`
+    frame_interval  fs between stored frames, where the file does not say
+    species         elements of types 1, 2, ..., where the file has only types
+    cell            three lengths or three vectors (Angstrom), where the file has none
+
+    `trajectory[10:200:5]` is a trajectory of these frames and costs nothing; `trajectory[7]` is an `ase.Atoms`.
+    """
+
+    def __init__(
+        self,
+        path: Paths,
+        *,
+        frame_interval: float | None = None,
+        format: str = "auto",
+        species: list[str] | None = None,
+        cell: Any = None,
+    ):
+        self._unpacked = tempfile.TemporaryDirectory(prefix="mlraman-")  # for copies of .gz, gone with the last slice
+        lengths = None if cell is None else np.asarray(cell, dtype=float)
+        vectors = np.diag(lengths) if lengths is not None and lengths.ndim == 1 else lengths
+        self._index: TrajectoryIndex = build_index(
+            _paths(path), format, Path(self._unpacked.name), species, _warn, vectors
+        )
+        self._rows = range(len(self._index))
+        self._stored_interval = frame_interval or self._index.frame_interval
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: int | slice) -> Trajectory | ase.Atoms:
+        if not isinstance(key, slice):
+            return _atoms(self.frames(self._rows[key : key + 1 or None]))
+        part = object.__new__(Trajectory)
+        part.__dict__.update(self.__dict__, _rows=self._rows[key])
+        return part
+
+    def __iter__(self) -> Iterator[ase.Atoms]:
+        for row in self._rows:
+            yield _atoms(self.frames([row]))
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Symbols of the elements, by atomic number."""
+        return tuple(self._index.species)
+
+    @property
+    def frame_interval(self) -> float | None:
+        """fs between two frames of this selection; None where neither the file nor the caller says it."""
+        return None if self._stored_interval is None else self._stored_interval * abs(self._rows.step)
+
+    def frames(self, rows: Iterable[int]) -> Frames:
+        """These rows of the file, as arrays."""
+        return read_frames(self._index, np.fromiter(rows, dtype=np.int64))
+
+    def chunks(self) -> Iterator[Frames]:
+        """All frames of the selection, in order, so many at a time that they hold CHUNK_ATOMS atoms."""
+        size = max(1, CHUNK_ATOMS // len(self._index.numbers))
+        for start in range(0, len(self), size):
+            yield self.frames(self._rows[start : start + size])
+
+
+def _atoms(frames: Frames) -> ase.Atoms:
+    import ase
+
+    return ase.Atoms(frames.numbers, frames.positions, cell=frames.cells[0], pbc=frames.periodic[0])
+
+
+class Result:
+    """A record of the program with what a notebook wants: its fields as attributes, arrays, a table, a figure."""
+
+    def __init__(self, record: Any):
+        self.record = record
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.record, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self.record).__name__}: {', '.join(self.to_arrays())}>"
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """{path in the HDF5 file: array} of every array of the record."""
+        return dict(_arrays(self.record, ""))
+
+    def to_dataframe(self):
+        """A pandas DataFrame of all columns that are as long as the first; needs pandas."""
+        try:
+            import pandas
+        except ImportError:
+            raise DataError("to_dataframe needs the package pandas; to_arrays gives plain arrays without it") from None
+        columns = {name: values for name, values in self.to_arrays().items() if values.ndim == 1}
+        length = len(next(iter(columns.values())))
+        return pandas.DataFrame({name: values for name, values in columns.items() if len(values) == length})
+
+    def plot(self, path: str | Path | None = None, **options: Any) -> Figure:
+        """The program's own figure of this record; written to `path` (PNG, with a PDF beside it) where that is given."""
+        from mlraman_hpc import plots
+
+        return plots.figure_of(self.record, None if path is None else Path(path), **options)
+
+    def save(self, path: str | Path) -> None:
+        """Write the record as the program does, with package versions and an origin that says 'python'."""
+        hdf5.save(self.record, Path(path), Origin("python", "", hash_of("python"), {}))
+
+
+def _arrays(value: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        yield path, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _arrays(inner, f"{path}/{name}")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            place = field.metadata.get("path", field.name)
+            yield from _arrays(getattr(value, field.name), f"{path}/{place}" if path else place)
+
+
+class PolarizabilityModel(Result):
+    """A linear lambda-SOAP model of the polarizability: `record` is what model.h5 holds."""
+
+    record: Model
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        return Predictor(self.record)
+
+    def predict(
+        self,
+        structures: Trajectory | ase.Atoms | Iterable[ase.Atoms],
+        *,
+        frame_interval: float | None = None,
+        threads: int = 1,
+        density_tolerance: float = 0.1,
+    ) -> Result:
+        """alpha of every frame, a `PolarizabilitySeries`: `value` (frames, 3, 3) Angstrom^3 of the whole cell, `time` fs,
+        `by_species` (frames, species, 3, 3), `members` (frames, members, 3, 3) of a committee, `outliers` (frames,).
+
+        Does what `mlraman predict` does: refuses unknown elements and number densities outside the training range by more
+        than `density_tolerance`, compares the first frame with featomic, and warns of atoms outside the training range.
+        """
+        if isinstance(structures, Trajectory):
+            chunks, interval = structures.chunks(), frame_interval or structures.frame_interval
+        else:
+            chunks, interval = _chunks_of_atoms(structures), frame_interval
+        parts = []
+        with ThreadPoolExecutor(threads) as pool:
+            for frames in self._checked(chunks, density_tolerance):
+                rows = [rows for rows in np.array_split(np.arange(len(frames)), threads) if len(rows)]
+                parts += pool.map(self._predictor, [frames.take(part) for part in rows])
+        if not parts:
+            raise DataError("there are no structures to predict")
+        found = joined(parts)
+        if found.outliers.any():
+            _warn(
+                f"in {np.count_nonzero(found.outliers)} of {len(found.outliers)} frames some atoms are far outside the "
+                "training range: the model extrapolates there"
+            )
+        steps = np.arange(len(found.outliers))
+        return Result(
+            PolarizabilitySeries(
+                value=found.polarizability,
+                step=steps,
+                time=steps * (np.nan if interval is None else interval),
+                by_species=found.shares,
+                members=found.members,
+                outliers=found.outliers,
+                species=self.record.species,
+            )
+        )
+
+    def _checked(self, chunks: Iterable[Frames], density_tolerance: float) -> Iterator[Frames]:
+        for number, frames in enumerate(chunks):
+            elements = tuple(symbols(np.unique(frames.numbers)))
+            regression.check_applicable(self.record, elements, frames, density_tolerance)
+            if number == 0:
+                first = frames.take([0])
+                deviation = regression.check_against_featomic(self.record, self._predictor, first)
+                if not deviation <= FEATOMIC_TOLERANCE:
+                    raise DataError(f"the fast prediction differs from featomic's by {deviation:.1e}; please report this")
+            yield frames
+
+    def ase_calculator(self, base: Calculator | None = None) -> Calculator:
+        """An ASE calculator whose `results["polarizability"]` is (3, 3) Angstrom^3; energy and forces come from `base`."""
+        from mlraman_hpc.model.ase_calculator import PolarizabilityCalculator
+
+        return PolarizabilityCalculator(self, base)
+
+
+def _chunks_of_atoms(structures: ase.Atoms | Iterable[ase.Atoms]) -> Iterator[Frames]:
+    atoms = [structures] if hasattr(structures, "numbers") else list(structures)
+    size = max(1, CHUNK_ATOMS // max((len(one) for one in atoms), default=1))
+    for start in range(0, len(atoms), size):
+        yield frames_of_atoms(atoms[start : start + size])
+
+
+def load_model(path: str | Path) -> PolarizabilityModel:
+    """The model in a model.h5."""
+    return PolarizabilityModel(hdf5.load(Model, Path(path)))
+
+
+def load(path: str | Path) -> Result:
+    """Any result file of the program: alpha.h5, raman.h5, dynamics.h5, ..."""
+    record = hdf5.load_any(Path(path))
+    return PolarizabilityModel(record) if isinstance(record, Model) else Result(record)
+
+
+def train(
+    labels: Labels | Paths | list[ase.Atoms],
+    *,
+    quantity: str | None = None,
+    unit: str | None = None,
+    format: str = "auto",
+    train: int | None = None,
+    test: int | None = None,
+    seed: int = 0,
+    descriptor: dict[str, Any] | None = None,
+    regularization: float | str = "auto",
+    committee: int = 0,
+) -> PolarizabilityModel:
+    """A model of labelled structures: files as in the deck's `reference`, or `ase.Atoms` with `info["polarizability"]`.
+
+    quantity, unit   what the tensors are, where the format does not say ('polarizability', 'bohr^3', ...)
+    train, test      number of labels to train on and to test on, drawn at random with `seed`; default: a fifth is tested on
+    descriptor       overrides of the defaults of `Descriptor`, such as {"cutoff": 5.0}
+    """
+    known = labels if isinstance(labels, Labels) else _labels(labels, quantity, unit, format)
+    train_rows, test_rows = regression.draw(len(known), train, test, seed)
+    hyperparameters = Descriptor(**(descriptor or {}))
+    numbers = sorted(set(known.frames.numbers.tolist()))
+    summed = features(known.frames, hyperparameters, numbers)
+    model, messages = regression.fit(
+        summed, known, train_rows, test_rows, hyperparameters, regularization, committee, seed
+    )
+    for text in messages:
+        _warn(text)
+    return PolarizabilityModel(model)
+
+
+def _labels(labels: Any, quantity: str | None, unit: str | None, format: str) -> Labels:
+    given = [labels] if isinstance(labels, (str, Path)) or hasattr(labels, "numbers") else list(labels)
+    if given and hasattr(given[0], "numbers"):
+        return labels_of_atoms(given, unit or "angstrom^3")
+    return read_labels([Path(path) for path in given], format, quantity, unit, _warn)
+
+
+def raman_spectrum(alpha: Any, frame_interval: float | None = None, **options: Any) -> Result:
+    """The spectrum of alpha (frames, 3, 3) Angstrom^3 `frame_interval` fs apart, or of what `predict` or `load` gave.
+
+    Options are those of the deck's section `spectrum`: smoothing (cm^-1), laser_wavelength (nm), temperature (K), blocks, ...
+    Equations S1 to S3; error bars from blocks of the series and from a committee where there is one.
+    """
+    series = getattr(alpha, "record", alpha)
+    settings = raman.RamanOptions(**options)
+    if isinstance(series, PolarizabilitySeries):
+        interval = frame_interval or series.frame_interval
+        members = None if series.members is None else np.swapaxes(series.members, 0, 1)
+        found = raman.raman_spectrum(
+            series.value, _known(interval), settings, series.by_species, series.species or (), members
+        )
+    else:
+        found = raman.raman_spectrum(np.asarray(series, dtype=float), _known(frame_interval), settings)
+    for text in found.warnings:
+        _warn(text)
+    return Result(found)
+
+
+def _known(interval: float | None) -> float:
+    if interval is None or not interval > 0:
+        raise DataError("frame_interval: the time between two frames (fs) is needed, and is not in the file")
+    return float(interval)
