@@ -47,6 +47,20 @@ class Mistake:
         return (line is None, "" if line is None else self.location.source, line or 0)
 
 
+class KeyLocations(dict[tuple[str, ...], Location]):
+    """Location of every key of a deck, {('reference', 'train'): Location}; that of () is the deck itself."""
+
+    def nearest(self, path: tuple[str, ...]) -> Location:
+        """Location of the key or, where it is missing, of the innermost section around it."""
+        while path not in self:
+            path = path[:-1]
+        return self[path]
+
+    def mistake(self, path: tuple[str, ...], text: str) -> Mistake:
+        """What is wrong with the key at `path`."""
+        return Mistake(self.nearest(path), ".".join(path), text)
+
+
 class UserError(Exception):
     """Ends the program with one message and `exit_code`, never with a traceback."""
 

@@ -11,8 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mlraman_hpc.config.campaign_deck import CampaignKeys, MaterialKeys
-from mlraman_hpc.config.deck import Deck
-from mlraman_hpc.config.deck_reader import model_of
+from mlraman_hpc.config.deck import Deck, section_type
 
 _EXAMPLES = {
     "title": "my material at 300 K",
@@ -122,7 +121,7 @@ def _keys(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    return model_of(field.annotation)
+    return section_type(field.annotation)
 
 
 def _sentence(section: type[BaseModel]) -> str:
