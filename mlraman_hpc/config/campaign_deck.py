@@ -24,8 +24,11 @@ class ModelSource(str, Enum):
     GIVEN = "given"  # a file that the deck names
     NONE = "none"  # no Raman spectrum: dynamics only, or a series
 
-    __str__ = str.__str__
-    __format__ = str.__format__
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, format_spec: str) -> str:
+        return format(self.value, format_spec)
 
 
 OWN, SHARED, GIVEN, NONE = ModelSource

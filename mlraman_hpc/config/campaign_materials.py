@@ -179,7 +179,7 @@ def _draft(row: _Row) -> MaterialDraft:
         path = tuple(_SHORT_KEYS.get(str(key), str(key)).split("."))
         for row_path, where in row.locations.items():
             if row_path[:1] == (str(key),):
-                locations[(*path, *row_path[1:])] = Location(where.source, where.line, label)
+                locations[path + row_path[1:]] = Location(where.source, where.line, label)
         _merge_at(values, path, long_form(path, value))
     return MaterialDraft(name, values, locations, row.variables | {"name": name})
 

@@ -197,9 +197,8 @@ class _CampaignReader:
     def _common_deck(self, together: list[Material]) -> Deck | None:
         """The ordinary deck that trains the common model, from labels in one folder or in one file."""
         output = os.path.join(self.output, COMMON_FOLDER)
-        sections = {
-            name: self.common[name] for name in ("descriptor", "model", "reference", "figures") if name in self.common
-        }
+        names = {"descriptor", "model", "reference", "figures"}
+        sections = {name: value for name, value in self.common.items() if name in names}
         values = {"title": f"common model of {self.keys.title or self.name}", "output": output, **sections}
         values["model"] = {name: value for name, value in _section(sections, "model").items() if name != "file"}
         if together:

@@ -109,12 +109,11 @@ def _sentence(path: tuple[str, ...]) -> str:
 def _section_at(path: tuple[str, ...]) -> type[BaseModel] | None:
     section: type[BaseModel] | None = Deck
     for name in path:
-        if name.isdigit():  # an item of a list
-            continue
-        field = section.model_fields.get(name)
-        section = section_type(field.annotation) if field else None
         if section is None:
             return None
+        if not name.isdigit():  # which is an item of a list
+            field = section.model_fields.get(name)
+            section = section_type(field.annotation) if field else None
     return section
 
 

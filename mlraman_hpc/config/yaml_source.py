@@ -13,7 +13,7 @@ import yaml
 from mlraman_hpc.base.errors import DeckError, KeyLocations, Location, Mistake
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """YAML 1.2 scalars: `1e-6` is a number, `no` and `on` are words (No is an element), no timestamps."""
 
 
