@@ -43,7 +43,7 @@ class Frames:
         volumes = np.abs(np.linalg.det(self.cells))
         return np.where(self.periodic.all(axis=1), volumes, np.nan)
 
-    def take(self, which: np.ndarray | slice) -> Frames:
+    def take(self, which: np.ndarray | list[int] | slice) -> Frames:
         """The frames with these indices (integers, a boolean mask or a slice), in this order."""
         rows = np.arange(len(self))[which]
         counts = self.atoms_per_frame[rows]
@@ -89,7 +89,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def take(self, which: np.ndarray | slice) -> Labels:
+    def take(self, which: np.ndarray | list[int] | slice) -> Labels:
         """The labels with these indices, in this order."""
         rows = np.arange(len(self))[which]
         return Labels(self.frames.take(rows), self.polarizability[rows], tuple(self.source[k] for k in rows))

@@ -4,7 +4,16 @@ import pickle
 
 import pytest
 
-from mlraman_hpc.base.errors import DataError, DeckError, DeckKeyError, Location, Mistake, StoppedEarly, UserError
+from mlraman_hpc.base.errors import (
+    DataError,
+    DeckError,
+    DeckKeyError,
+    KeyLocations,
+    Location,
+    Mistake,
+    StoppedEarly,
+    UserError,
+)
 
 MISTAKES = (
     Mistake(Location("--set spectrum.blocks=x"), "spectrum.blocks", "should be an integer"),
@@ -49,3 +58,9 @@ def test_errors_survive_pickle_with_all_attributes(error, exit_code):
 def test_a_key_error_names_its_key():
     error = DeckKeyError("reference.unit", "is missing")
     assert (error.key, error.text, str(error)) == ("reference.unit", "is missing", "reference.unit: is missing")
+
+
+def test_a_missing_key_is_located_by_the_section_around_it():
+    locations = KeyLocations({(): Location("deck.yaml"), ("spectrum",): Location("deck.yaml", 3)})
+    assert locations.mistake(("spectrum", "blocks"), "x") == Mistake(Location("deck.yaml", 3), "spectrum.blocks", "x")
+    assert locations.nearest(("title",)) == Location("deck.yaml")
