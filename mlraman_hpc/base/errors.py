@@ -85,6 +85,11 @@ class DeckError(UserError):
         error.mistakes = ordered
         return error
 
+    @classmethod
+    def at(cls: type[Error], location: Location, text: str) -> Error:
+        """One mistake that is about no key in particular."""
+        return cls.from_mistakes([Mistake(location, "", text)])
+
 
 class DeckKeyError(DeckError):
     """A key of the deck is wrong, raised where the deck's file and line are not known.

@@ -58,16 +58,18 @@ def read_materials(source: YamlSource) -> tuple[list[MaterialDraft], list[Mistak
         return [], [Mistake(source.locations[()], "", text)]
     rows, mistakes = _rows(source)
     drafts: list[MaterialDraft] = []
+    names: set[str] = set()
     for row in rows:
         try:
             draft = _draft(row)
         except DeckError as error:
             mistakes += error.mistakes
             continue
-        if draft.name in (other.name for other in drafts):
+        if draft.name in names:
             text = f"material '{draft.name}' is there already; each needs a name of its own"
             mistakes.append(Mistake(row.locations[()], "", text))
         drafts.append(draft)
+        names.add(draft.name)
     if not drafts and not mistakes:
         mistakes.append(source.locations.mistake(("materials",), "is empty"))
     return drafts, mistakes
@@ -118,18 +120,18 @@ def _rows_of_table(source: YamlSource, table: str) -> Iterator[_Row]:
     try:
         lines = _csv_lines(path)
     except FileNotFoundError:
-        raise _error(source.locations[("materials", "table")], f"{path}: no such table") from None
+        raise DeckError.at(source.locations.nearest(("materials", "table")), f"{path}: no such table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise _error(Location(path), f"cannot be read as a CSV table: {reason}") from None
+        raise DeckError.at(Location(path), f"cannot be read as a CSV table: {reason}") from None
     if not lines:
-        raise _error(Location(path), "the table is empty; its first line names the columns")
+        raise DeckError.at(Location(path), "the table is empty; its first line names the columns")
     columns = [name.strip() for name in lines[0][1]]
     _check_columns(columns, Location(path, lines[0][0]))
     for number, cells in lines[1:]:
         location = Location(path, number)
         if len(cells) != len(columns):
-            raise _error(location, f"{len(cells)} cells, but {len(columns)} columns")
+            raise DeckError.at(location, f"{len(cells)} cells, but {len(columns)} columns")
         texts = {name: cell.strip() for name, cell in zip(columns, cells) if cell.strip()}
         values = {name: text if name == "name" else yaml_source.scalar(text) for name, text in texts.items()}
         yield _Row(values, KeyLocations({(): location} | {(name,): location for name in values}), texts)
@@ -155,7 +157,7 @@ def _check_columns(columns: list[str], location: Location) -> None:
     elif "name" not in columns:
         reason = "there is no 'name'"
     if reason:
-        raise _error(location, f"the first line names the columns, and {reason}")
+        raise DeckError.at(location, f"the first line names the columns, and {reason}")
 
 
 def _draft(row: _Row) -> MaterialDraft:
@@ -163,9 +165,9 @@ def _draft(row: _Row) -> MaterialDraft:
     location = row.locations[()]
     name = str(row.values.get("name", "") or "")
     if not name:
-        raise _error(location, "the material has no 'name'")
+        raise DeckError.at(location, "the material has no 'name'")
     if not _NAME.fullmatch(name) or name in _RESERVED_NAMES:
-        raise _error(
+        raise DeckError.at(
             location,
             f"'{name}' cannot be the name of a folder of results; use letters, digits and . _ - + "
             f"= ( ), and none of {', '.join(_RESERVED_NAMES)}",
@@ -177,9 +179,9 @@ def _draft(row: _Row) -> MaterialDraft:
         if key == "name":
             continue
         path = tuple(_SHORT_KEYS.get(str(key), str(key)).split("."))
-        for row_path, where in row.locations.items():
+        for row_path, row_location in row.locations.items():
             if row_path[:1] == (str(key),):
-                locations[path + row_path[1:]] = Location(where.source, where.line, label)
+                locations[path + row_path[1:]] = Location(row_location.source, row_location.line, label)
         _merge_at(values, path, long_form(path, value))
     return MaterialDraft(name, values, locations, row.variables | {"name": name})
 
@@ -211,7 +213,3 @@ def merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         else:
             result[name] = value
     return result
-
-
-def _error(location: Location, text: str) -> DeckError:
-    return DeckError.from_mistakes([Mistake(location, "", text)])

@@ -45,7 +45,7 @@ def read_deck(path: str | Path, changes: Sequence[str] = ()) -> Deck:
     source = yaml_source.read(path, changes)
     if "materials" in source.values:
         text = f"this is the deck of a campaign; 'mlraman campaign {path}' computes it"
-        raise DeckError.from_mistakes([Mistake(source.locations.nearest(("materials",)), "", text)])
+        raise DeckError.at(source.locations.nearest(("materials",)), text)
     deck, mistakes = validate(source.values, source.locations, str(Path(path).parent))
     if mistakes := source.mistakes + mistakes:
         raise DeckError.from_mistakes(mistakes)

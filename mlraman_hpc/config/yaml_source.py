@@ -102,12 +102,12 @@ def _text(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise _deck_error(Location(str(path)), "no such deck; 'mlraman init' writes one to start from") from None
+        raise DeckError.at(Location(str(path)), "no such deck; 'mlraman init' writes one to start from") from None
     except UnicodeDecodeError as error:
         text = f"not UTF-8 text (byte {error.start}); save the deck as UTF-8"
-        raise _deck_error(Location(str(path)), text) from None
+        raise DeckError.at(Location(str(path)), text) from None
     except OSError as error:
-        raise _deck_error(Location(str(path)), f"cannot be read: {error.strerror}") from None
+        raise DeckError.at(Location(str(path)), f"cannot be read: {error.strerror}") from None
 
 
 def parse(text: str, name: str) -> YamlSource:
@@ -117,13 +117,13 @@ def parse(text: str, name: str) -> YamlSource:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         location = Location(name, mark.line + 1 if mark else None)
-        raise _deck_error(location, f"not valid YAML: {error.problem or error.context}") from None
+        raise DeckError.at(location, f"not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
-        raise _deck_error(Location(name), f"not valid YAML: {error}") from None
+        raise DeckError.at(Location(name), f"not valid YAML: {error}") from None
     if node is None:
-        raise _deck_error(Location(name), "the deck is empty; 'mlraman init' writes one to start from")
+        raise DeckError.at(Location(name), "the deck is empty; 'mlraman init' writes one to start from")
     if not isinstance(node, yaml.MappingNode):
-        raise _deck_error(Location(name, 1), "a deck is a list of 'key: value' lines, found something else")
+        raise DeckError.at(Location(name, 1), "a deck is a list of 'key: value' lines, found something else")
     locations = KeyLocations({(): Location(name)})
     if mistakes := _locate(node, (), locations):
         raise DeckError.from_mistakes(mistakes)
@@ -136,11 +136,7 @@ def _values(text: str, name: str) -> dict[str, Any]:
         return values
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise _deck_error(Location(name, line), str(error.problem)) from None
-
-
-def _deck_error(location: Location, text: str) -> DeckError:
-    return DeckError.from_mistakes([Mistake(location, "", text)])
+        raise DeckError.at(Location(name, line), str(error.problem)) from None
 
 
 def _locate(node: yaml.Node, path: tuple[str, ...], locations: KeyLocations) -> list[Mistake]:
