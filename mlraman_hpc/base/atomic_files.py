@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,36 +12,45 @@ from mlraman_hpc.base.errors import DataError
 
 
 @contextmanager
-def atomic_write(path: Path):
-    """A temporary name in the same folder, moved to `path` if the block succeeds, removed if not."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yields a temporary path in the same folder, which becomes `path` if the block succeeds and is removed if not.
+
+    The folder is made where it is missing. Raises DataError where the file cannot be written.
+    """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix + ".tmp", dir=path.parent)
-        os.close(handle)
-        os.chmod(name, 0o666 & ~_umask())
+        temporary = _temporary(path)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written: {error.strerror}; check the deck's 'output', free space and quota"
         ) from None
     try:
-        yield Path(name)
-        _to_disk(name)
-        os.replace(name, path)
+        yield temporary
+        _synchronise(temporary)
+        os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror or error}; check free space and quota") from None
     finally:
         with suppress(OSError):
-            os.unlink(name)
+            os.unlink(temporary)
 
 
-def _to_disk(name: str) -> None:
+def _temporary(path: Path) -> Path:
+    """A new file beside `path`, with the permissions that an ordinary new file has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix + ".tmp", dir=path.parent)
+    os.close(descriptor)
+    os.chmod(name, 0o666 & ~_umask())
+    return Path(name)
+
+
+def _synchronise(path: Path) -> None:
     """A crash of the machine must not leave an empty file under the final name."""
-    handle = os.open(name, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
 def _umask() -> int:

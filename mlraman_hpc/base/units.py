@@ -1,8 +1,8 @@
-"""One named factor per conversion, from the CODATA values of 2022 (the exact ones since 2019).
+"""A named factor for each conversion of units, from the CODATA values of 2022 (the exact ones since 2019).
 
-Written down here, since loading scipy.constants takes each of a thousand ranks longer than all else in this package; a
-test compares them with it. Units inside the program: Angstrom, fs, eV, Angstrom^3 for polarizability volumes, cm^-1 for
-wavenumbers, K.
+They are written down, since loading scipy.constants takes each of a thousand ranks longer than all else in this
+package; a test compares the two. Units inside the program: Angstrom, fs, eV, Angstrom^3 for polarizability volumes,
+cm^-1 for wavenumbers, K.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from math import pi
 
 _ANGSTROM = 1e-10  # m
-_LIGHT = 299792458.0  # m/s
-_CHARGE = 1.602176634e-19  # C, and J/eV
+_SPEED_OF_LIGHT = 299792458.0  # m/s
+_ELEMENTARY_CHARGE = 1.602176634e-19  # C, and J/eV
 _BOLTZMANN = 1.380649e-23  # J/K
 _PLANCK = 6.62607015e-34  # J s
 _ATOMIC_MASS = 1.66053906892e-27  # kg
-_VACUUM = 8.8541878188e-12  # C/(V m)
+_VACUUM_PERMITTIVITY = 8.8541878188e-12  # C/(V m)
 _BOHR = 5.29177210544e-11  # m
 _ATOMIC_VELOCITY = 2.18769126216e6  # m/s
 
@@ -23,22 +23,22 @@ ANGSTROM_PER_BOHR = _BOHR / _ANGSTROM
 ANGSTROM3_PER_BOHR3 = ANGSTROM_PER_BOHR**3
 
 # e^2/(4 pi epsilon_0) in eV Angstrom: a polarizability in e^2 Angstrom^2/eV times this is a volume in Angstrom^3
-COULOMB_EV_ANGSTROM = _CHARGE / (4 * pi * _VACUUM) / _ANGSTROM
+COULOMB_EV_ANGSTROM = _ELEMENTARY_CHARGE / (4 * pi * _VACUUM_PERMITTIVITY) / _ANGSTROM
 
 # speed of light in cm/fs: a wavenumber (cm^-1) times this is a frequency in 1/fs
-LIGHT_CM_PER_FS = _LIGHT * 100 * 1e-15
+LIGHT_CM_PER_FS = _SPEED_OF_LIGHT * 100 * 1e-15
 
 # angular frequency (rad/fs) of 1 cm^-1
 RAD_PER_FS_PER_WAVENUMBER = 2 * pi * LIGHT_CM_PER_FS
 
 # h c / k_B in cm K: x = this * wavenumber / T
-SECOND_RADIATION_CM_K = _PLANCK * _LIGHT / _BOLTZMANN * 100
+SECOND_RADIATION_CM_K = _PLANCK * _SPEED_OF_LIGHT / _BOLTZMANN * 100
 
 # Boltzmann's constant in u Angstrom^2/fs^2 per K: m v^2 / this is a temperature
 BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K = _BOLTZMANN / _ATOMIC_MASS * (1e-15 / _ANGSTROM) ** 2
 
 # k_B in eV/K
-BOLTZMANN_EV_PER_K = _BOLTZMANN / _CHARGE
+BOLTZMANN_EV_PER_K = _BOLTZMANN / _ELEMENTARY_CHARGE
 
 # velocities in Angstrom/fs; ase: sqrt(eV/u)
 VELOCITY_UNITS = {
@@ -46,16 +46,17 @@ VELOCITY_UNITS = {
     "angstrom/ps": 1e-3,
     "nm/ps": 1e-2,
     "m/s": 1e-5,
-    "ase": (_CHARGE / _ATOMIC_MASS) ** 0.5 / _ANGSTROM * 1e-15,
+    "ase": (_ELEMENTARY_CHARGE / _ATOMIC_MASS) ** 0.5 / _ANGSTROM * 1e-15,
     "atomic": _ATOMIC_VELOCITY / _ANGSTROM * 1e-15,
 }
 
+# polarizability volumes in Angstrom^3
+POLARIZABILITY_UNITS = {"angstrom^3": 1.0, "bohr^3": ANGSTROM3_PER_BOHR3, "e^2 angstrom^2/eV": COULOMB_EV_ANGSTROM}
+
+# diffusion coefficients: Angstrom^2/fs times this is cm^2/s
 CM2_PER_S_PER_ANGSTROM2_PER_FS = 1e-16 / 1e-15
 
 
 def wavenumber_of_laser(wavelength_nm: float) -> float:
     """Wavenumber (cm^-1) of light of the given vacuum wavelength (nm)."""
     return 1e7 / wavelength_nm
-
-
-POLARIZABILITY_UNITS = {"angstrom^3": 1.0, "bohr^3": ANGSTROM3_PER_BOHR3, "e^2 angstrom^2/eV": COULOMB_EV_ANGSTROM}

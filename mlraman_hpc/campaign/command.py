@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlraman_hpc.base.errors import DataError, DeckError, StoppedEarly, UserError
+from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, StoppedEarly, UserError
 from mlraman_hpc.campaign import common_model, material
 from mlraman_hpc.campaign import report as campaign_report
 from mlraman_hpc.campaign.rows import Row, row_of
@@ -49,7 +49,7 @@ class Run:
         """A job of the campaign itself, for header and limits."""
         keys = self.plan.keys
         deck = Deck(title=keys.title, output=str(self.plan.output), walltime=keys.walltime)
-        deck._name = self.plan.name
+        deck.set_source(KeyLocations({(): Location(self.plan.name)}))
         return Job(deck, self.session, self.console, self.force)
 
 

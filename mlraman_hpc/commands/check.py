@@ -38,7 +38,7 @@ def check(job: Job) -> None:
 def inspect(job: Job, trial_seconds: float = TRIAL_SECONDS) -> float:
     """Look at everything, on one rank alone; returns the time (s) that all steps would take on one rank."""
     say = job.console.say
-    say(f"{job.deck._name}: the deck is valid")
+    say(f"{job.deck.source}: the deck is valid")
     if job.deck.forces:
         force_frames(job)
     if job.deck.series:

@@ -14,7 +14,8 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.commands.spectrum import KIND as RAMAN
 from mlraman_hpc.commands.spectrum import options_of, read_series
-from mlraman_hpc.config.deck_reader import input_files, parse
+from mlraman_hpc.config import yaml_source
+from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.plots import comparison as figures_compare
@@ -101,7 +102,7 @@ def _stack(job: Job, ours: RamanSpectrum, others: dict[str, Path]) -> dict:
 def _check_alike(job: Job, file: Path, ours: RamanSpectrum, other: RamanSpectrum) -> None:
     """Spectra that were made in different ways are not to be compared by eye."""
     origin = hdf5.read_origin(file)
-    keys = parse(origin.deck, str(file))[0].get("spectrum") or {}
+    keys = yaml_source.parse(origin.deck, str(file)).values.get("spectrum") or {}
     unlike = [
         f"{name} {getattr(other, name)}"
         for name in ("smoothing_kind", "smoothing")

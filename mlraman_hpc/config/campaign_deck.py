@@ -6,14 +6,32 @@ Every material becomes an ordinary deck, with absolute paths, that can be run al
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 import yaml
 
 from mlraman_hpc.config.deck import Deck, Files, Section, Walltime, key
 
-COMMON = "common_model"  # folder of the model that several materials share
-OWN, SHARED, GIVEN, NONE = "own", "common", "given", "none"
+COMMON_FOLDER = "common_model"  # of the model that several materials share
+
+
+class ModelSource(str, Enum):
+    """Where the model of a material comes from; the text is what tables and result files show."""
+
+    OWN = "own"  # trained on the material's labels
+    SHARED = "common"  # trained for several materials
+    GIVEN = "given"  # a file that the deck names
+    NONE = "none"  # no Raman spectrum: dynamics only, or a series
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, format_spec: str) -> str:
+        return format(self.value, format_spec)
+
+
+OWN, SHARED, GIVEN, NONE = ModelSource
 
 
 class CampaignKeys(Section):
@@ -45,23 +63,29 @@ class Material:
     """One material of a campaign.
 
     deck    the ordinary deck
-    model   where its model comes from: 'own' labels, the 'common' model, a 'given' file, or 'none': dynamics only
+    model   where its model comes from
     labels  a deck with its own labels, where these do not train a model of its own; else None
     """
 
     name: str
     deck: Deck
-    model: str
+    model: ModelSource
     labels: Deck | None = None
 
     @property
     def folder(self) -> Path:
+        """Folder of its results."""
         return Path(self.deck.output)
 
 
 @dataclass
 class Campaign:
-    """The whole campaign; `common` is the deck of the common model, if there is one."""
+    """All materials of a campaign.
+
+    name      file of the deck
+    common    deck that trains the common model, if there is one
+    together  materials whose labels train it
+    """
 
     name: str
     keys: CampaignKeys
@@ -71,10 +95,11 @@ class Campaign:
 
     @property
     def output(self) -> Path:
+        """Folder of the results, absolute."""
         return Path(self.keys.output).absolute()
 
 
 def ordinary_yaml(deck: Deck) -> str:
-    """The deck with the keys that were given, to be run alone."""
+    """The deck with the keys that were set, to be run alone."""
     head = "# Made by 'mlraman campaign'. 'mlraman run' with this file computes this material alone.\n"
     return head + yaml.safe_dump(deck.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True)

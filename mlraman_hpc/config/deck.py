@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import re
+import types
+import typing
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
+
+from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, Mistake
 
 AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
 Quantity = Literal["polarizability", "dielectric", "susceptibility"]
@@ -18,51 +22,48 @@ LabelFormat = Literal[
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
 
 
-def key(default: Any, sentence: str, unit: str | None = None, **limits):
+def key(default: Any, sentence: str, unit: str | None = None, **limits: Any) -> Any:
     """One deck key. Without `default` (...) it must be given."""
     return Field(default, description=sentence, json_schema_extra={"unit": unit} if unit else None, **limits)
 
 
-def _as_list(value):
+def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _positive_or_auto(value):
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+
+
+def _positive_or_auto(value: Any) -> Any:
     if value == "auto":
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+    if _is_number(value) and value > 0:
         return float(value)
     raise ValueError("should be 'auto' or a number greater than 0")
 
 
-def _component(value):
+def _component(value: Any) -> Any:
     if value in AXES or value in ("step", "time", "skip"):
         return value
     raise ValueError(f"should be one of {', '.join(AXES)}, or step, time, skip for another column")
 
 
-def _unit_vector(value):
-    numbers = (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in value)
-    )
-    if not numbers or not any(value):
+def _unit_vector(value: Any) -> list[float]:
+    if not _is_vector(value) or not any(value):
         raise ValueError("should be a vector of three numbers that is not zero")
     length = sum(x * x for x in value) ** 0.5
     return [x / length for x in value]
 
 
-def _cell(value):
-    def numbers(row):
-        return (
-            isinstance(row, list)
-            and len(row) == 3
-            and all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in row)
-        )
-
-    vectors = [[x if i == k else 0 for i in range(3)] for k, x in enumerate(value)] if numbers(value) else value
-    if not (isinstance(vectors, list) and len(vectors) == 3 and all(map(numbers, vectors))):
+def _cell(value: Any) -> list[list[float]]:
+    """Rows are lattice vectors; three lengths make an orthorhombic cell."""
+    vectors = [[x if i == k else 0 for i in range(3)] for k, x in enumerate(value)] if _is_vector(value) else value
+    if not (isinstance(vectors, list) and len(vectors) == 3 and all(map(_is_vector, vectors))):
         raise ValueError("should be three lengths or three lattice vectors")
     (a, b, c), (d, e, f), (g, h, i) = vectors
     if abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)) < 1e-6:
@@ -76,14 +77,15 @@ def _committee(value: int) -> int:
     return value
 
 
-def _walltime(value):
-    """Minutes."""
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value) if isinstance(value, str) else None
-    if found:
-        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+def _walltime(value: Any) -> float | None:
+    """Minutes of a number, 'HH:MM:SS' or 'D-HH:MM:SS'."""
+    if isinstance(value, str) and (clock := re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", value)):
+        days, hours, minutes, seconds = (int(number or 0) for number in clock.groups())
         value = (days * 24 + hours) * 60 + minutes + seconds / 60
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
-        return value if value is None else float(value)
+    if value is None:
+        return None
+    if _is_number(value) and value > 0:
+        return float(value)
     raise ValueError("should be minutes, 'HH:MM:SS' or 'D-HH:MM:SS', and more than 0")
 
 
@@ -97,9 +99,17 @@ Regularization = Annotated[Any, PlainValidator(_positive_or_auto, json_schema_in
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, defer_build=True
-    )  # ranks that are sent a deck never check one
+    """Keys that stand together; checked when a deck is read, which only one rank does."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+def section_type(annotation: Any) -> type[BaseModel] | None:
+    """The section inside `Section`, `Section | None` or `list[Section]`; None for the type of a single key."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    inner = map(section_type, typing.get_args(annotation))
+    return next((section for section in inner if section is not None), None)
 
 
 class Reference(Section):
@@ -367,14 +377,39 @@ class Deck(Section):
     dynamics: DynamicsSection | None = key(None, "motion of the atoms")
     forces: ForcesSection | None = key(None, "forces of the force field against the reference")
 
-    _places: dict = PrivateAttr(default_factory=dict)
+    _locations: KeyLocations = PrivateAttr(default_factory=lambda: KeyLocations({(): Location("deck")}))
     _folder: str = PrivateAttr(default=".")
-    _name: str = PrivateAttr(default="deck")
+
+    def set_source(self, locations: KeyLocations, folder: str = ".") -> None:
+        """Where the deck comes from: location of each key, and the folder that its paths start from."""
+        self._locations, self._folder = locations, folder
+
+    @property
+    def source(self) -> Location:
+        """The file of the deck, or the line of a campaign's material; its text names the deck in messages."""
+        return self._locations[()]
+
+    @property
+    def folder(self) -> str:
+        """The folder that relative paths of input files start from."""
+        return self._folder
 
     def location(self, dotted: str) -> str:
         """'deck.yaml:12: 'reference.train'' for messages about a key's value."""
-        path = tuple(dotted.split("."))
-        while path and path not in self._places:
-            path = path[:-1]
-        where = self._places.get(path, self._name)
-        return f"{where}: '{dotted}'"
+        return f"{self._locations.nearest(_path(dotted))}: '{dotted}'"
+
+    def mistake(self, dotted: str, text: str) -> Mistake:
+        """What is wrong with the key 'reference.train', with its location."""
+        return self._locations.mistake(_path(dotted), text)
+
+    def error(self, dotted: str, text: str) -> DeckError:
+        """To be raised where the key itself is wrong."""
+        return DeckError.from_mistakes([self.mistake(dotted, text)])
+
+    def data_error(self, dotted: str, text: str) -> DataError:
+        """To be raised where a file that the key names is wrong."""
+        return DataError(str(self.mistake(dotted, text)))
+
+
+def _path(dotted: str) -> tuple[str, ...]:
+    return tuple(dotted.split("."))

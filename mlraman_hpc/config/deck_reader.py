@@ -1,4 +1,4 @@
-"""YAML -> Deck. All mistakes at once, each with its line, key and nearest spelling."""
+"""Deck file -> Deck. All mistakes at once, each with its line, key and nearest spelling."""
 
 from __future__ import annotations
 
@@ -6,284 +6,176 @@ import difflib
 import glob
 import json
 import os
-import re
-import types
-import typing
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.config.deck import Deck
+from mlraman_hpc.base.errors import DeckError, KeyLocations, Mistake
+from mlraman_hpc.config import yaml_source
+from mlraman_hpc.config.deck import Deck, section_type
 
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `1e-6` is a number, `no` and `on` are words (No is an element), no timestamps."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, regexp)
-        for tag, regexp in resolvers
-        if tag.rsplit(":", 1)[-1] not in ("float", "bool", "timestamp", "int")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+_SENTENCES = {  # type of pydantic's error -> what the value should be
+    "string_type": "should be text",
+    "int_type": "should be an integer",
+    "int_from_float": "should be an integer",
+    "float_type": "should be a number",
+    "finite_number": "should be a finite number",
+    "bool_type": "should be true or false",
+    "list_type": "should be a list",
+    "model_type": "should be a section with keys of its own",
+    "literal_error": "should be {expected}",
+    "greater_than": "should be greater than {gt:g}",
+    "greater_than_equal": "should be at least {ge:g}",
+    "less_than": "should be less than {lt:g}",
+    "less_than_equal": "should be at most {le:g}",
+    "too_short": "should have {min_length} or more items",
+    "string_too_short": "should have {min_length} or more characters",
+    "string_pattern_mismatch": "should match the pattern {pattern}",
+    "value_error": "{error}",
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+.0123456789"),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
-_Loader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: float(node.value.replace(".inf", "inf").replace(".nan", "nan"))
-)
 
 
-def read_deck(path: str | Path, changes: list[str] = ()) -> Deck:
-    """The deck in file `path` with `changes` ('spectrum.smoothing=8') applied.
-
-    Raises DeckError with every mistake, one on each line.
-    """
-    text = read_text(path)
-    values, places, mistakes = parse(text, str(path))
-    for change in changes:
-        mistakes += apply(change, values, places)
-    if "materials" in values:
-        raise DeckError(
-            f"{places[('materials',)]}: this is the deck of a campaign; 'mlraman campaign {path}' computes it"
-        )
-    try:
-        deck = Deck.model_validate(values)
-    except ValidationError as error:
-        mistakes += [describe(problem, places, str(path)) for problem in error.errors()]
-    if mistakes:
-        raise DeckError("\n".join(in_order(mistakes)))
-    deck._places, deck._folder, deck._name = places, str(Path(path).parent), str(path)
-    check_tasks(deck)
+def read_deck(path: str | Path, changes: Sequence[str] = ()) -> Deck:
+    """The deck in file `path` with `changes` ('spectrum.smoothing=8') applied. Raises DeckError with every mistake."""
+    source = yaml_source.read(path, changes)
+    if "materials" in source.values:
+        text = f"this is the deck of a campaign; 'mlraman campaign {path}' computes it"
+        raise DeckError.at(source.locations.nearest(("materials",)), text)
+    deck, mistakes = validate(source.values, source.locations, str(Path(path).parent))
+    if mistakes := source.mistakes + mistakes:
+        raise DeckError.from_mistakes(mistakes)
+    assert deck is not None
     return deck
 
 
-def in_order(mistakes: list[str]) -> list[str]:
-    def line(text):
-        number = re.search(r":(\d+): ", text)
-        return int(number[1]) if number else 10**9
-
-    return sorted(dict.fromkeys(mistakes), key=line)
-
-
-def read_text(path) -> str:
+def validate(values: dict[str, Any], locations: KeyLocations, folder: str) -> tuple[Deck | None, list[Mistake]]:
+    """The deck with these values and what is wrong with it; None where a key is unknown, missing or of a wrong type."""
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DeckError(f"{path}: no such deck; 'mlraman init' writes one to start from") from None
-    except UnicodeDecodeError as error:
-        raise DeckError(f"{path}: not UTF-8 text (byte {error.start}); save the deck as UTF-8") from None
-    except OSError as error:
-        raise DeckError(f"{path}: cannot be read: {error.strerror}") from None
+        deck = Deck.model_validate(values)
+    except ValidationError as error:
+        return None, mistakes_of(error, locations)
+    deck.set_source(locations, folder)
+    return deck, _contradictions(deck)
 
 
-def parse(text: str, name: str):
-    """(values, {path of keys: 'deck.yaml:12'}, mistakes)."""
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}" if mark else name
-        raise DeckError(f"{where}: not valid YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise DeckError(f"{name}: not valid YAML: {error}") from None
-    if node is None:
-        raise DeckError(f"{name}: the deck is empty; 'mlraman init' writes one to start from")
-    if not isinstance(node, yaml.MappingNode):
-        raise DeckError(f"{name}:1: a deck is a list of 'key: value' lines, found something else")
-    places: dict[tuple, str] = {}
-    mistakes: list[str] = []
-    _collect(node, (), name, places, mistakes)
-    if mistakes:
-        raise DeckError("\n".join(mistakes))
-    return _construct(text, name), places, mistakes
+def mistakes_of(error: ValidationError, locations: KeyLocations) -> list[Mistake]:
+    """What pydantic found, in the deck's terms."""
+    mistakes = []
+    for problem in error.errors():
+        path = tuple(map(str, problem["loc"]))
+        mistakes.append(locations.mistake(path, _explanation(problem, path)))
+    return mistakes
 
 
-def _construct(text: str, name: str):
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        raise DeckError(f"{name}:{error.problem_mark.line + 1}: {error.problem}") from None
-
-
-def scalar(text: str):
-    """The value of one cell of a table: a number, a word or a list; anything else is text as it stands."""
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
-        return text
-    return text if isinstance(value, dict) else value
-
-
-def _collect(node, path, name, places, mistakes) -> None:
-    """Fill `places` with the line of every key; note duplicate and non-text keys."""
-    if isinstance(node, yaml.MappingNode):
-        for key_node, value_node in node.value:
-            here = (*path, str(key_node.value))
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                mistakes.append(f"{name}:{line}: a key must be a word")
-                continue
-            if here in places:
-                first = places[here].rsplit(":", 1)[-1]
-                mistakes.append(f"{name}:{line}: '{'.'.join(here)}': given twice, first on line {first}; keep one")
-            places[here] = f"{name}:{line}"
-            _collect(value_node, here, name, places, mistakes)
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            here = (*path, str(number))
-            places[here] = f"{name}:{item.start_mark.line + 1}"
-            _collect(item, here, name, places, mistakes)
-
-
-def apply(change: str, values: dict, places: dict) -> list[str]:
-    """Set one key from the command line; its place in messages is the option itself."""
-    option = f"--set {change}"
-    dotted, equals, text = change.partition("=")
-    if not equals or not dotted.strip():
-        return [f"{option}: should be KEY=VALUE, such as spectrum.smoothing=8"]
-    path = tuple(dotted.strip().split("."))
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
-        return [f"{option}: '{text}' is not a valid value"]
-    section = values
-    for part in path[:-1]:
-        if not isinstance(section.get(part), dict):
-            section[part] = {}
-        section = section[part]
-    section[path[-1]] = value
-    for length in range(1, len(path) + 1):
-        if length == len(path) or path[:length] not in places:
-            places[path[:length]] = option
-    return []
-
-
-def describe(problem: dict, places: dict, name: str) -> str:
-    path = tuple(str(part) for part in problem["loc"])
-    known = path
-    while known and known not in places:
-        known = known[:-1]
-    where = places.get(known, name)
-    return f"{where}: '{'.'.join(path)}': {_explain(problem, path)}"
-
-
-def _explain(problem: dict, path: tuple) -> str:
-    kind, found, limits = problem["type"], problem["input"], problem.get("ctx", {})
-    if kind == "extra_forbidden":
-        return "unknown key" + _nearest(path)
-    if kind == "missing":
+def _explanation(problem: ErrorDetails, path: tuple[str, ...]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown key" + _suggestion(path)
+    if problem["type"] == "missing":
         return "is missing and must be given" + _sentence(path)
-    if kind == "value_error":
-        return f"{limits['error']}, found {found!r}"
-    if found is None:
-        return f"is empty; {_lower(problem['msg'])}"
-    return f"{_lower(problem['msg'])}, found {found!r}"
+    template = _SENTENCES.get(problem["type"])
+    text = template.format(**problem.get("ctx", {})) if template else problem["msg"]
+    value = problem["input"]
+    if value is None and problem["type"] != "value_error":
+        return f"is empty; {text}"
+    return f"{text}, found {value!r}"
 
 
-def _lower(message: str) -> str:
-    message = message.removeprefix("Input ")
-    return message[0].lower() + message[1:]
-
-
-def _nearest(path: tuple) -> str:
+def _suggestion(path: tuple[str, ...]) -> str:
+    """The same key in another section, or the most similar one of this section."""
     section = _section_at(path[:-1])
     names = list(section.model_fields) if section else []
     elsewhere = [
         f"{name}.{path[-1]}"
         for name, field in Deck.model_fields.items()
-        if (inner := model_of(field.annotation)) and path[-1] in inner.model_fields
+        if (inner := section_type(field.annotation)) and path[-1] in inner.model_fields
     ]
-    close = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.6)
-    if elsewhere or close:
-        return f", did you mean '{(elsewhere or close)[0]}'?"
+    similar = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.6)
+    if elsewhere or similar:
+        return f", did you mean '{(elsewhere or similar)[0]}'?"
     return f"; known here: {', '.join(names)}" if names else ""
 
 
-def _sentence(path: tuple) -> str:
+def _sentence(path: tuple[str, ...]) -> str:
     section = _section_at(path[:-1])
     field = section.model_fields.get(path[-1]) if section else None
     return f" ({field.description})" if field is not None else ""
 
 
-def _section_at(path: tuple) -> type[BaseModel] | None:
-    section = Deck
-    for part in path:
-        if part.isdigit():
-            continue
-        field = section.model_fields.get(part)
-        section = model_of(field.annotation) if field else None
+def _section_at(path: tuple[str, ...]) -> type[BaseModel] | None:
+    section: type[BaseModel] | None = Deck
+    for name in path:
         if section is None:
             return None
+        if not name.isdigit():  # which is an item of a list
+            field = section.model_fields.get(name)
+            section = section_type(field.annotation) if field else None
     return section
 
 
-def model_of(annotation) -> type[BaseModel] | None:
-    """The section inside `Section`, `Section | None` or `list[Section]`."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for inner in typing.get_args(annotation) if (found := model_of(inner))), None)
-
-
-def check_tasks(deck: Deck) -> None:
-    """What pydantic cannot see: keys that need or exclude one another."""
+def _contradictions(deck: Deck) -> list[Mistake]:
+    """What single types and ranges cannot say: keys that need or exclude one another."""
     mistakes = []
-    if deck.series and (deck.reference or deck.trajectory):
-        mistakes.append(f"{deck.location('series')}: takes the place of reference and trajectory; keep one of them")
+
+    def refuse_if(condition: Any, dotted: str, text: str) -> None:
+        if condition:
+            mistakes.append(deck.mistake(dotted, text))
+
+    refuse_if(
+        deck.series and (deck.reference or deck.trajectory),
+        "series",
+        "takes the place of reference and trajectory; keep one of them",
+    )
     if not (deck.series or deck.reference or deck.trajectory or deck.forces):
-        mistakes.append(f"{deck._name}: nothing to do: give reference and trajectory, or series")
-    if deck.forces and not deck.forces.predicted_files and deck.forces.predicted == deck.forces.reference:
-        mistakes.append(f"{deck.location('forces.predicted')}: names the array of reference forces itself")
-    if deck.reference and deck.reference.format == "table" and not deck.trajectory:
-        mistakes.append(f"{deck.location('reference.format')}: a table needs a trajectory for its structures")
-    if deck.reference and deck.reference.format == "table" and not deck.reference.order:
-        mistakes.append(
-            f"{deck.location('reference.order')}: must be given for a table, such as [xx, yy, zz, xy, yz, zx]"
+        mistakes.append(Mistake(deck.source, "", "nothing to do: give reference and trajectory, or series"))
+    if forces := deck.forces:
+        refuse_if(
+            not forces.predicted_files and forces.predicted == forces.reference,
+            "forces.predicted",
+            "names the array of reference forces itself",
         )
-    if deck.reference and deck.reference.frame_from_name is not None and not deck.trajectory:
-        mistakes.append(f"{deck.location('reference.frame_from_name')}: needs a trajectory")
-    if deck.reference and deck.reference.frame_from_name is not None and deck.reference.format == "table":
-        mistakes.append(f"{deck.location('reference.frame_from_name')}: a table has reference.first and every instead")
-    if deck.descriptor.cutoff_width >= deck.descriptor.cutoff:
-        mistakes.append(
-            f"{deck.location('descriptor.cutoff_width')}: must be smaller than the cutoff "
-            f"({deck.descriptor.cutoff:g} Angstrom), found {deck.descriptor.cutoff_width:g}"
+    if reference := deck.reference:
+        is_table, by_name = reference.format == "table", reference.frame_from_name is not None
+        refuse_if(is_table and not deck.trajectory, "reference.format", "a table needs a trajectory for its structures")
+        refuse_if(
+            is_table and not reference.order,
+            "reference.order",
+            "must be given for a table, such as [xx, yy, zz, xy, yz, zx]",
         )
-    if mistakes:
-        raise DeckError("\n".join(mistakes))
+        refuse_if(by_name and not deck.trajectory, "reference.frame_from_name", "needs a trajectory")
+        refuse_if(by_name and is_table, "reference.frame_from_name", "a table has reference.first and every instead")
+    descriptor = deck.descriptor
+    refuse_if(
+        descriptor.cutoff_width >= descriptor.cutoff,
+        "descriptor.cutoff_width",
+        f"must be smaller than the cutoff ({descriptor.cutoff:g} Angstrom), found {descriptor.cutoff_width:g}",
+    )
+    return mistakes
 
 
-def input_files(deck: Deck, dotted: str, patterns: list[str]) -> list[Path]:
+def input_files(deck: Deck, dotted: str, patterns: Sequence[str]) -> list[Path]:
     """The files that a deck key names, relative to the deck's folder; globs are sorted by name.
 
-    Raises DataError where a file does not exist or a glob finds nothing.
+    Raises DataError where a file does not exist or nothing matches a glob.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for pattern in patterns:
-        path = os.path.join(deck._folder, os.path.expanduser(pattern))
+        path = os.path.join(deck.folder, os.path.expanduser(pattern))
         if os.path.isfile(path):
-            found.append(Path(path))
+            files.append(Path(path))
         elif any(sign in pattern for sign in "*?["):
             matches = sorted(filter(os.path.isfile, glob.glob(path, recursive=True)))
             if not matches:
-                raise DataError(f"{deck.location(dotted)}: no file matches {path}")
-            found += map(Path, matches)
+                raise deck.data_error(dotted, f"no file matches {path}")
+            files += map(Path, matches)
         else:
-            kind = "is a folder, not a file" if os.path.isdir(path) else "no such file"
-            raise DataError(f"{deck.location(dotted)}: {path}: {kind}")
-    return found
+            reason = "is a folder, not a file" if os.path.isdir(path) else "no such file"
+            raise deck.data_error(dotted, f"{path}: {reason}")
+    return files
 
 
 def resolved_yaml(deck: Deck) -> str:
@@ -291,6 +183,6 @@ def resolved_yaml(deck: Deck) -> str:
     return _yaml(deck.model_dump_json())
 
 
-@lru_cache(maxsize=4)  # asked for again with every result
+@lru_cache(maxsize=4)  # every result stores the same deck
 def _yaml(text: str) -> str:
     return yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mlraman_hpc.config.campaign_deck import CampaignKeys, MaterialKeys
-from mlraman_hpc.config.deck import Deck
-from mlraman_hpc.config.deck_reader import model_of
+from mlraman_hpc.config.deck import Deck, section_type
 
 _EXAMPLES = {
     "title": "my material at 300 K",
@@ -26,27 +26,25 @@ _EXAMPLES = {
     "series.file": "alpha.dat",
     "series.frame_interval": 10.0,
 }
-
-
 _MATERIALS = "list of materials, or {table: FILE.csv} with a column for each key; 'mlraman docs campaign'"
 
 
 def json_schema() -> str:
-    """Of ordinary decks and of campaigns'."""
-    found, material = Deck.model_json_schema(), MaterialKeys.model_json_schema() | {"additionalProperties": True}
-    for name in Deck.model_fields.keys() & MaterialKeys.model_fields.keys():  # sections that may be a file's name too
+    """JSON schema of ordinary decks and of campaigns."""
+    schema, material = Deck.model_json_schema(), MaterialKeys.model_json_schema() | {"additionalProperties": True}
+    for name in Deck.model_fields.keys() & MaterialKeys.model_fields.keys():  # a section, or short for its files
         material["properties"][name] = {"description": MaterialKeys.model_fields[name].description}
-    own = CampaignKeys.model_json_schema()["properties"]
+    campaign = CampaignKeys.model_json_schema()["properties"]
     table = {"type": "object", "properties": {"table": {"type": "string"}}, "required": ["table"]}
-    found["properties"] |= {name: own[name] for name in _campaigns_own()}
-    found["properties"]["materials"] = {
+    schema["properties"] |= {name: campaign[name] for name in _campaign_only()}
+    schema["properties"]["materials"] = {
         "anyOf": [{"type": "array", "items": material}, table],
         "description": _MATERIALS,
     }
-    return json.dumps(found, indent=2)
+    return json.dumps(schema, indent=2)
 
 
-def _campaigns_own() -> list[str]:
+def _campaign_only() -> list[str]:
     """Keys that only a campaign has."""
     return [name for name in CampaignKeys.model_fields if name not in Deck.model_fields]
 
@@ -54,26 +52,19 @@ def _campaigns_own() -> list[str]:
 def key_table() -> str:
     """One line for each key: name, type, default, unit, sentence."""
     ordinary = [_row(name, field) for name, field in _keys(Deck, "")]
-    only = [_row(name, CampaignKeys.model_fields[name]) for name in _campaigns_own()]
-    only.append(("materials", "list", "(must be given)", _MATERIALS))
-    only += [_row(f"materials[].{name}", field) for name, field in _keys(MaterialKeys, "")]
-    widths = [max(len(row[column]) for row in ordinary + only) for column in range(3)]
-    return "\n".join(
-        [
-            *_lines(ordinary, widths),
-            "",
-            "Decks of 'mlraman campaign' have these too; a material may "
-            "override any other key except output and walltime:",
-            "",
-            *_lines(only, widths),
-        ]
+    campaign = [_row(name, CampaignKeys.model_fields[name]) for name in _campaign_only()]
+    campaign.append(("materials", "list", "(must be given)", _MATERIALS))
+    campaign += [_row(f"materials[].{name}", field) for name, field in _keys(MaterialKeys, "")]
+    widths = [max(len(row[column]) for row in ordinary + campaign) for column in range(3)]
+    heading = (
+        "Decks of 'mlraman campaign' have these too; a material may override any other key except output and walltime:"
     )
+    return "\n".join([*_lines(ordinary, widths), "", heading, "", *_lines(campaign, widths)])
 
 
 def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
     """Name, type, default and sentence."""
-    unit, sentence = _unit(field), field.description or ""
-    return name, _type(field), _default(field), f"{sentence} ({unit})" if unit else sentence
+    return name, _type_name(field.annotation), _default(field), _description(field)
 
 
 def _lines(rows: list[tuple[str, str, str, str]], widths: list[int]) -> list[str]:
@@ -93,27 +84,25 @@ def starter_deck() -> str:
 
 
 def _starter_section(name: str, field: FieldInfo) -> list[str]:
-    section = _section(field)
+    section = section_type(field.annotation)
     if section is None:
         return [_starter_line("", name, name, field)]
-    off = "# " if name in ("series", "forces") else ""
-    head = [f"{off}{name}:".ljust(34) + f"# {_sentence(section)}"]
-    return [
-        "",
-        *head,
-        *(_starter_line(f"{off}  ", key, f"{name}.{key}", inner) for key, inner in section.model_fields.items()),
-    ]
+    comment = "# " if name in ("series", "forces") else ""
+    lines = ["", f"{comment}{name}:".ljust(34) + f"# {_sentence(section)}"]
+    for key, inner in section.model_fields.items():
+        lines.append(_starter_line(f"{comment}  ", key, f"{name}.{key}", inner))
+    return lines
 
 
 def _starter_line(indent: str, key: str, dotted: str, field: FieldInfo) -> str:
     value = json.dumps(_EXAMPLES[dotted]) if dotted in _EXAMPLES else _default(field)
-    unit = _unit(field)
-    return f"{indent}{key}: {value}".ljust(34) + f"# {field.description}" + (f" ({unit})" if unit else "")
+    return f"{indent}{key}: {value}".ljust(34) + f"# {_description(field)}"
 
 
 def _keys(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    """Every key below `section` with its dotted name."""
     for name, field in section.model_fields.items():
-        inner = _section(field)
+        inner = section_type(field.annotation)
         if inner is None:
             yield prefix + name, field
         else:
@@ -121,16 +110,15 @@ def _keys(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
             yield from _keys(inner, f"{prefix}{name}{many}.")
 
 
-def _section(field: FieldInfo) -> type[BaseModel] | None:
-    return model_of(field.annotation)
-
-
 def _sentence(section: type[BaseModel]) -> str:
     return (section.__doc__ or "").strip().splitlines()[0]
 
 
-def _unit(field: FieldInfo) -> str:
-    return (field.json_schema_extra or {}).get("unit", "")
+def _description(field: FieldInfo) -> str:
+    """The sentence of a key, with its unit."""
+    extra = field.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    return f"{field.description} ({unit})" if unit else str(field.description)
 
 
 def _default(field: FieldInfo) -> str:
@@ -140,14 +128,10 @@ def _default(field: FieldInfo) -> str:
     return "" if value is PydanticUndefined else json.dumps(value)
 
 
-def _type(field: FieldInfo) -> str:
-    return _type_name(field.annotation)
-
-
-def _type_name(hint) -> str:
+def _type_name(hint: Any) -> str:
     if hint is type(None):
         return "null"
-    if hint is typing.Any:
+    if hint is Any:
         return "number or auto"
     inner = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Literal:
@@ -157,5 +141,6 @@ def _type_name(hint) -> str:
     if typing.get_origin(hint) is list:
         return f"list of {_type_name(inner[0])}"
     if inner:
-        return " | ".join(_type_name(part) for part in inner)
-    return {int: "integer", float: "number", str: "text"}.get(hint, getattr(hint, "__name__", str(hint)))
+        return " | ".join(_type_name(member) for member in inner)
+    names: dict[Any, str] = {int: "integer", float: "number", str: "text"}
+    return names.get(hint) or str(getattr(hint, "__name__", hint))

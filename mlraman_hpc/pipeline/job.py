@@ -61,7 +61,7 @@ class Job:
         """A deck section that this command needs."""
         section = getattr(self.deck, name)
         if section is None:
-            raise DeckError(f"{self.deck._name}: this command needs the section '{name}'")
+            raise DeckError(f"{self.deck.source}: this command needs the section '{name}'")
         return section
 
     def origin(self, task: str, parents: dict[str, str], *settings, history: tuple[dict, ...] = ()) -> Origin:
@@ -128,7 +128,7 @@ class Job:
         say(
             f"mlraman {__version__} ("
             + ", ".join(f"{name} {packages[name]}" for name in SHOWN if name in packages)
-            + f"): {command} {self.deck._name}"
+            + f"): {command} {self.deck.source}"
         )
         if self.deck.title:
             say(self.deck.title)

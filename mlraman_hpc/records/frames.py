@@ -43,11 +43,11 @@ class Frames:
         volumes = np.abs(np.linalg.det(self.cells))
         return np.where(self.periodic.all(axis=1), volumes, np.nan)
 
-    def take(self, which) -> Frames:
-        """The frames with these places (integers or a boolean mask), in this order."""
-        which = np.arange(len(self))[which]
-        counts = self.atoms_per_frame[which]
-        starts = self.first_atom[which]
+    def take(self, which: np.ndarray | list[int] | slice) -> Frames:
+        """The frames with these indices (integers, a boolean mask or a slice), in this order."""
+        rows = np.arange(len(self))[which]
+        counts = self.atoms_per_frame[rows]
+        starts = self.first_atom[rows]
         first_atom = np.concatenate([[0], np.cumsum(counts)])
         atoms = np.arange(first_atom[-1]) + np.repeat(starts - first_atom[:-1], counts)
         return replace(
@@ -55,9 +55,9 @@ class Frames:
             positions=self.positions[atoms],
             numbers=self.numbers[atoms],
             first_atom=first_atom,
-            cells=self.cells[which],
-            periodic=self.periodic[which],
-            index=self.index[which],
+            cells=self.cells[rows],
+            periodic=self.periodic[rows],
+            index=self.index[rows],
         )
 
     @staticmethod
@@ -89,6 +89,7 @@ class Labels:
     def __len__(self) -> int:
         return len(self.frames)
 
-    def take(self, which) -> Labels:
-        which = np.arange(len(self))[which]
-        return Labels(self.frames.take(which), self.polarizability[which], tuple(self.source[k] for k in which))
+    def take(self, which: np.ndarray | list[int] | slice) -> Labels:
+        """The labels with these indices, in this order."""
+        rows = np.arange(len(self))[which]
+        return Labels(self.frames.take(rows), self.polarizability[rows], tuple(self.source[k] for k in rows))

@@ -7,7 +7,7 @@ from mlraman_hpc.base import units
 
 
 @pytest.mark.parametrize(
-    "found, expected",
+    "value, expected",
     [
         (units.ANGSTROM_PER_BOHR, constants.physical_constants["Bohr radius"][0] / constants.angstrom),
         (units.COULOMB_EV_ANGSTROM, constants.e / (4 * constants.pi * constants.epsilon_0) / constants.angstrom),
@@ -19,5 +19,5 @@ from mlraman_hpc.base import units
         (units.VELOCITY_UNITS["atomic"], constants.physical_constants["atomic unit of velocity"][0] * 1e-5),
     ],
 )
-def test_factors_are_those_of_codata(found, expected):
-    assert found == pytest.approx(expected, rel=2e-9)  # tables of two editions may differ by as much
+def test_factors_are_those_of_codata(value, expected):
+    assert value == pytest.approx(expected, rel=2e-9)  # tables of two editions may differ by as much

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mlraman_hpc.base.errors import DeckError
+from mlraman_hpc.base.errors import DeckError, Location
 from mlraman_hpc.config.campaign_deck import MaterialKeys, ordinary_yaml
 from mlraman_hpc.config.campaign_reader import is_campaign, read_campaign
 from mlraman_hpc.config.deck_reader import read_deck, resolved_yaml
@@ -36,24 +36,26 @@ def read(tmp_path, text, *changes):
 
 
 def by_name(campaign):
-    return {one.name: one for one in campaign.materials}
+    return {material.name: material for material in campaign.materials}
 
 
 def test_the_schema_has_every_key_of_a_campaign(tmp_path):
-    table, given = key_table(), {name: value for name, value in MATERIAL.items() if value}
+    table, values = key_table(), {name: value for name, value in MATERIAL.items() if value}
     assert set(MATERIAL) == set(MaterialKeys.model_fields)
     for name in ("groups ", "train_together ", "materials ", *(f"materials[].{name} " for name in MATERIAL)):
         assert f"\n{name}" in table
-    text = ", ".join(f"{name}: {value}" for name, value in given.items())
-    found = by_name(read(tmp_path, HEAD + f"forces: {{predicted: mace}}\nmaterials:\n  - {{{text}}}\n"))
-    assert found["A"].deck.forces.files == [str(tmp_path / "f.xyz")] and found["A"].deck.dynamics.arrhenius == "A"
+    text = ", ".join(f"{name}: {value}" for name, value in values.items())
+    materials = by_name(read(tmp_path, HEAD + f"forces: {{predicted: mace}}\nmaterials:\n  - {{{text}}}\n"))
+    assert (
+        materials["A"].deck.forces.files == [str(tmp_path / "f.xyz")] and materials["A"].deck.dynamics.arrhenius == "A"
+    )
     schema = json.loads(json_schema())["properties"]
     assert {"groups", "train_together", "materials", "trajectory"} <= set(schema)
     assert set(MATERIAL) == set(schema["materials"]["anyOf"][0]["items"]["properties"])
 
 
 def test_overlays_shorthands_and_patterns(tmp_path):
-    found = by_name(
+    materials = by_name(
         read(
             tmp_path,
             HEAD
@@ -64,23 +66,23 @@ def test_overlays_shorthands_and_patterns(tmp_path):
             "spectrum.smoothing=3",
         )
     )
-    a, b = found["A"].deck, found["B"].deck
+    a, b = materials["A"].deck, materials["B"].deck
     assert a.trajectory.files == [str(tmp_path / "runs/A/XDATCAR")] and a.trajectory.frame_interval == 10
     assert (a.spectrum.temperature, a.spectrum.smoothing, a.spectrum.blocks, a.dynamics.mobile) == (500, 3, 6, ["Na"])
     assert a.title == "A" and a.output.endswith("/out/A") and a.output.startswith("/")
     assert b.trajectory.files == [str(tmp_path / "x/1.xyz"), str(tmp_path.parent / "x/2.xyz")]
     assert (b.trajectory.every, b.dynamics.drift, b.spectrum.blocks) == (2, "total", 4)
-    assert (found["A"].model, found["B"].model) == ("own", "none")
+    assert (materials["A"].model, materials["B"].model) == ("own", "none")
 
 
 def test_a_table_with_variables(tmp_path):
     (tmp_path / "m.csv").write_text(
         '# x\nname, run, spectrum.temperature, mobile, trajectory.every\nA, 007, 300, Na,\n\nB, 8,, "[Li, Na]", 3\n'
     )
-    found = by_name(read(tmp_path, HEAD.replace("{name}", "{run}") + "materials: {table: m.csv}\n"))
-    assert found["A"].deck.trajectory.files == [str(tmp_path / "runs/007/XDATCAR")]
-    assert found["A"].deck.spectrum.temperature == 300 and found["B"].deck.spectrum.temperature is None
-    assert found["B"].deck.dynamics.mobile == ["Li", "Na"] and found["B"].deck.trajectory.every == 3
+    materials = by_name(read(tmp_path, HEAD.replace("{name}", "{run}") + "materials: {table: m.csv}\n"))
+    assert materials["A"].deck.trajectory.files == [str(tmp_path / "runs/007/XDATCAR")]
+    assert materials["A"].deck.spectrum.temperature == 300 and materials["B"].deck.spectrum.temperature is None
+    assert materials["B"].deck.dynamics.mobile == ["Li", "Na"] and materials["B"].deck.trajectory.every == 3
 
 
 @pytest.mark.parametrize(
@@ -103,14 +105,14 @@ def test_a_table_with_variables(tmp_path):
 )
 def test_which_model_serves(tmp_path, monkeypatch, common, own, kind, file):
     monkeypatch.chdir(tmp_path)
-    found = by_name(read(tmp_path, HEAD + common + f"materials: [{{name: A, {own}}}]\n"))["A"]
-    assert found.model == kind
-    assert found.deck.model.file == (None if file is None else str(tmp_path / file))
-    assert (found.deck.reference is not None) == (kind == "own")
+    material = by_name(read(tmp_path, HEAD + common + f"materials: [{{name: A, {own}}}]\n"))["A"]
+    assert material.model == kind
+    assert material.deck.model.file == (None if file is None else str(tmp_path / file))
+    assert (material.deck.reference is not None) == (kind == "own")
 
 
 def test_all_paths_become_absolute(tmp_path):
-    found = by_name(
+    deck = by_name(
         read(
             tmp_path,
             HEAD
@@ -119,13 +121,13 @@ comparison: {experiment: {file: measured.dat}, spectra: [{file: other.h5, label:
 """,
         )
     )["A"].deck
-    assert found.dynamics.lattice_sites == str(tmp_path / "sites.vasp")
-    assert found.comparison.experiment.file == str(tmp_path / "measured.dat")
-    assert found.comparison.spectra[0].file == str(tmp_path / "other.h5")
+    assert deck.dynamics.lattice_sites == str(tmp_path / "sites.vasp")
+    assert deck.comparison.experiment.file == str(tmp_path / "measured.dat")
+    assert deck.comparison.spectra[0].file == str(tmp_path / "other.h5")
 
 
 def test_labels_that_are_trained_together(tmp_path):
-    found = read(
+    campaign = read(
         tmp_path,
         HEAD
         + f"""train_together: [A, B]
@@ -136,16 +138,16 @@ materials:
   - {{name: D}}
 """,
     )
-    assert [one.model for one in found.materials] == ["common", "common", "common", "none"]
-    assert [one.labels is not None for one in found.materials] == [True, True, False, False]
-    assert [path.rsplit("/", 1)[1] for path in found.common.reference.files] == ["A.extxyz", "B.extxyz"]
+    assert [material.model for material in campaign.materials] == ["common", "common", "common", "none"]
+    assert [material.labels is not None for material in campaign.materials] == [True, True, False, False]
+    assert [path.rsplit("/", 1)[1] for path in campaign.common.reference.files] == ["A.extxyz", "B.extxyz"]
 
 
 def test_an_expanded_deck_is_an_ordinary_one(tmp_path):
-    one = read(tmp_path, HEAD + f"materials: [{{name: A, reference: {LABELS}}}]\n").materials[0]
+    material = read(tmp_path, HEAD + f"materials: [{{name: A, reference: {LABELS}}}]\n").materials[0]
     path = tmp_path / "elsewhere.yaml"
-    path.write_text(ordinary_yaml(one.deck))
-    assert resolved_yaml(read_deck(path)) == resolved_yaml(one.deck)
+    path.write_text(ordinary_yaml(material.deck))
+    assert resolved_yaml(read_deck(path)) == resolved_yaml(material.deck)
 
 
 def test_all_mistakes_at_once(tmp_path):
@@ -164,18 +166,20 @@ materials:
     )
     with pytest.raises(DeckError) as caught:
         read(tmp_path, text)
-    lines = [line.removeprefix(str(tmp_path / "c.yaml")) for line in str(caught.value).splitlines()]
-    for number, part in [
-        (6, "no material 'nobody'"),
-        (7, "'bogus': unknown key"),
-        (9, "material 'A': 'spectrum.smothing': unknown key, did you mean 'smoothing'?"),
-        (10, "'A' is there already"),
-        (10, "'spectrum.temperature': should be greater than 0"),
-        (11, "no 'name'"),
-        (12, "has no 'T'"),
-        (13, "'a/b' cannot be the name"),
+    mistakes = caught.value.mistakes
+    for line, label, key, text in [
+        (6, "", "train_together", "no material 'nobody'"),
+        (7, "", "bogus", "unknown key"),
+        (9, "material 'A'", "spectrum.smothing", "unknown key, did you mean 'smoothing'?"),
+        (10, "", "", "'A' is there already"),
+        (10, "material 'A'", "spectrum.temperature", "should be greater than 0"),
+        (11, "", "", "no 'name'"),
+        (12, "material 'B'", "", "has no 'T'"),
+        (13, "", "", "'a/b' cannot be the name"),
     ]:
-        assert any(line.startswith(f":{number}: ") and part in line for line in lines), (part, lines)
+        location = Location(str(tmp_path / "c.yaml"), line, label)
+        assert any((m.location, m.key) == (location, key) and text in m.text for m in mistakes), (text, mistakes)
+    assert [m.location.line for m in mistakes] == sorted(m.location.line for m in mistakes)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +195,9 @@ materials:
         ("title: x\n", "needs the section 'materials'"),
         (f"reference: {LABELS}\ntrain_together: [A]\nmaterials: [{{name: A}}]\n", "keep one of them"),
         ("train_together: [A]\nmaterials: [{name: A}]\n", "has no 'reference'"),
+        ("materials:\n", "is empty"),
+        ("model: 3\nmaterials: [{name: A}]\n", ":6: 'model': should be a section with keys of its own, found 3"),
+        ("reference: 3\nmaterials: [{name: A}]\n", ":6: 'reference': should be a section"),
     ],
 )
 def test_mistakes(tmp_path, text, words):

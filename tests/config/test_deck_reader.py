@@ -1,10 +1,11 @@
 """One broken deck per mistake; the messages name line, key and remedy."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DataError, DeckError, Location, Mistake
 from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
 from mlraman_hpc.config.describe import json_schema, key_table, starter_deck
 
@@ -23,7 +24,7 @@ def test_every_mistake_has_its_message(deck):
         read_deck(deck)
     message = str(caught.value)
     wanted = expected(deck)
-    assert wanted, "a bad deck says in '#!' lines what must be reported"
+    assert wanted, "the '#!' lines of a bad deck are what must be reported"
     for text in wanted:
         assert text in message
     assert len(message.splitlines()) == len(wanted)
@@ -74,6 +75,43 @@ def test_files_are_relative_to_the_deck_and_empty_globs_are_refused(tmp_path):
         input_files(deck, "series.file", ["c*.xyz"])
     with pytest.raises(DataError, match="no such file"):
         input_files(deck, "series.file", ["c.xyz"])
+
+
+def test_a_deck_knows_its_file_and_lines_on_every_rank(tmp_path):
+    path = write(tmp_path, GOOD)
+    deck = pickle.loads(pickle.dumps(read_deck(path)))
+    assert str(deck.source) == str(path) and deck.folder == str(tmp_path)
+    assert deck.location("series.file") == f"{path}:3: 'series.file'"
+    assert deck.location("spectrum.smoothing") == f"{path}: 'spectrum.smoothing'"
+    assert deck.mistake("series.unit", "is missing") == Mistake(Location(str(path), 2), "series.unit", "is missing")
+    assert (
+        str(deck.error("series.file", "x")) == str(deck.data_error("series.file", "x")) == f"{path}:3: 'series.file': x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("title: 3", "should be text, found 3"),
+        ("figures: 1", "should be true or false, found 1"),
+        ("spectrum: {blocks: 1}", "should be at least 2, found 1"),
+        ("spectrum: {blocks: 2.5}", "should be an integer, found 2.5"),
+        ("spectrum: {smoothing: .Inf}", "should be a finite number, found inf"),
+        ("spectrum: 3", "should be a section with keys of its own, found 3"),
+        ("spectrum: {geometries: 3}", "should be a list, found 3"),
+        ("descriptor: {max_angular: 13}", "should be at most 12, found 13"),
+        ("trajectory: {files: []}", "should have 1 or more items, found []"),
+        ("comparison: {label: ''}", "should have 1 or more characters, found ''"),
+        ("dynamics: {arrhenius: a/b}", "should match the pattern ^[^/]+$, found 'a/b'"),
+        ("walltime: 0", "should be minutes, 'HH:MM:SS' or 'D-HH:MM:SS', and more than 0, found 0"),
+        ("nothing: 0", "unknown key; known here: "),
+    ],
+)
+def test_what_a_value_should_be(tmp_path, line, text):
+    with pytest.raises(DeckError) as caught:
+        read_deck(write(tmp_path, GOOD + line + "\n"))
+    (mistake,) = caught.value.mistakes
+    assert mistake.location.line == 5 and mistake.text.startswith(text)
 
 
 def test_missing_deck(tmp_path):
