@@ -60,8 +60,8 @@ def test_blocks_are_a_partition_of_unity_and_their_products_add_up(blocks):
 
 
 def test_lagged_products_are_the_sums_they_say(monkeypatch):
-    """Compared with direct summation, with the series cut into many pieces."""
-    monkeypatch.setattr(correlation, "PIECE", 64)
+    """Compared with direct summation, with the series cut into many segments."""
+    monkeypatch.setattr(correlation, "SEGMENT", 64)
     rng = np.random.default_rng(2)
     x, h = rng.normal(size=(2, 333)), taper(333, 40)
     got = lagged_products(lambda a, b: x[:, a:b], h, [(0, 0), (0, 1)], 20, Block(0, np.ones(333)))

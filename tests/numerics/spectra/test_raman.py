@@ -8,7 +8,7 @@ from scipy.signal import find_peaks
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import SECOND_RADIATION_CM_K, wavenumber_of_laser
 from mlraman_hpc.numerics.spectra.correlation import integrate, taper_width
-from mlraman_hpc.numerics.spectra.plan import plan
+from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.spectra.smoothing import smooth
 from tests.close import assert_close
@@ -48,7 +48,7 @@ def test_a_tone_gets_the_width_asked_for():
     result = raman_spectrum(isotropic(tone(300.0)), 2.0, BARE)
     near = np.abs(result.wavenumber - 300) < 40
     nu, weight = result.wavenumber[near], result.intensity["total"][near]
-    kernel = taper_width(plan(len(isotropic(tone(300.0))), 2.0, BARE).h, 2.0)
+    kernel = taper_width(spectrum_plan(len(isotropic(tone(300.0))), 2.0, BARE).h, 2.0)
     expected = np.hypot(4.0, kernel)  # variances of line shape and taper add up
     assert np.sqrt(weight @ (nu - 300) ** 2 / weight.sum()) == pytest.approx(expected, rel=1e-3)
     # sigma = 4 everywhere else: nothing under the tone's skirt
@@ -91,7 +91,7 @@ def test_raw_smoothed_is_the_intensity():
 @pytest.mark.parametrize("frames", [1000, 4000])
 def test_expected_band_areas_are_exact(interval, bands, frames):
     """The mean over all series: products of correlation function and taper, through everything else."""
-    setup = plan(frames, interval, BARE)
+    setup = spectrum_plan(frames, interval, BARE)
     overlap = np.correlate(setup.h, setup.h, "full")[frames - 1 :] / setup.power
     fine = np.arange(200001) / 200000 * setup.wavenumber[-1]
     for band in bands:

@@ -8,8 +8,7 @@ from scipy.linalg import expm
 
 from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER, VELOCITY_UNITS
 from mlraman_hpc.numerics.spectra.correlation import Block, integrate, lagged_products, taper_width
-from mlraman_hpc.numerics.spectra.plan import RamanOptions
-from mlraman_hpc.numerics.spectra.plan import plan as raman_plan
+from mlraman_hpc.numerics.spectra.plan import RamanOptions, spectrum_plan
 from mlraman_hpc.numerics.spectra.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
 from mlraman_hpc.numerics.transport.velocity_unit import overlaps, unit_from
 from mlraman_hpc.numerics.transport.zero_frequency import diffusion_from_spectrum, low_frequency_power
@@ -110,7 +109,7 @@ def test_damped_oscillators_have_the_closed_form():
 def test_the_estimator_is_that_of_raman_spectra(frames):
     """One taper, and the line shape convolved in full, so that ratios of both spectra mean something."""
     interval, series = 10.0, np.random.default_rng(0).normal(size=(1, 3, frames))
-    ours, theirs = vdos_plan(frames, interval, 4.0, 4), raman_plan(frames, interval, RamanOptions(smoothing=4.0))
+    ours, theirs = vdos_plan(frames, interval, 4.0, 4), spectrum_plan(frames, interval, RamanOptions(smoothing=4.0))
     np.testing.assert_array_equal(ours.h, theirs.h)
     products = lagged_products(
         lambda start, stop: series[0, :, start:stop],
