@@ -16,8 +16,8 @@ from mlraman_hpc.commands.spectrum import options_of, our_series, series_origin
 from mlraman_hpc.commands.train import descriptor_of, draw, label_features, read_labels, training_origin
 from mlraman_hpc.config.deck import ConvergenceSection
 from mlraman_hpc.model import regression as polarizability
-from mlraman_hpc.numerics.spectra.convergence import expected_distance
-from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
+from mlraman_hpc.numerics.spectra.errorbars import calibrate, expected_distance
+from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.pipeline.checkpointing import Kept, drop
 from mlraman_hpc.pipeline.job import Job, hashes
@@ -192,9 +192,10 @@ def _expected(final: RamanSpectrum, options: RamanOptions, frames: list[int]) ->
     """Distances (parts,) that chance alone makes; NaN without error bars."""
     if not final.error_statistical:
         return np.full(len(frames), np.nan)
-    whole = plan(final.frames, final.frame_interval, options)
-    error = _norm(final.error_statistical["total"], final) / calibration_of(whole).student  # root mean square, not 68 %
-    return error * np.array([expected_distance(plan(count, final.frame_interval, options), whole) for count in frames])
+    whole = spectrum_plan(final.frames, final.frame_interval, options)
+    error = _norm(final.error_statistical["total"], final) / calibrate(whole).student  # root mean square, not 68 %
+    parts = [spectrum_plan(count, final.frame_interval, options) for count in frames]
+    return error * np.array([expected_distance(part, whole) for part in parts])
 
 
 def _on_grid(spectrum: RamanSpectrum, final: RamanSpectrum) -> np.ndarray:

@@ -56,8 +56,9 @@ def _result(job: Job, cutoff: float) -> Coupling:
     states = States(motion.wavenumber, motion.vdos["total"], motion.vdos_error["total"], motion.temperature)
     found = ratio_of(series.value, plan, states, cutoff)
     members = [] if series.members is None else [series.members[:, k] for k in range(series.members.shape[1])]
-    spread = [ratio_of(one, plan, states, cutoff).value for one in members]
-    return _record(found, states, motion, cutoff, errorbars.spread(np.array(spread)) if len(spread) > 1 else None)
+    ratios = np.array([ratio_of(member, plan, states, cutoff).value for member in members])
+    model = errorbars.committee_deviation(ratios) if len(ratios) > 1 else None
+    return _record(found, states, motion, cutoff, model)
 
 
 def _record(found: Ratio, states: States, motion: Dynamics, cutoff: float, model: np.ndarray | None) -> Coupling:

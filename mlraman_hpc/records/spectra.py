@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
 from mlraman_hpc.records.fields import stored
+
+
+class DebyeTerm(str, Enum):
+    """What the fit of the low-frequency part says of a Debye term; begins the text of `CentralPeak.verdict`."""
+
+    CLEAR = "clear evidence of a Debye term"
+    WEAK = "weak evidence of a Debye term"
+    UNDECIDED = "undecided whether there is a Debye term"
+    NONE = "no Debye term"
+    NO_FLUCTUATION = "no fit: alpha does not fluctuate"
+    TOO_FEW_POINTS = "no fit: only"
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
 from mlraman_hpc.records.fields import stored
+
+
+class Motion(str, Enum):
+    """Whether a species diffuses within the trajectory. A member is the text of `Dynamics.verdict`.
+
+    brief  a few words, for a label. The text of TOO_SHORT is followed by numbers in the file.
+    """
+
+    brief: str
+
+    DIFFUSIVE = "diffusive", "diffusive"
+    BOUND = "no diffusion: the mean squared displacement does not grow beyond its error", "no diffusion"
+    CURVED = (
+        "not diffusive yet: the mean squared displacement is still curved at the longest lags",
+        "not diffusive yet",
+    )
+    LOCAL = (
+        "not diffusive yet: local motion is larger than what is travelled in half of the trajectory",
+        "not diffusive yet",
+    )
+    AT_REST = "the atoms do not move", "the atoms do not move"
+    TOO_SHORT = "the trajectory is too short", "the trajectory is too short"
+
+    def __new__(cls, text: str, brief: str) -> Motion:
+        member = str.__new__(cls, text)
+        member._value_ = text
+        member.brief = brief
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    @classmethod
+    def of(cls, verdict: str) -> Motion:
+        """The member of a stored verdict; of those, only the one of TOO_SHORT has numbers in it."""
+        return next((member for member in cls if member == verdict), cls.TOO_SHORT)
+
+
+class JumpMotion(str, Enum):
+    """What kind of motion the jumps between sites are. A member begins the text of `Jumps.verdict`."""
+
+    NO_JUMPS = "no jump between sites was seen"
+    HOPPING = "hopping"
+    BETWEEN = "between hopping and liquid-like"
+    LIQUID = "liquid-like"
+
+    def __str__(self) -> str:
+        return str(self.value)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
+from mlraman_hpc.numerics.spectra.errorbars import calibrate
+from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.spectra.smoothing import smooth
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
@@ -74,7 +75,7 @@ def _coverage(process, frames, blocks, series, interval=10.0) -> None:
     value = np.array([np.interp(at, nu, result.intensity["isotropic"]) for result in results])
     error = np.array([np.interp(at, nu, result.error_statistical["isotropic"]) for result in results])
     inside = np.abs(value - truth) < error
-    factor = calibration_of(plan(frames, interval, options)).factor
+    factor = calibrate(spectrum_plan(frames, interval, options)).factor
     share = " | ".join(f"{x:.2f}" for x in inside.mean(axis=0))
     print(
         f"| {process} | {frames * interval / 1000:g} | {blocks} | {factor:.2f} | {share} | {inside.mean():.2f} | "

@@ -20,6 +20,7 @@ from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import alpha_file, hdf5
 from tests import small_system as small
+from tests.close import assert_close
 
 DECK = """output: {out}
 trajectory: {{files: XDATCAR, frame_interval: 10, every: 2}}
@@ -55,7 +56,7 @@ def test_what_the_file_holds(job):
         assert np.isnan(file["coupling"][:][file["wavenumber"][:] > 834]).all()  # Nyquist of every second frame
     assert set(hdf5.read_origin(path).parents) == {str(job.output / name) for name in ("alpha.h5", "dynamics.h5")}
     there = np.isfinite(found.coupling)
-    np.testing.assert_allclose(found.error_model[there], 0.0201 / np.sqrt(2) * found.coupling[there], rtol=1e-3)
+    assert_close(found.error_model[there], 0.0201 / np.sqrt(2) * found.coupling[there], rtol=1e-3)
     assert found.mean > 0 and "Below 50 cm⁻¹ a degree of freedom scatters" in sentence(found)
     assert "no selection rule were left" in sentence(replace(found, spread=0.5))
     assert "does not vary" in sentence(replace(found, spread=0.0))

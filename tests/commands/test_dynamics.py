@@ -11,6 +11,7 @@ from mlraman_hpc.pipeline import atom_arrays as held
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.storage import hdf5
+from tests.close import assert_close
 
 CELL = np.array([[9.0, 0, 0], [1.0, 10.0, 0], [0, 0.5, 11.0]])
 SPECIES = ["Ag"] * 20 + ["I"] * 12
@@ -120,8 +121,8 @@ def test_wrapped_and_unwrapped_positions_mean_the_same(mlraman, tmp_path):
         mlraman(0, "dynamics", "deck.yaml")
         found.append(result(tmp_path))
     for name in ("Ag", "I"):
-        np.testing.assert_allclose(found[0].msd[name], found[1].msd[name], atol=1e-6)
-        np.testing.assert_allclose(found[0].vdos[name], found[1].vdos[name], rtol=1e-9)
+        assert_close(found[0].msd[name], found[1].msd[name], rtol=1e-6)
+        assert_close(found[0].vdos[name], found[1].vdos[name], rtol=1e-9)
 
 
 def test_what_the_file_holds(mlraman, tmp_path):
@@ -132,7 +133,7 @@ def test_what_the_file_holds(mlraman, tmp_path):
     assert found.source == "velocities of the trajectory in angstrom/fs"
     assert found.drift == "host" and found.frames == 240 and found.mobile == ("Ag",)
     assert set(found.vdos) == {"Ag", "I", "total"} and set(found.msd) == {"Ag", "I"}
-    np.testing.assert_allclose(found.vdos["Ag"] + found.vdos["I"], found.vdos["total"], rtol=1e-9)
+    assert_close(found.vdos["Ag"] + found.vdos["I"], found.vdos["total"], rtol=1e-9)
     assert found.degrees["total"] == pytest.approx(3 * 32 - 3)
     assert found.rms_displacement["I"] == pytest.approx(0.2 * np.sqrt(1.5), rel=0.1)
     assert found.verdict["I"].startswith("no diffusion")

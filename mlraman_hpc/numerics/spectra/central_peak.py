@@ -14,14 +14,17 @@ criterion.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize
 
 from mlraman_hpc.base.units import LIGHT_CM_PER_FS
+from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra.errorbars import jackknife
 from mlraman_hpc.numerics.spectra.intensity import AVERAGES
-from mlraman_hpc.records.spectra import CentralPeak
+from mlraman_hpc.numerics.spectra.plan import SpectrumPlan
+from mlraman_hpc.records.spectra import CentralPeak, DebyeTerm
 
 POINTS = 300
 LEAST_POINTS = 20
@@ -33,9 +36,9 @@ DECISIVE = 10.0  # difference of BIC called very strong (Kass and Raftery, 1995)
 class Bins:
     """Unsmoothed density in bins: centres (bins,), density (bins,), half the degrees of freedom of each bin."""
 
-    wavenumber: np.ndarray
-    density: np.ndarray
-    weight: np.ndarray
+    wavenumber: Floats
+    density: Floats
+    weight: Floats
     resolution: float
 
 
@@ -43,12 +46,12 @@ class Bins:
 class Fit:
     """theta: logarithms of c, then A, Gamma of the Debye term if there is one, then A, nu, g/nu of each oscillator."""
 
-    theta: np.ndarray
+    theta: Floats
     debye: bool
     criterion: float
 
     @property
-    def values(self) -> np.ndarray:
+    def values(self) -> Floats:
         """The parameters themselves: c, A, Gamma, then area, wavenumber, damping of each oscillator."""
         values = np.exp(self.theta)
         first = 3 if self.debye else 1
@@ -56,127 +59,169 @@ class Fit:
         return values
 
     @property
-    def modes(self) -> np.ndarray:
+    def modes(self) -> Floats:
         """(modes, 3) area, wavenumber, damping."""
         return self.values[3 if self.debye else 1 :].reshape(-1, 3)
 
 
-def low_frequency_weight(wavenumber: np.ndarray, total: np.ndarray, cutoff: float) -> np.ndarray:
+@dataclass(frozen=True)
+class Verdict:
+    """What the fit says of a Debye term, or why there is no fit; its text is that of `CentralPeak.verdict`.
+
+    points, end    independent points below `end` (cm^-1)
+    modes          damped oscillators beside it
+    gain           difference of the criterion without a Debye term from that with one
+    resolution     cm^-1, of the trajectory
+    width, error   half width of the Debye term, cm^-1; share: of the fitted variance
+    """
+
+    debye: DebyeTerm
+    points: int = 0
+    end: float = np.nan
+    modes: int = 0
+    gain: float = np.nan
+    resolution: float = np.nan
+    width: float = np.nan
+    error: float = np.nan
+    share: float = np.nan
+
+    def __str__(self) -> str:
+        if self.debye is DebyeTerm.NO_FLUCTUATION:
+            return str(self.debye)
+        if self.debye is DebyeTerm.TOO_FEW_POINTS:
+            return (
+                f"{self.debye} {self.points} independent points below {self.end:g} cm^-1; a longer trajectory is needed"
+            )
+        modes = f"{self.modes} damped oscillator{'s' if self.modes != 1 else ''} and a constant"
+        if self.debye in (DebyeTerm.NONE, DebyeTerm.UNDECIDED):
+            return f"{self.debye}: {modes} describe the spectrum better without one (BIC lower by {-self.gain:.1f})"
+        text = f"{self.debye} besides {modes} (BIC lower by {self.gain:.1f}): "
+        if self.width < 1.5 * self.resolution:
+            return text + f"narrower than the trajectory resolves ({self.resolution:.2g} cm^-1)"
+        share = f"{100 * self.share:.0f} % of the fitted variance"
+        return text + f"half width {self.width:.3g} +- {self.error:.2g} cm^-1, {share}"
+
+
+def low_frequency_weight(wavenumber: Floats, total: Floats, cutoff: float) -> Floats:
     """Share of the integral of spectra (..., wavenumbers) below the cutoff."""
     step = wavenumber[1]
-    inner = np.cumsum(0.5 * step * (total[..., 1:] + total[..., :-1]), axis=-1)
-    place = min(cutoff, wavenumber[-1]) / step
-    last = min(int(place), len(wavenumber) - 2)
-    below = inner[..., last - 1] if last > 0 else 0.0
-    below = below + (place - last) * step * 0.5 * (total[..., last] + total[..., last + 1])
-    return below / inner[..., -1]
+    integral = np.cumsum(0.5 * step * (total[..., 1:] + total[..., :-1]), axis=-1)
+    position = min(cutoff, wavenumber[-1]) / step
+    last = min(int(position), len(wavenumber) - 2)
+    below = integral[..., last - 1] if last > 0 else 0.0
+    below = below + (position - last) * step * 0.5 * (total[..., last] + total[..., last + 1])
+    share: Floats = below / integral[..., -1]
+    return share
 
 
-def rise_to_zero(setup, density: np.ndarray, kept: float) -> np.ndarray:
+def rise_to_zero(plan: SpectrumPlan, density: Floats, remaining: float) -> Floats:
     """S(0) over the mean of S between the cutoff and twice it, of smoothed densities S (..., n) of the total.
 
     Vibrations leave a spectrum that is flat or falls towards zero wavenumber; above 1 something relaxes.
     """
-    smoothed = setup.smooth(density)
-    cutoff = setup.options.low_frequency
-    beyond = (setup.wavenumber >= cutoff) & (setup.wavenumber <= 2 * cutoff)
+    smoothed = plan.smooth(density)
+    cutoff = plan.options.low_frequency
+    beyond = (plan.wavenumber >= cutoff) & (plan.wavenumber <= 2 * cutoff)
     if not beyond.any():
         return np.full(density.shape[:-1], np.nan)
     mean = smoothed[..., beyond].mean(axis=-1)
-    return smoothed[..., 0] / kept / np.where(mean > 0, mean, np.nan)
+    rise: Floats = smoothed[..., 0] / remaining / np.where(mean > 0, mean, np.nan)
+    return rise
 
 
-def analyse(setup, density, without, factor, calibration: float) -> CentralPeak:
-    """Everything about the central peak, from densities S_a, S_g (2, n) and delete-one-block ones (blocks, 2, n).
+def analyse(plan: SpectrumPlan, density: Floats, without: Floats, factor: Floats, calibration: float) -> CentralPeak:
+    """Weight, zero-frequency limit, rise and fit of the low-frequency part, with jackknife errors.
 
-    setup is the plan of the spectrum; factor (n,) makes intensities of densities. The zero-frequency limit is that of
-    the smoothed density, with what the subtraction of the mean takes away put back; NaN if that is more than half.
+    density (2, n): S_a and S_g; without (blocks, 2, n): the same without one block at a time; factor (n,) makes
+    intensities of densities. The zero-frequency limit is that of the smoothed density, with what the subtraction of
+    the mean takes away added again; NaN if that is more than half.
     """
-    wavenumber, options = setup.wavenumber, setup.options
     a, g = AVERAGES["total"]
     total, total_without = a * density[0] + g * density[1], a * without[:, 0] + g * without[:, 1]
-    cutoff = options.low_frequency
-    lost = setup.lost_with_mean
-    kept = 1 - lost if lost < 0.5 else np.nan
-    zero = setup.smooth(density)[:, 0] / kept
-    zero_error = jackknife(setup.smooth(without)[..., 0] / kept, calibration)
-    fitted = _fit_with_errors(wavenumber, density, total, total_without, calibration, setup.duration, options)
+    cutoff = plan.options.low_frequency
+    lost = plan.lost_with_mean
+    remaining = 1 - lost if lost < 0.5 else np.nan
+    zero = plan.smooth(density)[:, 0] / remaining
+    zero_error = jackknife(plan.smooth(without)[..., 0] / remaining, calibration)
+    weight, weight_without = (low_frequency_weight(plan.wavenumber, x * factor, cutoff) for x in (total, total_without))
     return CentralPeak(
         cutoff=float(cutoff),
-        weight=float(low_frequency_weight(wavenumber, total * factor, cutoff)),
-        weight_error=float(jackknife(low_frequency_weight(wavenumber, total_without * factor, cutoff), calibration)),
+        weight=float(weight),
+        weight_error=float(jackknife(weight_without, calibration)),
         zero_isotropic=float(zero[0]),
         zero_isotropic_error=float(zero_error[0]),
-        rise=float(rise_to_zero(setup, total, kept)),
-        rise_error=float(jackknife(rise_to_zero(setup, total_without, kept), calibration)),
+        rise=float(rise_to_zero(plan, total, remaining)),
+        rise_error=float(jackknife(rise_to_zero(plan, total_without, remaining), calibration)),
         zero_anisotropic=float(zero[1]),
         zero_anisotropic_error=float(zero_error[1]),
-        **fitted,
+        **_fit_with_errors(plan, density, total, total_without, calibration),
     )
 
 
-def _fit_with_errors(wavenumber, density, total, total_without, calibration, duration, options) -> dict:
+def _fit_with_errors(
+    plan: SpectrumPlan, density: Floats, total: Floats, total_without: Floats, calibration: float
+) -> dict[str, Any]:
+    """Fields of CentralPeak."""
     if not total.max() > 0:
-        return {"verdict": "no fit: alpha does not fluctuate"}
-    bins = make_bins(wavenumber, total, duration, components_of(density), 5 * options.low_frequency)
+        return {"verdict": str(Verdict(DebyeTerm.NO_FLUCTUATION))}
+    end = 5 * plan.options.low_frequency
+
+    def bins_of(values: Floats) -> Bins:
+        return make_bins(plan.wavenumber, values, plan.duration, components_of(density), end)
+
+    bins = bins_of(total)
     if len(bins.wavenumber) < LEAST_POINTS:
-        return {
-            "verdict": f"no fit: only {len(bins.wavenumber)} independent points below "
-            f"{5 * options.low_frequency:g} cm^-1; a longer trajectory is needed"
-        }
-    best = {debye: best_fit(bins, debye, options.most_modes) for debye in (False, True)}
+        return {"verdict": str(Verdict(DebyeTerm.TOO_FEW_POINTS, points=len(bins.wavenumber), end=end))}
+    best = {debye: best_fit(bins, debye, plan.options.most_modes) for debye in (False, True)}
     chosen = best[best[True].criterion < best[False].criterion]
     gain = best[False].criterion - best[True].criterion
-    repeats = [
-        improve(make_bins(wavenumber, one, duration, components_of(density), 5 * options.low_frequency), chosen)
-        for one in total_without
-    ]
-    return _report(bins, chosen, repeats, calibration, gain)
+    errors = jackknife(np.array([improve(bins_of(values), chosen).values for values in total_without]), calibration)
+    curve = {"fit_wavenumber": bins.wavenumber, "fit": model(chosen.theta, chosen.debye, bins.wavenumber)[0]}
+    return {**curve, **_terms(chosen, errors), "verdict": str(_verdict(bins, chosen, errors, gain))}
 
 
-def _report(bins: Bins, fit: Fit, repeats: list[Fit], calibration: float, gain: float) -> dict:
+def _terms(fit: Fit, errors: Floats) -> dict[str, Any]:
+    """The Debye term and the oscillators, by rising wavenumber, with errors of all `fit.values`."""
+    terms: dict[str, Any] = {}
     values = fit.values
-    errors = jackknife(np.array([repeat.values for repeat in repeats]), calibration)
-    found: dict = {"fit_wavenumber": bins.wavenumber, "fit": model(fit.theta, fit.debye, bins.wavenumber)[0]}
-    start = 1
     if fit.debye:
-        found |= {
-            "debye_area": float(values[1]),
-            "debye_area_error": float(errors[1]),
-            "debye_width": float(values[2]),
-            "debye_width_error": float(errors[2]),
-        }
-        start = 3
+        for k, name in enumerate(("area", "width"), start=1):
+            terms |= {f"debye_{name}": float(values[k]), f"debye_{name}_error": float(errors[k])}
+    start = 3 if fit.debye else 1
     if len(values) > start:
         order = np.argsort(values[start + 1 :: 3])
-        for k, name in enumerate(("area", "wavenumber", "damping")):
-            found[f"mode_{name}"] = values[start + k :: 3][order]
-            found[f"mode_{name}_error"] = errors[start + k :: 3][order]
-    return {**found, "verdict": _verdict(bins, fit, found, gain)}
+        for k, name in enumerate(("area", "wavenumber", "damping"), start):
+            terms |= {f"mode_{name}": values[k::3][order], f"mode_{name}_error": errors[k::3][order]}
+    return terms
 
 
-def _verdict(bins: Bins, fit: Fit, found: dict, gain: float) -> str:
-    modes = f"{len(fit.modes)} damped oscillator{'s' if len(fit.modes) != 1 else ''} and a constant"
+def _verdict(bins: Bins, fit: Fit, errors: Floats, gain: float) -> Verdict:
+    modes = len(fit.modes)
     if not fit.debye:
-        finding = "no Debye term" if -gain > DECISIVE else "undecided whether there is a Debye term"
-        return f"{finding}: {modes} describe the spectrum better without one (BIC lower by {-gain:.1f})"
-    strength = "clear" if gain > DECISIVE else "weak"
-    width, error = found["debye_width"], found["debye_width_error"]
-    text = f"{strength} evidence of a Debye term besides {modes} (BIC lower by {gain:.1f}): "
-    if width < 1.5 * bins.resolution:
-        return text + f"narrower than the trajectory resolves ({bins.resolution:.2g} cm^-1)"
-    share = 100 * found["debye_area"] / (found["debye_area"] + fit.modes[:, 0].sum())
-    return text + f"half width {width:.3g} +- {error:.2g} cm^-1, {share:.0f} % of the fitted variance"
+        return Verdict(DebyeTerm.NONE if -gain > DECISIVE else DebyeTerm.UNDECIDED, modes=modes, gain=gain)
+    area, width = fit.values[1:3]
+    return Verdict(
+        DebyeTerm.CLEAR if gain > DECISIVE else DebyeTerm.WEAK,
+        modes=modes,
+        gain=gain,
+        resolution=bins.resolution,
+        width=width,
+        error=errors[2],
+        share=area / (area + fit.modes[:, 0].sum()),
+    )
 
 
-def components_of(density: np.ndarray) -> float:
+def components_of(density: Floats) -> float:
     """Effective number of independent tensor components in S_a + (7/45) S_g, between 1 and 6."""
     a, g = AVERAGES["total"][0] * density[0].sum(), AVERAGES["total"][1] * density[1].sum()
     return float((a + g) ** 2 / (a**2 + g**2 / 5))
 
 
-def make_bins(wavenumber, total, duration: float, components: float, end: float) -> Bins:
-    """Means over bins of at least one independent ordinate, 1/(c T) apart; the lowest, without mean, left out."""
+def make_bins(wavenumber: Floats, total: Floats, duration: float, components: float, end: float) -> Bins:
+    """Means over bins of at least one independent ordinate, 1/(c T) apart, up to `end` (cm^-1).
+
+    The lowest bin, from which the mean is subtracted, is left out. duration T in fs.
+    """
     ordinate = 1 / (LIGHT_CM_PER_FS * duration)
     end = min(end, 0.95 * wavenumber[-1])
     size = max(1, int(np.ceil(max(ordinate, end / POINTS) / wavenumber[1])))
@@ -192,8 +237,8 @@ def make_bins(wavenumber, total, duration: float, components: float, end: float)
     )
 
 
-def model(theta: np.ndarray, debye: bool, nu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """S (n,) and its derivatives (parameters, n) with respect to theta."""
+def model(theta: Floats, debye: bool, nu: Floats) -> tuple[Floats, Floats]:
+    """S(nu) (n,) of the module's docstring and its derivatives (parameters, n) with respect to theta."""
     values = np.exp(theta)
     slopes = [np.full_like(nu, values[0])]
     total = slopes[0].copy()
@@ -202,26 +247,26 @@ def model(theta: np.ndarray, debye: bool, nu: np.ndarray) -> tuple[np.ndarray, n
         term = values[1] * (2 / np.pi) * values[2] / (width2 + nu**2)
         total += term
         slopes += [term, term * (nu**2 - width2) / (nu**2 + width2)]
-    for area, place, ratio in values[3 if debye else 1 :].reshape(-1, 3):
-        damping = ratio * place
-        off = place**2 - nu**2
-        denominator = off**2 + (damping * nu) ** 2
-        term = area * (2 / np.pi) * damping * place**2 / denominator
+    for area, nu_0, ratio in values[3 if debye else 1 :].reshape(-1, 3):
+        damping = ratio * nu_0
+        detuning = nu_0**2 - nu**2
+        denominator = detuning**2 + (damping * nu) ** 2
+        term = area * (2 / np.pi) * damping * nu_0**2 / denominator
         total += term
-        with_ratio = term * (1 - 2 * (damping * nu) ** 2 / denominator)
-        slopes += [term, term * (2 - 4 * place**2 * off / denominator) + with_ratio, with_ratio]
+        by_ratio = term * (1 - 2 * (damping * nu) ** 2 / denominator)
+        slopes += [term, term * (2 - 4 * nu_0**2 * detuning / denominator) + by_ratio, by_ratio]
     return total, np.array(slopes)
 
 
-def whittle(theta: np.ndarray, debye: bool, bins: Bins) -> tuple[float, np.ndarray]:
-    """Negative logarithm of the likelihood, and its gradient."""
+def whittle(theta: Floats, debye: bool, bins: Bins) -> tuple[float, Floats]:
+    """sum_n w_n [ln S(nu_n) + P_n/S(nu_n)], the negative logarithm of the likelihood, and its gradient."""
     s, slopes = model(theta, debye, bins.wavenumber)
     ratio = bins.density / s
     return float(bins.weight @ (np.log(s) + ratio)), slopes @ (bins.weight * (1 - ratio) / s)
 
 
 def improve(bins: Bins, fit: Fit) -> Fit:
-    """The fit with these terms from this starting point."""
+    """The fit with the terms of `fit`, whose parameters are the starting point."""
     bounds = _bounds(bins, fit)
     start = np.clip(fit.theta, *np.array(bounds).T)
     result = optimize.minimize(
@@ -240,8 +285,8 @@ def _bounds(bins: Bins, fit: Fit) -> list[tuple[float, float]]:
     if fit.debye:
         bounds += [area, width]
     modes = (len(fit.theta) - len(bounds)) // 3
-    place = (np.log(bins.wavenumber[0] + bins.resolution), np.log(1.2 * end))
-    return bounds + [area, place, (np.log(0.5 * bins.resolution / end), np.log(MOST_DAMPING))] * modes
+    wavenumber = (np.log(bins.wavenumber[0] + bins.resolution), np.log(1.2 * end))
+    return bounds + [area, wavenumber, (np.log(0.5 * bins.resolution / end), np.log(MOST_DAMPING))] * modes
 
 
 def best_fit(bins: Bins, debye: bool, most_modes: int) -> Fit:
@@ -262,15 +307,16 @@ def best_fit(bins: Bins, debye: bool, most_modes: int) -> Fit:
 
 
 def _with_another(bins: Bins, fit: Fit) -> Fit:
+    """The best fit with one more oscillator, started where the spectrum exceeds the fit."""
     s, _ = model(fit.theta, fit.debye, bins.wavenumber)
     width = max(3, len(bins.wavenumber) // 40)
     excess = np.convolve(bins.density / s - 1, np.ones(width) / width, mode="same")
     candidates = [int(np.argmax(excess)), int(np.argmax(np.convolve(bins.density - s, np.ones(width), mode="same")))]
     fits = []
-    for place in set(candidates):
-        nu, height = bins.wavenumber[place], max(bins.density[place], s[place])
+    for index in set(candidates):
+        nu, height = bins.wavenumber[index], max(bins.density[index], s[index])
         for damping in (4.0, 20.0):
             area = height * damping * np.pi / 2
             theta = np.concatenate([fit.theta, np.log([area, nu, damping / nu])])
             fits.append(improve(bins, Fit(theta, fit.debye, np.inf)))
-    return min(fits, key=lambda one: one.criterion)
+    return min(fits, key=lambda fit: fit.criterion)

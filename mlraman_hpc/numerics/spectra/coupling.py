@@ -23,10 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K
-from mlraman_hpc.numerics.spectra import errorbars
+from mlraman_hpc.numerics import Booleans, Floats
 from mlraman_hpc.numerics.spectra.correlation import nyquist
+from mlraman_hpc.numerics.spectra.errorbars import calibrate, jackknife
 from mlraman_hpc.numerics.spectra.intensity import AVERAGES, invariant_channels
-from mlraman_hpc.numerics.spectra.vdos import VdosPlan, calibration, velocities_from_positions, velocity_products
+from mlraman_hpc.numerics.spectra.vdos import VdosPlan, velocities_from_positions, velocity_products
 
 CERTAIN = 3.0  # standard errors of g above zero, below which there is no ratio
 LEAST = 0.005  # of the highest g: less is what neighbouring bands leak
@@ -36,33 +37,38 @@ LEAST = 0.005  # of the highest g: less is what neighbouring bands leak
 class States:
     """The density of states: wavenumber (n,) cm^-1, g and its error (n,) cm, temperature (K) of its kinetic energy."""
 
-    wavenumber: np.ndarray
-    g: np.ndarray
-    error: np.ndarray
+    wavenumber: Floats
+    g: Floats
+    error: Floats
     temperature: float
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """value, error   (n,) C and one standard error, Angstrom^4/u; NaN where there are no states
+    """C(nu) and what sums it up.
+
+    value, error               (n,) C and one standard error, Angstrom^4/u; NaN where there are no states
     activity, activity_error   (n,) C g, the numerator, Angstrom^4 cm/u; NaN beyond alpha's Nyquist wavenumber
-    mean              of C over all states seen
-    low, low_error    mean of C over the states below the cutoff, over `mean`
-    spread            standard deviation of C over the states, over `mean`, without what noise contributes
+    mean                       of C over all states below alpha's Nyquist wavenumber
+    low, low_error             mean of C over the states below the cutoff, over `mean`
+    spread                     standard deviation of C over the states, over `mean`, without what noise contributes
     """
 
-    value: np.ndarray
-    error: np.ndarray
-    activity: np.ndarray
-    activity_error: np.ndarray
+    value: Floats
+    error: Floats
+    activity: Floats
+    activity_error: Floats
     mean: float
     low: float
     low_error: float
     spread: float
 
 
-def activity_density(alpha: np.ndarray, plan: VdosPlan, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) C g, and the same without one block at a time (blocks, n); alpha (frames, 3, 3) Angstrom^3."""
+def activity_density(alpha: Floats, plan: VdosPlan, temperature: float) -> tuple[Floats, Floats]:
+    """C g = (2 pi c nu)^2 (45 S_a + 7 S_g)/45 / (k_B T), and the same without one block at a time.
+
+    alpha (frames, 3, 3) Angstrom^3, temperature in K -> (n,) and (blocks, n), Angstrom^4 cm/u.
+    """
     a, g = AVERAGES["total"]
     channels = invariant_channels(alpha) * np.sqrt([a, g, g, g, g, g])[:, None]
     rates = velocities_from_positions(channels.reshape(2, 3, -1), plan)
@@ -72,48 +78,52 @@ def activity_density(alpha: np.ndarray, plan: VdosPlan, temperature: float) -> t
     return total, (total - density) * (plan.blocks / (plan.blocks - 1))
 
 
-def coupling(alpha: np.ndarray, plan: VdosPlan, states: States, cutoff: float) -> Ratio:
-    """C(nu) on the grid of `states`; `plan` of alpha's frames with the smoothing of the states, cutoff in cm^-1.
+def coupling(alpha: Floats, plan: VdosPlan, states: States, cutoff: float) -> Ratio:
+    """C(nu) = (2 pi c nu)^2 (45 S_a + 7 S_g)/45 / (k_B T g) on the grid of `states`.
 
+    alpha (frames, 3, 3) Angstrom^3; `plan` of alpha's frames with the smoothing of the states; cutoff in cm^-1.
     The errors of both densities are added in quadrature. They share the trajectory, so this is rather too much.
     """
     total, without = activity_density(alpha, plan, states.temperature)
-    factor = calibration(plan)
-    nu, seen = states.wavenumber, states.wavenumber <= min(nyquist(plan.interval), states.wavenumber[-1])
+    factor = calibrate(plan).factor
+    nu = states.wavenumber
+    sampled = nu <= min(nyquist(plan.interval), nu[-1])
 
-    def at_states(density):
-        return np.where(seen, np.interp(nu, plan.wavenumber, density), np.nan)
+    def at_states(density: Floats) -> Floats:
+        return np.where(sampled, np.interp(nu, plan.wavenumber, density), np.nan)
 
-    activity, error = at_states(total), at_states(errorbars.jackknife(without, factor))
-    there = seen & (states.g > np.maximum(CERTAIN * states.error, LEAST * states.g.max()))
-    g = np.where(there, states.g, np.nan)
+    activity, error = at_states(total), at_states(jackknife(without, factor))
+    certain = sampled & (states.g > np.maximum(CERTAIN * states.error, LEAST * states.g.max()))
+    low = certain & (nu <= cutoff)
+    g = np.where(certain, states.g, np.nan)
     value = activity / g
     relative = np.hypot(error / np.where(activity > 0, activity, np.nan), states.error / g)
-    lows = np.array([_low(at_states(one), g, there & (nu <= cutoff), there) for one in without])
+    lows = np.array([_low(at_states(density), g, low, certain) for density in without])
     return Ratio(
         value,
         value * relative,
         activity,
         error,
-        _mean(activity, g, there),
-        _low(activity, g, there & (nu <= cutoff), there),
-        float(errorbars.jackknife(lows, factor)),
-        _spread(value, value * relative, g, there),
+        _mean(activity, g, certain),
+        _low(activity, g, low, certain),
+        float(jackknife(lows, factor)),
+        _spread(value, value * relative, g, certain),
     )
 
 
-def _mean(activity: np.ndarray, g: np.ndarray, part: np.ndarray) -> float:
-    return float(activity[part].sum() / g[part].sum()) if part.any() else np.nan
+def _mean(activity: Floats, g: Floats, mask: Booleans) -> float:
+    """Mean of C over the states of the mask, weighted with g."""
+    return float(activity[mask].sum() / g[mask].sum()) if mask.any() else np.nan
 
 
-def _low(activity: np.ndarray, g: np.ndarray, low: np.ndarray, there: np.ndarray) -> float:
-    mean = _mean(activity, g, there)
+def _low(activity: Floats, g: Floats, low: Booleans, certain: Booleans) -> float:
+    mean = _mean(activity, g, certain)
     return _mean(activity, g, low) / mean if mean > 0 else np.nan
 
 
-def _spread(value: np.ndarray, error: np.ndarray, g: np.ndarray, there: np.ndarray) -> float:
-    share = g[there] / g[there].sum()
-    mean = share @ value[there]
+def _spread(value: Floats, error: Floats, g: Floats, certain: Booleans) -> float:
+    share = g[certain] / g[certain].sum()
+    mean = share @ value[certain]
     if not mean > 0:
         return np.nan
-    return float(np.sqrt(max(share @ ((value[there] - mean) ** 2 - error[there] ** 2), 0.0)) / mean)
+    return float(np.sqrt(max(share @ ((value[certain] - mean) ** 2 - error[certain] ** 2), 0.0)) / mean)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlraman_hpc.base.units import SECOND_RADIATION_CM_K, wavenumber_of_laser
+from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.tensors import components, to_spherical
 
 PAIRS = [(i, j) for i in range(6) for j in range(i, 6)]
@@ -34,33 +35,34 @@ AVERAGES = {
 }
 
 
-def channels(alpha: np.ndarray) -> np.ndarray:
+def channels(alpha: Floats) -> Floats:
     """Symmetric part of (..., 3, 3) as components (6, ...), in the order of COMPONENTS."""
-    parts = components(alpha)
-    parts[..., 3:] += alpha[..., [1, 2, 0], [0, 1, 2]]
-    parts[..., 3:] *= 0.5
-    return np.moveaxis(parts, -1, 0)
+    values = components(alpha)
+    values[..., 3:] += alpha[..., [1, 2, 0], [0, 1, 2]]
+    values[..., 3:] *= 0.5
+    return np.moveaxis(values, -1, 0)
 
 
-def invariant_channels(alpha: np.ndarray) -> np.ndarray:
+def invariant_channels(alpha: Floats) -> Floats:
     """(..., 3, 3) to (6, ...): the mean polarizability, and five whose squares add up to gamma^2."""
     isotropic, anisotropic = to_spherical(alpha)
     return np.concatenate([isotropic[None] / np.sqrt(3), np.sqrt(1.5) * np.moveaxis(anisotropic, -1, 0)])
 
 
-def pair_weights(form: np.ndarray) -> np.ndarray:
+def pair_weights(form: Floats) -> Floats:
     """Weights on PAIRS (21,) of a quadratic form (6, 6)."""
     return np.array([form[i, j] if i == j else form[i, j] + form[j, i] for i, j in PAIRS])
 
 
-def laser_factor(wavenumber: np.ndarray, laser_wavelength: float | None) -> np.ndarray:
+def laser_factor(wavenumber: Floats, laser_wavelength: float | None) -> Floats:
     """(nu_in - nu)^4 / nu_in^4; 0 beyond nu_in; 1 without a laser. Wavelength in nm."""
     if laser_wavelength is None:
         return np.ones_like(wavenumber)
-    return np.maximum(1 - wavenumber / wavenumber_of_laser(laser_wavelength), 0.0) ** 4
+    factor: Floats = np.maximum(1 - wavenumber / wavenumber_of_laser(laser_wavelength), 0.0) ** 4
+    return factor
 
 
-def thermal_wavenumber(wavenumber: np.ndarray, temperature: float | None) -> np.ndarray:
+def thermal_wavenumber(wavenumber: Floats, temperature: float | None) -> Floats:
     """nu [n(nu, T) + 1] in cm^-1, with its limit k_B T / (h c) at zero; nu itself without a temperature (K)."""
     if temperature is None:
         return np.asarray(wavenumber, float)
@@ -69,17 +71,17 @@ def thermal_wavenumber(wavenumber: np.ndarray, temperature: float | None) -> np.
     return temperature / SECOND_RADIATION_CM_K * np.where(x > 0, safe / -np.expm1(-safe), 1.0)
 
 
-def intensity_factor(wavenumber: np.ndarray, laser_wavelength: float | None, temperature: float | None) -> np.ndarray:
+def intensity_factor(wavenumber: Floats, laser_wavelength: float | None, temperature: float | None) -> Floats:
     """What turns a spectral density of polarizability (Angstrom^6 cm) into an intensity (Angstrom^6), in cm^-1."""
     return laser_factor(wavenumber, laser_wavelength) * thermal_wavenumber(wavenumber, temperature)
 
 
-def averages(isotropic: np.ndarray, gamma: np.ndarray) -> dict[str, np.ndarray]:
-    """The spherically averaged intensities of AVERAGES from the parts belonging to S_a and S_g."""
+def averages(isotropic: Floats, gamma: Floats) -> dict[str, Floats]:
+    """The spherically averaged intensities of AVERAGES from S_a and S_g, or what is linear in them."""
     return {name: a * isotropic + g * gamma for name, (a, g) in AVERAGES.items()}
 
 
-def depolarization_ratio(polarized: np.ndarray, depolarized: np.ndarray) -> np.ndarray:
+def depolarization_ratio(polarized: Floats, depolarized: Floats) -> Floats:
     """VH / VV; NaN where VV vanishes."""
-    there = polarized > 1e-12 * np.max(polarized, initial=0.0)
-    return np.where(there, depolarized / np.where(there, polarized, 1.0), np.nan)
+    defined = polarized > 1e-12 * np.max(polarized, initial=0.0)
+    return np.where(defined, depolarized / np.where(defined, polarized, 1.0), np.nan)

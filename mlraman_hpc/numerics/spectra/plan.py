@@ -1,4 +1,4 @@
-"""What a calculation of spectra needs to know beforehand: taper, lags, grid and what is left to be smoothed."""
+"""What is fixed before a spectrum is computed: options, and the taper, lags, grid and smoothing that follow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
-from mlraman_hpc.numerics.spectra import errorbars
-from mlraman_hpc.numerics.spectra.correlation import nyquist, smooth_blocks, spectral_density, taper_resolution
+from mlraman_hpc.numerics import Floats
+from mlraman_hpc.numerics.spectra.correlation import grid_wavenumbers, nyquist, spectral_density, taper_resolution
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
 from mlraman_hpc.numerics.spectra.smoothing import (
+    KINDS,
+    MEASURES,
+    WINDOWS,
     lag_window,
     line_shape_lags,
     move_axis,
@@ -23,20 +27,27 @@ from mlraman_hpc.numerics.spectra.smoothing import (
 
 MOST_LAGS = 2**15  # longer series are broadened by a Gaussian that is negligible beside the smoothing
 _VANISHED = 6.5  # exp(-x^2/2) is 7e-10
+_POSITIVE = ("laser_wavelength", "temperature", "max_wavenumber", "step", "time_step", "max_correlation_time")
 
 
 @dataclass(frozen=True)
 class RamanOptions:
-    """What the user may choose; the names are the deck's.
+    """What may be chosen about a spectrum; the names are the deck's.
 
     smoothing             cm^-1: sigma (half width for a Lorentzian) or full width at half maximum; 0: none
+    smoothing_kind        gaussian, lorentzian; smoothing_measure: sigma, fwhm
     laser_wavelength      nm; None: no factor (1 - nu/nu_in)^4
-    temperature           K; given: the Bose-Einstein factor n + 1
+    temperature           K, for the Bose-Einstein factor n + 1; None: no factor
     blocks                for the statistical error; 0: none
     max_wavenumber, step  cm^-1; None: up to Nyquist, and the transform's own grid
     time_step             fs, of the Verlet integrator: corrects the wavenumber axis
-    max_correlation_time  fs, longest lag used, under `window`
+    max_correlation_time  fs, longest lag used, under `window` (none, hann, cosine, gaussian, triangle)
     low_frequency         cm^-1, upper end of the low-frequency weight
+    geometries            of an oriented crystal
+    angle_map             direction of the light, polarization at angle zero, step in degrees
+    most_modes            oscillators in the fit of the low-frequency part, at most
+
+    Raises DataError for a value that has no meaning.
     """
 
     smoothing: float = 4.0
@@ -52,22 +63,35 @@ class RamanOptions:
     window: str = "none"
     low_frequency: float = 50.0
     geometries: tuple[Geometry, ...] = ()
-    angle_map: tuple[tuple[float, ...], tuple[float, ...], float] | None = None  # direction, start, step
+    angle_map: tuple[tuple[float, ...], tuple[float, ...], float] | None = None
     most_modes: int = 4
+
+    def __post_init__(self) -> None:
+        for name, known in (("smoothing_kind", KINDS), ("smoothing_measure", MEASURES), ("window", WINDOWS)):
+            if getattr(self, name) not in known:
+                raise DataError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
+        for name in ("smoothing", "blocks", "low_frequency", "most_modes"):
+            if not getattr(self, name) >= 0:
+                raise DataError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in _POSITIVE:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise DataError(f"{name} is {getattr(self, name)}; it must be positive, or None")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that follows from the number of frames and the options.
+class SpectrumPlan:
+    """Everything that follows from the number of frames, their interval (fs) and the options.
 
-    h        taper (frames,)          lags, window  longest lag and lambda(k)
-    points   intervals of the grid    resolution    of the taper's kernel
-    width    of the line shape        remaining     width still to be convolved with, after the window
+    h           (frames,) taper
+    lags        longest lag, in frames; window: (lags + 1,) lambda(k)
+    points      intervals of the wavenumber grid
+    resolution  cm^-1, sigma of the Gaussian as wide as the taper's kernel
+    width       cm^-1, of the line shape; remaining: what of it is still to be convolved with, after the window
     """
 
-    h: np.ndarray
+    h: Floats
     lags: int
-    window: np.ndarray
+    window: Floats
     points: int
     resolution: float
     width: float
@@ -76,23 +100,14 @@ class Plan:
     options: RamanOptions
 
     @property
-    def wavenumber(self) -> np.ndarray:
-        return np.arange(self.points + 1) * (nyquist(self.interval) / self.points)
+    def wavenumber(self) -> Floats:
+        """(points + 1,) cm^-1"""
+        return grid_wavenumbers(self.points, self.interval)
 
     @property
     def power(self) -> float:
+        """W = sum_t h_t^2"""
         return float(np.dot(self.h, self.h))
-
-    def density(self, products: np.ndarray) -> np.ndarray:
-        """One-sided spectral densities of C(k)/W."""
-        density = spectral_density(products * self.window, self.points, self.interval)
-        if self.options.time_step is None:
-            return density
-        moved = verlet_wavenumber(self.wavenumber, self.options.time_step)
-        return move_axis(density, self.wavenumber, moved)
-
-    def smooth(self, spectrum: np.ndarray) -> np.ndarray:
-        return smooth(spectrum, self.interval, self.remaining, self.options.smoothing_kind)
 
     @property
     def duration(self) -> float:
@@ -100,34 +115,61 @@ class Plan:
         return self.interval * len(self.h)
 
     @property
+    def blocks(self) -> int:
+        return self.options.blocks
+
+    def density(self, products: Floats) -> Floats:
+        """One-sided spectral densities (..., points + 1) of C(k)/W (..., lags + 1)."""
+        density = spectral_density(products * self.window, self.points, self.interval)
+        if self.options.time_step is None:
+            return density
+        moved = verlet_wavenumber(self.wavenumber, self.options.time_step)
+        return move_axis(density, self.wavenumber, moved)
+
+    def smooth(self, spectrum: Floats) -> Floats:
+        """Spectra (..., points + 1), convolved with what remains of the line shape."""
+        return smooth(spectrum, self.interval, self.remaining, self.options.smoothing_kind)
+
+    def line_shape(self, lag_times: Floats) -> Floats:
+        """G at lags (fs), the transform of what remains of the line shape."""
+        return line_shape_lags(lag_times, self.remaining, self.options.smoothing_kind)
+
+    def lag_kernel(self, lags: int) -> Floats:
+        """(lags + 1,) what multiplies the correlation function: window times line shape."""
+        return self.window[: lags + 1] * self.line_shape(np.arange(lags + 1) * self.interval)
+
+    @property
     def lost_with_mean(self) -> float:
-        """Share of the smoothed density at zero wavenumber that went with the series' own mean.
+        """Share of the smoothed density at zero wavenumber that is lost with the series' own mean.
 
         For a density S that is flat there, <C(k)> = W S delta_k - S [2 sum h^3/sum h - (sum h^2)^2/(sum h)^2] at lags
         short against the series.
         """
         h1, h2, h3 = (float(np.sum(self.h**n)) for n in (1, 2, 3))
-        lags = np.arange(self.lags + 1) * self.interval
-        kernel = self.window * line_shape_lags(lags, self.remaining, self.options.smoothing_kind)
+        kernel = self.lag_kernel(self.lags)
         return (2 * h3 / h1 - (h2 / h1) ** 2) / h2 * float(2 * kernel.sum() - kernel[0])
 
 
-def plan(frames: int, interval: float, options: RamanOptions) -> Plan:
-    """Taper, lags and grid. The line shape is convolved in full with the tapered periodogram; of a window on the lags
-    of a very long series the variance is deducted, so that both together have the width asked for."""
+def spectrum_plan(frames: int, interval: float, options: RamanOptions) -> SpectrumPlan:
+    """Taper, lags and grid for `frames` frames, `interval` fs apart.
+
+    The line shape is convolved in full with the tapered periodogram. Very long series get a window on the lags; its
+    variance is deducted from that of the line shape, so that both together have the width asked for.
+    """
     width = width_of(options.smoothing, options.smoothing_kind, options.smoothing_measure)
     smoothing_time = 1 / (RAD_PER_FS_PER_WAVENUMBER * width) if width else np.inf
     h = smoothing_taper(frames, interval, width)
-    resolution = taper_resolution(h, interval)
-    lags, window, window_width = _window(frames, interval, smoothing_time, options)
-    spent = window_width**2 if options.smoothing_kind == "gaussian" else 0.0
-    remaining = float(np.sqrt(max(width**2 - spent, 0.0)))
+    lags, window, window_width = _lag_window(frames, interval, smoothing_time, options)
+    deducted = window_width**2 if options.smoothing_kind == "gaussian" else 0.0
+    remaining = float(np.sqrt(max(width**2 - deducted, 0.0)))
     fine = min(width / 8 if width else np.inf, options.step / 4 if options.step else np.inf)
     points = fft.next_fast_len(max(lags + 1, int(np.ceil(nyquist(interval) / fine))), real=True)
-    return Plan(h, lags, window, points, resolution, width, remaining, interval, options)
+    return SpectrumPlan(h, lags, window, points, taper_resolution(h, interval), width, remaining, interval, options)
 
 
-def _window(frames: int, interval: float, smoothing_time: float, options: RamanOptions):
+def _lag_window(
+    frames: int, interval: float, smoothing_time: float, options: RamanOptions
+) -> tuple[int, Floats, float]:
     """Longest lag, lambda(k), and the width (cm^-1) of a Gaussian lambda's transform."""
     if options.max_correlation_time is not None:
         lags = min(frames - 1, max(1, int(options.max_correlation_time / interval)))
@@ -140,13 +182,3 @@ def _window(frames: int, interval: float, smoothing_time: float, options: RamanO
     width = _VANISHED / (RAD_PER_FS_PER_WAVENUMBER * enough * interval)
     window = line_shape_lags(np.arange(enough + 1) * interval, width, "gaussian")
     return enough, window * lag_window(options.window, enough), width
-
-
-def calibration_of(setup: Plan) -> errorbars.Calibration:
-    """How much of what the smoothing needs this plan's blocks share."""
-    blocks = setup.options.blocks
-    times = np.unique(np.linspace(0, len(setup.h) - 1, 32 * blocks).astype(int))
-    weights = np.array([block.at(times) for block in smooth_blocks(setup.h, blocks)])
-    lags = np.abs(times[:, None] - times[None, :]) * setup.interval
-    kernel = line_shape_lags(lags, setup.remaining, setup.options.smoothing_kind)
-    return errorbars.calibrate(setup.h[times], weights, kernel)

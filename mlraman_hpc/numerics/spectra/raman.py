@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.numerics.spectra import central_peak, errorbars, quality, single_crystal
-from mlraman_hpc.numerics.spectra.correlation import Block, lagged_products, nyquist, smooth_blocks
+from mlraman_hpc.numerics import Floats
+from mlraman_hpc.numerics.spectra import central_peak, quality, single_crystal
+from mlraman_hpc.numerics.spectra.correlation import Block, ReadChannels, lagged_products, nyquist, smooth_blocks
+from mlraman_hpc.numerics.spectra.errorbars import calibrate, committee_deviation, jackknife
 from mlraman_hpc.numerics.spectra.intensity import (
     ANISOTROPIC,
     ISOTROPIC,
@@ -20,66 +25,98 @@ from mlraman_hpc.numerics.spectra.intensity import (
     invariant_channels,
     pair_weights,
 )
-from mlraman_hpc.numerics.spectra.plan import Plan, RamanOptions, calibration_of, plan
+from mlraman_hpc.numerics.spectra.plan import RamanOptions, SpectrumPlan, spectrum_plan
 from mlraman_hpc.numerics.spectra.smoothing import resample
 from mlraman_hpc.records.spectra import AngleMap, RamanSpectrum
 
 LEAST_FRAMES = 16
 _POWDER = np.stack([pair_weights(ISOTROPIC), pair_weights(ANISOTROPIC)])  # S_a and S_g from PAIRS
+_ON_GRID = (
+    "intensity",
+    "raw",
+    "fluctuation",
+    "component",
+    "error_statistical",
+    "error_model",
+    "error_geometry",
+    "species",
+    "geometry",
+)
+
+Spectra = dict[str, Floats]
 
 
 def raman_spectrum(
-    alpha: np.ndarray,
+    alpha: npt.ArrayLike,
     frame_interval: float,
     options: RamanOptions | None = None,
-    shares: np.ndarray | None = None,
-    species: tuple[str, ...] = (),
-    members: np.ndarray | None = None,
+    shares: npt.ArrayLike | None = None,
+    species: Sequence[str] = (),
+    members: npt.ArrayLike | None = None,
+    **settings: Any,
 ) -> RamanSpectrum:
     """I(nu) = (1 - nu/nu_in)^4 nu (45 S_a + 7 S_g)/45, smoothed, with error bars (equations S1-S3).
 
-    alpha (frames, 3, 3) in Angstrom^3, `frame_interval` fs apart; shares (frames, species, 3, 3) with the names
-    `species`, adding up to alpha; members (members, frames, 3, 3) of a committee. Raises DataError for a series that
-    is too short or not finite.
+    alpha           (frames, 3, 3) Angstrom^3, of the cell
+    frame_interval  fs between two frames
+    options         or their fields as keywords: raman_spectrum(alpha, 10.0, smoothing=6.0, temperature=300.0)
+    shares          (frames, species, 3, 3) of each of the `species`, adding up to alpha: adds the species' spectra
+    members         (members, frames, 3, 3) of a committee: adds the error of the model
+
+    Intensities in Angstrom^6, wavenumbers in cm^-1. Raises DataError for options without meaning and for a series
+    that is too short, not finite or of another shape.
     """
-    options = options or RamanOptions()
-    _check(alpha, frame_interval, options)
-    setup = plan(len(alpha), frame_interval, options)
-    products, by_block = _tensor_products(alpha, setup)
-    density = setup.density(products)
+    options = replace(options or RamanOptions(), **settings)
+    series = _array(alpha, "polarizability series")
+    _check(series, frame_interval, options)
+    plan = spectrum_plan(len(series), frame_interval, options)
+    products, by_block = _tensor_products(series, plan)
+    density = plan.density(products)
     powder = _POWDER @ density
-    factor = intensity_factor(setup.wavenumber, options.laser_wavelength, options.temperature)
-    raw = _named(powder * factor, powder * setup.wavenumber)
-    intensity = _smoothed(powder, factor, setup)
-    component = setup.smooth(density * factor)
+    factor = intensity_factor(plan.wavenumber, options.laser_wavelength, options.temperature)
+    intensity = _smoothed(powder, factor, plan)
+    component = plan.smooth(density * factor)
     result = RamanSpectrum(
-        wavenumber=setup.wavenumber,
+        wavenumber=plan.wavenumber,
         intensity=intensity,
-        raw=raw,
+        raw=_named(powder * factor, powder * plan.wavenumber),
         depolarization_ratio=depolarization_ratio(intensity["polarized"], intensity["depolarized"]),
-        fluctuation=_fluctuation(powder, setup),
+        fluctuation=_fluctuation(powder, plan),
         component=dict(zip(single_crystal.component_names(), component)),
-        frames=len(alpha),
+        frames=len(series),
         frame_interval=float(frame_interval),
         smoothing=float(options.smoothing),
         smoothing_kind=f"{options.smoothing_kind} {options.smoothing_measure}",
         nyquist=nyquist(frame_interval),
-        resolution=setup.resolution,
-        visible_end=visible_end(setup.wavenumber, intensity["total"]),
+        resolution=plan.resolution,
+        visible_end=visible_end(plan.wavenumber, intensity["total"]),
         geometry=_geometries(component, options),
         angle_map=_angle_map(component, options),
+        species=None if shares is None else _species_spectra(shares, species, plan, factor),
+        error_model=None if members is None else _model_error(members, plan, factor),
     )
-    if shares is not None:
-        result = replace(result, species=_species_spectra(shares, species, setup, factor))
-    if members is not None and len(members) > 1:
-        result = replace(result, error_model=_model_error(members, setup, factor))
-    if options.blocks:
-        result = _with_blocks(result, by_block, alpha, setup, factor)
-    result = replace(result, warnings=(*quality.spectrum_warnings(result, setup.width), *result.warnings))
-    return _on_output_grid(result, options)
+    warnings = [*quality.aliasing(result), *quality.short_trajectory(plan)]
+    if by_block is not None:
+        block_density = plan.density(by_block)
+        result = _with_errors(result, block_density, plan, factor)
+        block_total = averages(block_density[:, 0] * factor, block_density[:, 1] * factor)["total"]
+        warnings += [
+            *quality.short_blocks(plan),
+            *quality.drift(series, plan.blocks),
+            *quality.unequal_halves(plan, block_total),
+        ]
+    return _on_output_grid(replace(result, warnings=tuple(map(str, warnings))), options)
 
 
-def _check(alpha: np.ndarray, interval: float, options: RamanOptions) -> None:
+def _array(values: npt.ArrayLike, name: str) -> Floats:
+    """Real numbers; DataError for what cannot be read as such."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"the {name} must be an array of real numbers, this one has the type {array.dtype}")
+    return array if array.dtype == np.float64 else array.astype(float)
+
+
+def _check(alpha: Floats, interval: float, options: RamanOptions) -> None:
     if alpha.ndim != 3 or alpha.shape[1:] != (3, 3):
         raise DataError(f"a polarizability series has the shape (frames, 3, 3), this one has {alpha.shape}")
     if options.blocks == 1:
@@ -100,28 +137,27 @@ def _check(alpha: np.ndarray, interval: float, options: RamanOptions) -> None:
         )
 
 
-def _reader(alpha: np.ndarray, h: np.ndarray, convert):
+def _reader(tensors: Floats, h: Floats, convert: Callable[[Floats], Floats]) -> ReadChannels:
     """read(start, stop) for `lagged_products`: converted channels without their mean."""
-    mean = convert((h @ alpha.reshape(len(h), -1) / h.sum()).reshape(alpha.shape[1:]))
-    return lambda start, stop: convert(alpha[start:stop]) - mean[..., None]
+    mean = convert((h @ tensors.reshape(len(h), -1) / h.sum()).reshape(tensors.shape[1:]))
+    return lambda start, stop: convert(tensors[start:stop]) - mean[..., None]
 
 
-def _tensor_products(alpha: np.ndarray, setup: Plan) -> tuple[np.ndarray, np.ndarray | None]:
-    """C(k)/W of PAIRS (21, lags + 1), and each block's part for S_a, S_g and geometries (blocks, 2 + ..., lags + 1)."""
-    read = _reader(alpha, setup.h, channels)
-    if not setup.options.blocks:
-        whole = Block(0, np.ones(len(alpha)))
-        return lagged_products(read, setup.h, PAIRS, setup.lags, whole) / setup.power, None
-    forms = np.vstack([_POWDER, *(single_crystal.geometry_weights(one) for one in setup.options.geometries)])
-    total, parts = 0.0, []
-    for block in smooth_blocks(setup.h, setup.options.blocks):
-        products = lagged_products(read, setup.h, PAIRS, setup.lags, block) / setup.power
-        parts.append(forms @ products)
+def _tensor_products(alpha: Floats, plan: SpectrumPlan) -> tuple[Floats, Floats | None]:
+    """C(k)/W of PAIRS (21, lags + 1), and each block's share of S_a, S_g and geometries (blocks, 2 + ..., lags + 1)."""
+    read = _reader(alpha, plan.h, channels)
+    if not plan.blocks:
+        return lagged_products(read, plan.h, PAIRS, plan.lags, Block.of_all(len(alpha))) / plan.power, None
+    forms = np.vstack([_POWDER, *map(single_crystal.geometry_weights, plan.options.geometries)])
+    total, by_block = np.zeros((len(PAIRS), plan.lags + 1)), []
+    for block in smooth_blocks(plan.h, plan.blocks):
+        products = lagged_products(read, plan.h, PAIRS, plan.lags, block) / plan.power
+        by_block.append(forms @ products)
         total = total + products
-    return total, np.array(parts)
+    return total, np.array(by_block)
 
 
-def _named(intensity: np.ndarray, reduced: np.ndarray) -> dict[str, np.ndarray]:
+def _named(intensity: Floats, reduced: Floats) -> Spectra:
     """By name, from S_a, S_g (..., 2, wavenumbers) times the intensity's factor and times nu."""
     return {
         **averages(intensity[..., 0, :], intensity[..., 1, :]),
@@ -129,101 +165,99 @@ def _named(intensity: np.ndarray, reduced: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _smoothed(powder: np.ndarray, factor: np.ndarray, setup: Plan) -> dict[str, np.ndarray]:
+def _smoothed(powder: Floats, factor: Floats, plan: SpectrumPlan) -> Spectra:
     """Smoothed intensities by name from densities S_a, S_g (..., 2, wavenumbers)."""
-    return _named(setup.smooth(powder * factor), setup.smooth(powder * setup.wavenumber))
+    return _named(plan.smooth(powder * factor), plan.smooth(powder * plan.wavenumber))
 
 
-def _fluctuation(powder: np.ndarray, setup: Plan) -> dict[str, np.ndarray]:
-    a, g = setup.smooth(powder)
+def _fluctuation(powder: Floats, plan: SpectrumPlan) -> Spectra:
+    a, g = plan.smooth(powder)
     return {"isotropic": a, "anisotropic": g, "total": averages(a, g)["total"]}
 
 
-def _geometries(component: np.ndarray, options: RamanOptions) -> dict[str, np.ndarray] | None:
-    if not options.geometries:
-        return None
-    return {one.name: single_crystal.geometry_weights(one) @ component for one in options.geometries}
+def _geometries(component: Floats, options: RamanOptions) -> Spectra | None:
+    spectra: Spectra = {x.name: single_crystal.geometry_weights(x) @ component for x in options.geometries}
+    return spectra or None
 
 
-def _angle_map(component: np.ndarray, options: RamanOptions) -> AngleMap | None:
+def _angle_map(component: Floats, options: RamanOptions) -> AngleMap | None:
     if options.angle_map is None:
         return None
     return AngleMap(*single_crystal.angle_resolved(component, *options.angle_map))
 
 
-def _species_spectra(shares, species, setup: Plan, factor) -> dict[str, np.ndarray]:
+def _species_spectra(shares: npt.ArrayLike, species: Sequence[str], plan: SpectrumPlan, factor: Floats) -> Spectra:
     """Auto and cross spectra of the shares, cross terms counted twice, so that all of them add up to the total."""
-    names = list(species)
-    if shares.ndim != 4 or shares.shape[1] != len(names) or len(shares) != len(setup.h):
+    names, tensors = list(species), _array(shares, "species' shares")
+    if tensors.shape != (len(plan.h), len(names), 3, 3):
         raise DataError(
-            f"the species' shares have the shape {shares.shape}, expected "
-            f"({len(setup.h)}, {len(names)}, 3, 3) for {', '.join(names)}"
+            f"the species' shares have the shape {tensors.shape}, expected "
+            f"({len(plan.h)}, {len(names)}, 3, 3) for {', '.join(names)}"
         )
     couples = [(s, t) for s in range(len(names)) for t in range(s, len(names))]
     pairs = [(6 * s + c, 6 * t + c) for s, t in couples for c in range(6)]
 
-    def convert(tensors):
-        return np.concatenate([invariant_channels(tensors[..., s, :, :]) for s in range(len(names))])
+    def convert(values: Floats) -> Floats:
+        return np.concatenate([invariant_channels(values[..., s, :, :]) for s in range(len(names))])
 
-    products = _whole_products(shares, convert, pairs, setup).reshape(len(couples), 6, -1)
-    spectra = setup.smooth(setup.density(_invariants(products)) * factor)
+    products = _products(tensors, convert, pairs, plan).reshape(len(couples), 6, -1)
+    spectra = plan.smooth(plan.density(_invariants(products)) * factor)
     return {
         names[s] if s == t else f"{names[s]}-{names[t]}": (1 if s == t else 2) * averages(*spectrum)["total"]
         for (s, t), spectrum in zip(couples, spectra)
     }
 
 
-def _whole_products(series, convert, pairs, setup: Plan) -> np.ndarray:
-    whole = Block(0, np.ones(len(series)))
-    return lagged_products(_reader(series, setup.h, convert), setup.h, pairs, setup.lags, whole) / setup.power
+def _products(
+    tensors: Floats, convert: Callable[[Floats], Floats], pairs: list[tuple[int, int]], plan: SpectrumPlan
+) -> Floats:
+    """C(k)/W of pairs of converted channels, (pairs, lags + 1)."""
+    read = _reader(tensors, plan.h, convert)
+    return lagged_products(read, plan.h, pairs, plan.lags, Block.of_all(len(tensors))) / plan.power
 
 
-def _invariants(products: np.ndarray) -> np.ndarray:
+def _invariants(products: Floats) -> Floats:
     """(..., 6, lags) of `invariant_channels` to (..., 2, lags)."""
     return np.stack([products[..., 0, :], products[..., 1:, :].sum(axis=-2)], axis=-2)
 
 
-def _model_error(members, setup: Plan, factor) -> dict[str, np.ndarray]:
+def _model_error(members: npt.ArrayLike, plan: SpectrumPlan, factor: Floats) -> Spectra | None:
+    """Standard deviation of the members' spectra; None for fewer than two members."""
+    committee = _array(members, "committee's series")
+    if committee.ndim != 4 or committee.shape[1:] != (len(plan.h), 3, 3):
+        raise DataError(
+            f"the committee's series have the shape {committee.shape}, expected (members, {len(plan.h)}, 3, 3)"
+        )
+    if len(committee) < 2:
+        return None
     pairs = [(c, c) for c in range(6)]
     spectra = []
-    for member in members:
-        powder = setup.density(_invariants(_whole_products(member, invariant_channels, pairs, setup)))
-        spectra.append(_smoothed(powder, factor, setup))
-    return {name: errorbars.spread(np.array([one[name] for one in spectra])) for name in spectra[0]}
+    for member in committee:
+        powder = plan.density(_invariants(_products(member, invariant_channels, pairs, plan)))
+        spectra.append(_smoothed(powder, factor, plan))
+    return {name: committee_deviation(np.array([member[name] for member in spectra])) for name in spectra[0]}
 
 
-def _with_blocks(result: RamanSpectrum, by_block, alpha, setup: Plan, factor) -> RamanSpectrum:
-    """Everything that needs blocks: error bars, central peak, and whether the spectrum has converged."""
-    blocks = len(by_block)
-    density = setup.density(by_block)
-    all_without = (density.sum(axis=0) - density) * (blocks / (blocks - 1))
-    parts, without = density[:, :2], all_without[:, :2]
-    calibration = calibration_of(setup)
-    geometry_errors = {
-        one.name: errorbars.jackknife(setup.smooth(all_without[:, 2 + number] * factor), calibration.factor)
-        for number, one in enumerate(setup.options.geometries)
+def _with_errors(result: RamanSpectrum, density: Floats, plan: SpectrumPlan, factor: Floats) -> RamanSpectrum:
+    """Error bars and the central peak from the blocks' densities (blocks, 2 + geometries, wavenumbers)."""
+    blocks = len(density)
+    without = (density.sum(axis=0) - density) * (blocks / (blocks - 1))
+    calibration = calibrate(plan).factor
+    spectra = _smoothed(without[:, :2], factor, plan)
+    geometries = {
+        geometry.name: jackknife(plan.smooth(without[:, 2 + number] * factor), calibration)
+        for number, geometry in enumerate(plan.options.geometries)
     }
-    errors = {
-        name: errorbars.jackknife(values, calibration.factor)
-        for name, values in _smoothed(without, factor, setup).items()
-    }
-    peak = central_peak.analyse(setup, parts.sum(axis=0), without, factor, calibration.factor)
-    found = (
-        *quality.block_warnings(setup),
-        *quality.drift_warnings(alpha, blocks),
-        *quality.halves_warnings(setup, averages(parts[:, 0] * factor, parts[:, 1] * factor)["total"]),
-    )
     return replace(
         result,
-        error_statistical=errors,
-        error_geometry=geometry_errors or None,
+        error_statistical={name: jackknife(values, calibration) for name, values in spectra.items()},
+        error_geometry=geometries or None,
         blocks=blocks,
-        central_peak=peak,
-        warnings=found,
+        central_peak=central_peak.analyse(plan, density[:, :2].sum(axis=0), without[:, :2], factor, calibration),
     )
 
 
-def visible_end(wavenumber: np.ndarray, total: np.ndarray) -> float:
+def visible_end(wavenumber: Floats, total: Floats) -> float:
     """Where the figure may end: beyond it no value exceeds 0.5 % of the highest; a twentieth is added."""
     if not total.max() > 0:
         return float(wavenumber[-1])
@@ -233,36 +267,24 @@ def visible_end(wavenumber: np.ndarray, total: np.ndarray) -> float:
 
 def _on_output_grid(result: RamanSpectrum, options: RamanOptions) -> RamanSpectrum:
     """Cut at max_wavenumber and, with a step, average into its bins."""
-    old = result.wavenumber
-    end = min(options.max_wavenumber or old[-1], old[-1])
+    grid = result.wavenumber
+    end = min(options.max_wavenumber or grid[-1], grid[-1])
     if options.step is None:
-        new = old[old <= end * (1 + 1e-12)]
+        output = grid[grid <= end * (1 + 1e-12)]
     else:
-        new = np.arange(int(end / options.step + 1e-9) + 1) * options.step
-    if len(new) < 2:
+        output = np.arange(int(end / options.step + 1e-9) + 1) * options.step
+    if len(output) < 2:
         raise DataError(f"the spectrum ends at {end:g} cm^-1, below two grid points; raise max_wavenumber")
 
-    def put(values):
-        if isinstance(values, dict):
-            return {name: put(item) for name, item in values.items()}
-        if values is None or options.step is None:
-            return None if values is None else values[..., : len(new)]
-        return resample(values, old, new)
+    def put(values: Floats) -> Floats:
+        return values[..., : len(output)] if options.step is None else resample(values, grid, output)
 
-    names = (
-        "intensity",
-        "raw",
-        "fluctuation",
-        "component",
-        "error_statistical",
-        "error_model",
-        "error_geometry",
-        "species",
-        "geometry",
-    )
-    changed = {name: put(getattr(result, name)) for name in names}
-    angle_map = result.angle_map
-    if angle_map is not None:
-        angle_map = replace(angle_map, parallel=put(angle_map.parallel), crossed=put(angle_map.crossed))
+    def put_all(spectra: Spectra | None) -> Spectra | None:
+        return None if spectra is None else {name: put(values) for name, values in spectra.items()}
+
+    changed: dict[str, Any] = {name: put_all(getattr(result, name)) for name in _ON_GRID}
+    turned = result.angle_map
+    if turned is not None:
+        turned = replace(turned, parallel=put(turned.parallel), crossed=put(turned.crossed))
     ratio = depolarization_ratio(changed["intensity"]["polarized"], changed["intensity"]["depolarized"])
-    return replace(result, wavenumber=new, depolarization_ratio=ratio, angle_map=angle_map, **changed)
+    return replace(result, wavenumber=output, depolarization_ratio=ratio, angle_map=turned, **changed)

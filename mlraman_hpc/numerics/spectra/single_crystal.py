@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra.intensity import PAIRS
 from mlraman_hpc.numerics.tensors import COMPONENTS
 
@@ -27,13 +29,14 @@ def component_names() -> list[str]:
     return [f"{COMPONENTS[i]}-{COMPONENTS[j]}" for i, j in PAIRS]
 
 
-def unit(vector, name: str) -> np.ndarray:
+def unit(vector: npt.ArrayLike, name: str) -> Floats:
     """The vector at unit length; DataError if it has none."""
     vector = np.asarray(vector, float)
     length = np.linalg.norm(vector)
     if vector.shape != (3,) or not np.isfinite(length) or length == 0:
         raise DataError(f"{name} {vector.tolist()} is not a direction; give three numbers, not all zero")
-    return vector / length
+    unit_vector: Floats = vector / length
+    return unit_vector
 
 
 def check(geometry: Geometry) -> None:
@@ -51,32 +54,32 @@ def check(geometry: Geometry) -> None:
             )
 
 
-def projection(incident: np.ndarray, scattered: np.ndarray) -> np.ndarray:
+def projection(incident: Floats, scattered: Floats) -> Floats:
     """q (..., 6) with e_s . alpha . e_i = q . (alpha_xx, alpha_yy, alpha_zz, alpha_xy, alpha_yz, alpha_zx)."""
-    diagonal = incident * scattered
-    after = np.roll(scattered, -1, axis=-1) * incident + np.roll(incident, -1, axis=-1) * scattered
-    return np.concatenate([diagonal, after], axis=-1)
+    off_diagonal = np.roll(scattered, -1, axis=-1) * incident + np.roll(incident, -1, axis=-1) * scattered
+    return np.concatenate([incident * scattered, off_diagonal], axis=-1)
 
 
 def polarized_intensity(
-    component: np.ndarray, incident: np.ndarray, scattered: np.ndarray, rotation: np.ndarray | None = None
-) -> np.ndarray:
+    component: Floats, incident: Floats, scattered: Floats, rotation: Floats | None = None
+) -> Floats:
     """Spectra (..., wavenumbers) for unit polarizations (..., 3) from component spectra (21, wavenumbers) of PAIRS.
 
     rotation: the sample, turned from the trajectory's axes into the laboratory's (v_lab = R v).
     """
     if rotation is not None:
         incident, scattered = incident @ rotation, scattered @ rotation
-    return projection_weights(incident, scattered) @ component
+    spectra: Floats = projection_weights(incident, scattered) @ component
+    return spectra
 
 
-def projection_weights(incident: np.ndarray, scattered: np.ndarray) -> np.ndarray:
+def projection_weights(incident: Floats, scattered: Floats) -> Floats:
     """Weights (..., 21) on PAIRS that make the spectrum of e_s . alpha . e_i."""
     q = projection(incident, scattered)
     return np.stack([(1 if i == j else 2) * q[..., i] * q[..., j] for i, j in PAIRS], axis=-1)
 
 
-def geometry_weights(geometry: Geometry) -> np.ndarray:
+def geometry_weights(geometry: Geometry) -> Floats:
     """Weights (21,) on PAIRS of one geometry, checked."""
     check(geometry)
     return projection_weights(
@@ -84,17 +87,19 @@ def geometry_weights(geometry: Geometry) -> np.ndarray:
     )
 
 
-def angle_resolved(component: np.ndarray, direction, start, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def angle_resolved(
+    component: Floats, direction: npt.ArrayLike, start: npt.ArrayLike, step: float
+) -> tuple[Floats, Floats, Floats]:
     """Angles (degrees, 0 to 180), parallel and crossed spectra (angles, wavenumbers).
 
-    Both polarizations turn about `direction` (light along it), right-handed, beginning with that part of `start` that
-    is perpendicular to it; crossed: the scattered one is 90 degrees ahead.
+    Both polarizations turn about `direction` (light along it), right-handed, beginning with the projection of `start`
+    perpendicular to it; crossed: the scattered one is 90 degrees ahead.
     """
-    along = unit(direction, "propagation direction")
-    first = np.asarray(start, float) - along * (np.asarray(start, float) @ along)
-    if np.linalg.norm(first) < 1e-6 * np.linalg.norm(start):
+    along, start = unit(direction, "propagation direction"), np.asarray(start, float)
+    across = start - along * (start @ along)
+    if np.linalg.norm(across) < 1e-6 * np.linalg.norm(start):
         raise DataError("angle map: the polarization at angle zero is parallel to the propagation direction")
-    first = unit(first, "start polarization")
+    first = unit(across, "start polarization")
     second = np.cross(along, first)
     angle = np.arange(0.0, 180.0 + 1e-9, step)
     c, s = np.cos(np.radians(angle))[:, None], np.sin(np.radians(angle))[:, None]

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import fft
 
 from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
+from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra.correlation import taper
 
 KINDS = ("gaussian", "lorentzian")
@@ -20,26 +21,27 @@ RAMP_TIMES = 8  # smoothing times that a ramp lasts at most
 WINDOWS = ("none", "hann", "cosine", "gaussian", "triangle")
 
 
-def smoothing_taper(frames: int, interval: float, width: float) -> np.ndarray:
+def smoothing_taper(frames: int, interval: float, width: float) -> Floats:
     """(frames,) taper of a series, frames `interval` fs apart, whose spectrum is to be smoothed with `width` cm^-1."""
     longest = RAMP_TIMES / (RAD_PER_FS_PER_WAVENUMBER * width * interval) if width else np.inf
     return taper(frames, int(min(max(RAMP * frames, min(LEAST_RAMP, frames / 8)), longest)))
 
 
 def width_of(smoothing: float, kind: str, measure: str) -> float:
-    """Standard deviation of a Gaussian, half width at half maximum of a Lorentzian, from what the user gave."""
+    """sigma of a Gaussian or half width at half maximum of a Lorentzian (cm^-1) of which `measure` is `smoothing`."""
     if measure == "sigma":
         return smoothing
     return smoothing / (2 * np.sqrt(2 * np.log(2))) if kind == "gaussian" else smoothing / 2
 
 
-def line_shape_lags(lag_times: np.ndarray, width: float, kind: str) -> np.ndarray:
+def line_shape_lags(lag_times: Floats, width: float, kind: str) -> Floats:
     """Fourier transform of the normalised line shape at lags (fs): what multiplies the correlation function."""
     phase = RAD_PER_FS_PER_WAVENUMBER * width * lag_times
-    return np.exp(-0.5 * phase**2) if kind == "gaussian" else np.exp(-phase)
+    transform: Floats = np.exp(-0.5 * phase**2) if kind == "gaussian" else np.exp(-phase)
+    return transform
 
 
-def smooth(spectrum: np.ndarray, interval: float, width: float, kind: str = "gaussian") -> np.ndarray:
+def smooth(spectrum: Floats, interval: float, width: float, kind: str = "gaussian") -> Floats:
     """Convolution of spectra (..., points + 1), on the grid 0 ... Nyquist, with a normalised line shape.
 
     The spectrum is continued evenly beyond both ends, so that its integral stays what it was and no intensity is
@@ -50,12 +52,12 @@ def smooth(spectrum: np.ndarray, interval: float, width: float, kind: str = "gau
     points = spectrum.shape[-1] - 1
     lags = fft.dct(spectrum, type=1, axis=-1) / (2 * points)
     lags *= line_shape_lags(np.arange(points + 1) * interval, width, kind)
-    smoothed = fft.dct(lags, type=1, axis=-1)
+    smoothed: Floats = fft.dct(lags, type=1, axis=-1)
     rounding = 1e-13 * np.abs(spectrum).max(axis=-1, keepdims=True, initial=0)
     return np.where(np.abs(smoothed) < rounding, np.abs(smoothed), smoothed)
 
 
-def lag_window(name: str, lags: int) -> np.ndarray:
+def lag_window(name: str, lags: int) -> Floats:
     """Window on the correlation function, from 1 at lag 0 to its end at `lags`. (lags + 1,)"""
     x = np.arange(lags + 1) / max(lags, 1)
     return {
@@ -67,20 +69,22 @@ def lag_window(name: str, lags: int) -> np.ndarray:
     }[name]
 
 
-def verlet_wavenumber(wavenumber: np.ndarray, time_step: float) -> np.ndarray:
-    """Wavenumber of the continuous motion from the one that Verlet's algorithm shows.
+def verlet_wavenumber(wavenumber: Floats, time_step: float) -> Floats:
+    """nu_0 = sin(x nu)/x with x = pi c D: wavenumber of the continuous motion from that of Verlet's algorithm.
 
-    x(t + D) - 2 x(t) + x(t - D) = -(omega_0 D)^2 x(t) has the solution cos(omega t) with
-    omega_0 = (2/D) sin(omega D / 2) <= omega: the discrete motion is too fast.
+    D is `time_step` (fs); wavenumbers in cm^-1. x(t + D) - 2 x(t) + x(t - D) = -(omega_0 D)^2 x(t) has the solution
+    cos(omega t) with omega_0 = (2/D) sin(omega D / 2) <= omega: the discrete motion is too fast.
     """
     half_phase = 0.5 * RAD_PER_FS_PER_WAVENUMBER * time_step
-    return np.sin(half_phase * np.asarray(wavenumber)) / half_phase
+    continuous: Floats = np.sin(half_phase * np.asarray(wavenumber)) / half_phase
+    return continuous
 
 
-def move_axis(density: np.ndarray, wavenumber: np.ndarray, moved: np.ndarray) -> np.ndarray:
+def move_axis(density: Floats, wavenumber: Floats, moved: Floats) -> Floats:
     """Density (..., points) on the same even grid after each wavenumber has moved to `moved` (increasing, <= old).
 
-    Integrals are kept: what lay between two grid points' midpoints is spread evenly over where these move.
+    Integrals stay the same: what lay between the midpoints of grid points is distributed evenly over the interval
+    between the moved midpoints.
     """
     step = wavenumber[1]
     edges = np.concatenate([[0.0], wavenumber[:-1] + step / 2, wavenumber[-1:]])
@@ -91,13 +95,13 @@ def move_axis(density: np.ndarray, wavenumber: np.ndarray, moved: np.ndarray) ->
     return np.diff(at_edges, axis=-1) / np.diff(edges)
 
 
-def _from_zero(content: np.ndarray) -> np.ndarray:
+def _from_zero(content: Floats) -> Floats:
     """Cumulative sum along the last axis, beginning with 0."""
     return np.concatenate([np.zeros((*content.shape[:-1], 1)), np.cumsum(content, axis=-1)], axis=-1)
 
 
-def resample(spectrum: np.ndarray, wavenumber: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Mean of a spectrum (..., points) over the bins around `target` (even steps), integrals kept."""
+def resample(spectrum: Floats, wavenumber: Floats, target: Floats) -> Floats:
+    """Mean of a spectrum (..., points) over the bins around `target` (even steps); integrals stay the same."""
     step = target[1] - target[0]
     edges = np.concatenate([target - step / 2, target[-1:] + step / 2]).clip(0, wavenumber[-1])
     fine = wavenumber[1]

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import fft
 
 from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
-from mlraman_hpc.numerics.spectra import errorbars
+from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra.correlation import (
     grid_wavenumbers,
     lagged_products,
@@ -31,6 +31,7 @@ from mlraman_hpc.numerics.spectra.correlation import (
     spectral_density,
     taper_resolution,
 )
+from mlraman_hpc.numerics.spectra.errorbars import calibrate, jackknife
 from mlraman_hpc.numerics.spectra.smoothing import line_shape_lags, smoothing_taper
 
 _VANISHED = 8.5  # exp(-x^2/2) is 2e-16
@@ -38,16 +39,17 @@ _VANISHED = 8.5  # exp(-x^2/2) is 2e-16
 
 @dataclass(frozen=True)
 class VdosPlan:
-    """What follows from frames, interval and smoothing.
+    """What follows from frames, interval (fs) and smoothing.
 
-    h       taper (frames,)           blocks  of the trajectory, for errors
-    window  (lags + 1,) transform of the Gaussian, which is convolved in full, as for Raman spectra
-    points  intervals of the grid     width   sigma of the Gaussian, cm^-1
-    resolution  of the taper's kernel, cm^-1
+    h           (frames,) taper
+    window      (lags + 1,) transform of the Gaussian, which is convolved in full, as for Raman spectra
+    points      intervals of the wavenumber grid
+    width       cm^-1, sigma of the Gaussian; resolution: sigma of the Gaussian as wide as the taper's kernel
+    blocks      of the trajectory, for errors
     """
 
-    h: np.ndarray
-    window: np.ndarray
+    h: Floats
+    window: Floats
     points: int
     width: float
     resolution: float
@@ -59,29 +61,40 @@ class VdosPlan:
         return len(self.window) - 1
 
     @property
-    def wavenumber(self) -> np.ndarray:
+    def wavenumber(self) -> Floats:
+        """(points + 1,) cm^-1"""
         return grid_wavenumbers(self.points, self.interval)
 
-    def density(self, products: np.ndarray) -> np.ndarray:
+    def density(self, products: Floats) -> Floats:
         """Smoothed one-sided spectral density of a correlation function (..., lags + 1)."""
         return spectral_density(products * self.window, self.points, self.interval)
+
+    def line_shape(self, lag_times: Floats) -> Floats:
+        """Transform of the Gaussian at lags (fs)."""
+        return line_shape_lags(lag_times, self.width, "gaussian")
 
 
 @dataclass(frozen=True)
 class Vdos:
-    """g (species, points) and its error; total likewise; cm. degrees: integral of each share. temperature: K."""
+    """The density of states in degrees of freedom per cm^-1.
 
-    wavenumber: np.ndarray
-    share: np.ndarray
-    share_error: np.ndarray
-    total: np.ndarray
-    total_error: np.ndarray
-    degrees: np.ndarray
+    wavenumber           (points + 1,) cm^-1
+    share, share_error   (species, points + 1) g_s and one standard error, cm; total, total_error: their sum
+    degrees              (species,) integral of each share
+    temperature          K, of the kinetic energy
+    """
+
+    wavenumber: Floats
+    share: Floats
+    share_error: Floats
+    total: Floats
+    total_error: Floats
+    degrees: Floats
     temperature: float
 
 
 def vdos_plan(frames: int, interval: float, smoothing: float, blocks: int) -> VdosPlan:
-    """smoothing: sigma of the Gaussian, cm^-1; interval: fs."""
+    """Taper, lags and grid for `frames` frames, `interval` fs apart; smoothing: sigma of the Gaussian, cm^-1."""
     h = smoothing_taper(frames, interval, smoothing)
     lags = min(frames - 1, int(_VANISHED / (RAD_PER_FS_PER_WAVENUMBER * smoothing * interval)) + 1)
     window = line_shape_lags(np.arange(lags + 1) * interval, smoothing, "gaussian")
@@ -89,13 +102,13 @@ def vdos_plan(frames: int, interval: float, smoothing: float, blocks: int) -> Vd
     return VdosPlan(h, window, points, smoothing, taper_resolution(h, interval), blocks, interval)
 
 
-def velocity_products(velocities: np.ndarray, plan: VdosPlan) -> np.ndarray:
+def velocity_products(velocities: Floats, plan: VdosPlan) -> Floats:
     """(blocks, lags + 1) lagged products of velocities (atoms, 3, frames), Angstrom/fs, summed over atoms and axes."""
     total = np.zeros((plan.blocks, plan.lags + 1))
     pairs = [(axis, axis) for axis in range(3)]
     for atom in velocities:
 
-        def read(start, stop, atom=atom):
+        def read(start: int, stop: int, atom: Floats = atom) -> Floats:
             return atom[:, start:stop]
 
         for number, block in enumerate(smooth_blocks(plan.h, plan.blocks)):
@@ -103,7 +116,7 @@ def velocity_products(velocities: np.ndarray, plan: VdosPlan) -> np.ndarray:
     return total
 
 
-def velocities_from_positions(positions: np.ndarray, plan: VdosPlan) -> np.ndarray:
+def velocities_from_positions(positions: Floats, plan: VdosPlan) -> Floats:
     """(atoms, 3, frames) Angstrom/fs from unwrapped positions, exact wherever the taper is not zero.
 
     h dx/dt = d(h x)/dt - x dh/dt, where h x vanishes at both ends, so that its derivative is multiplying its transform
@@ -111,47 +124,47 @@ def velocities_from_positions(positions: np.ndarray, plan: VdosPlan) -> np.ndarr
     """
     slope = _derivative(plan.h, plan.interval)
     centred = positions - (positions @ plan.h / plan.h.sum())[..., None]
-    return (_derivative(centred * plan.h, plan.interval) - centred * slope) / plan.h
+    velocities: Floats = (_derivative(centred * plan.h, plan.interval) - centred * slope) / plan.h
+    return velocities
 
 
-def _derivative(series: np.ndarray, interval: float) -> np.ndarray:
+def _derivative(series: Floats, interval: float) -> Floats:
     frames = series.shape[-1]
     omega = 2 * np.pi * fft.rfftfreq(frames, interval)
     if frames % 2 == 0:
         omega[-1] = 0.0  # the phase of a wave at the Nyquist frequency is not known
-    return fft.irfft(1j * omega * fft.rfft(series), frames)
+    derivative: Floats = fft.irfft(1j * omega * fft.rfft(series), frames)
+    return derivative
 
 
-def vdos(products: list[np.ndarray], masses: list[float], atoms: int, plan: VdosPlan, mass_weighted: bool) -> Vdos:
-    """From each species' sum of `velocity_products`, its mass (u) and the number of all atoms."""
+def vdos(products: list[Floats], masses: list[float], atoms: int, plan: VdosPlan, mass_weighted: bool) -> Vdos:
+    """g_s = f sum_{i in s} w_i S_i / sum_i w_i <v_i^2> with its error.
+
+    products: each species' sum of `velocity_products`, (blocks, lags + 1); masses: of each species, u; atoms: number
+    of all atoms; mass_weighted: w_i = m_i, otherwise 1.
+    """
     weights = np.array(masses) if mass_weighted else np.ones(len(masses))
-    parts = np.array(products) * weights[:, None, None]  # species, blocks, lags
+    weighted = np.array(products) * weights[:, None, None]  # species, blocks, lags
+    total = weighted.sum(axis=1)
     degrees = 3 * atoms - 3
-    whole = _normalised(parts.sum(axis=1), degrees)
-    without = [_normalised(parts.sum(axis=1) - parts[:, b], degrees) for b in range(plan.blocks)]
-    spectra = np.array([plan.density(part) for part in without])
-    factor = calibration(plan)
-    share = plan.density(whole)
+    normalised = _normalised(total, degrees)
+    without = [_normalised(total - weighted[:, block], degrees) for block in range(plan.blocks)]
+    spectra = np.array([plan.density(products) for products in without])
+    factor = calibrate(plan).factor
+    share = plan.density(normalised)
     energy = np.array(products).sum(axis=1)[:, 0] @ np.array(masses) / np.dot(plan.h, plan.h)
     return Vdos(
         plan.wavenumber,
         share,
-        errorbars.jackknife(spectra, factor),
+        jackknife(spectra, factor),
         share.sum(axis=0),
-        errorbars.jackknife(spectra.sum(axis=1), factor),
-        whole[:, 0],
+        jackknife(spectra.sum(axis=1), factor),
+        normalised[:, 0],
         float(energy / (degrees * BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K)),
     )
 
 
-def _normalised(weighted: np.ndarray, degrees: int) -> np.ndarray:
+def _normalised(weighted: Floats, degrees: int) -> Floats:
     """Products (species, lags) scaled such that the total at lag 0 is `degrees`."""
-    return weighted * (degrees / weighted[:, 0].sum())
-
-
-def calibration(plan: VdosPlan) -> float:
-    """How much of what the smoothing needs the blocks share."""
-    times = np.unique(np.linspace(0, len(plan.h) - 1, 32 * plan.blocks).astype(int))
-    weights = np.array([block.at(times) for block in smooth_blocks(plan.h, plan.blocks)])
-    lags = np.abs(times[:, None] - times[None, :]) * plan.interval
-    return errorbars.calibrate(plan.h[times], weights, line_shape_lags(lags, plan.width, "gaussian")).factor
+    normalised: Floats = weighted * (degrees / weighted[:, 0].sum())
+    return normalised

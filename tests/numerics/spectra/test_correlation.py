@@ -14,6 +14,7 @@ from mlraman_hpc.numerics.spectra.correlation import (
     spectral_density,
     taper,
 )
+from tests.close import assert_close
 
 
 @pytest.mark.parametrize("frames", [17, 1000, 1001])
@@ -22,7 +23,7 @@ def test_the_integral_of_the_density_is_the_variance(frames, interval):
     x = np.random.default_rng(0).normal(size=(3, frames)).cumsum(axis=1)
     nu, density = power_spectral_density(x, interval)
     assert nu[-1] == pytest.approx(nyquist(interval), rel=1e-14)
-    np.testing.assert_allclose(integrate(density, nu[1]), x.var(axis=1), rtol=1e-12)
+    assert_close(integrate(density, nu[1]), x.var(axis=1), rtol=1e-12)
     assert density.min() > -1e-12 * density.max()
 
 
@@ -55,27 +56,26 @@ def test_blocks_are_a_partition_of_unity_and_their_products_add_up(blocks):
     powers = [(block.at(np.arange(500)) * h * h).sum() for block in parts]
     assert powers == pytest.approx([powers[0]] * blocks, rel=0.05)
     summed = sum(lagged_products(lambda a, b: x[:, a:b], h, [(0, 0), (0, 1)], 100, block) for block in parts)
-    np.testing.assert_allclose(summed, whole, atol=1e-11)
+    assert_close(summed, whole)
 
 
 def test_lagged_products_are_the_sums_they_say(monkeypatch):
-    """Compared with direct summation, with the series cut into many pieces."""
-    monkeypatch.setattr(correlation, "PIECE", 64)
+    """Compared with direct summation, with the series cut into many segments."""
+    monkeypatch.setattr(correlation, "SEGMENT", 64)
     rng = np.random.default_rng(2)
     x, h = rng.normal(size=(2, 333)), taper(333, 40)
     got = lagged_products(lambda a, b: x[:, a:b], h, [(0, 0), (0, 1)], 20, Block(0, np.ones(333)))
     y = x * h
-    for k in range(21):
-        ahead, now = y[:, k:], y[:, : 333 - k]
-        assert got[0, k] == pytest.approx(now[0] @ ahead[0], abs=1e-11)
-        assert got[1, k] == pytest.approx(0.5 * (now[0] @ ahead[1] + now[1] @ ahead[0]), abs=1e-11)
+    pairs = [(y[:, : 333 - k], y[:, k:]) for k in range(21)]
+    assert_close(got[0], [now[0] @ ahead[0] for now, ahead in pairs])
+    assert_close(got[1], [0.5 * (now[0] @ ahead[1] + now[1] @ ahead[0]) for now, ahead in pairs])
 
 
 def test_autocorrelation_is_unbiased():
     x = np.random.default_rng(3).normal(size=50)
     y = x - x.mean()
     direct = [np.mean(y[: 50 - k] * y[k:]) for k in range(11)]
-    np.testing.assert_allclose(autocorrelation(x, 10), direct, atol=1e-13)
+    assert_close(autocorrelation(x, 10), direct)
 
 
 def test_density_of_an_exponential_correlation_is_a_lorentzian():
@@ -84,4 +84,4 @@ def test_density_of_an_exponential_correlation_is_a_lorentzian():
 
     decay = np.exp(-20 * RAD_PER_FS_PER_WAVENUMBER * 10 * np.arange(20000))
     nu = grid_wavenumbers(20001, 10.0)
-    np.testing.assert_allclose(spectral_density(decay, 20001, 10.0), Relaxator(20.0).density(nu, 10.0), rtol=1e-9)
+    assert_close(spectral_density(decay, 20001, 10.0), Relaxator(20.0).density(nu, 10.0), rtol=1e-9)

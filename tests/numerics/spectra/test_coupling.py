@@ -8,6 +8,7 @@ import pytest
 from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.numerics.spectra.coupling import Ratio, States, coupling
 from mlraman_hpc.numerics.spectra.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
+from tests.close import assert_close
 
 TENSOR = np.array([[1.0, 0.3, 0], [0.3, 2.0, 0.1], [0, 0.1, -0.5]])
 ACTIVITY = np.trace(TENSOR) ** 2 / 9 + 7 / 45 * 1.5 * np.sum((TENSOR - np.trace(TENSOR) / 3 * np.eye(3)) ** 2)
@@ -61,7 +62,7 @@ def test_far_apart_modes_are_exact_at_any_wavenumber():
     known, found = ratio(derivative, wavenumbers=wavenumbers)
     for place in (30, 120, 260):
         near = np.abs(known.wavenumber - place) < 4
-        np.testing.assert_allclose(found.value[near], ACTIVITY / 60, rtol=0.02)
+        assert_close(found.value[near], ACTIVITY / 60, rtol=0.02)
 
 
 def test_there_is_no_ratio_without_states_or_beyond_nyquist():

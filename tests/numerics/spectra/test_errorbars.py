@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics.spectra.errorbars import calibrate, jackknife, student_factor
-from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
+from mlraman_hpc.numerics.spectra.errorbars import calibrate, calibrate_blocks, jackknife, student_factor
+from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
@@ -20,13 +20,13 @@ def test_jackknife_of_a_mean_is_the_standard_error():
 
 def test_separate_blocks_need_no_correction_but_students():
     weights = np.kron(np.eye(6), np.ones(20))
-    calibration = calibrate(np.ones(120), weights, np.eye(120))
+    calibration = calibrate_blocks(np.ones(120), weights, np.eye(120))
     assert calibration.degrees_of_freedom == pytest.approx(5)
     assert calibration.factor == pytest.approx(student_factor(5))
 
 
 def test_blocks_that_share_more_get_larger_factors():
-    factors = [calibration_of(plan(frames, 10.0, RamanOptions())).factor for frames in (1000, 4000, 100000)]
+    factors = [calibrate(spectrum_plan(frames, 10.0, RamanOptions())).factor for frames in (1000, 4000, 100000)]
     assert factors[0] > factors[1] > factors[2] > 1.0767
     assert factors[2] < 1.2
 

@@ -8,9 +8,10 @@ from scipy.signal import find_peaks
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import SECOND_RADIATION_CM_K, wavenumber_of_laser
 from mlraman_hpc.numerics.spectra.correlation import integrate, taper_width
-from mlraman_hpc.numerics.spectra.plan import plan
+from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.spectra.smoothing import smooth
+from tests.close import assert_close
 from tests.helpers import DATA
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, isotropic
 
@@ -35,7 +36,7 @@ def test_a_tone_has_the_intensities_of_equation_s1():
     assert area(result, "anisotropic") == pytest.approx(7 / 45 * 0.005 * 700, rel=1e-5)
     assert area(result, "depolarized") == pytest.approx(3 / 45 * 0.005 * 700, rel=1e-5)
     both = result.intensity["polarized"] + result.intensity["depolarized"]
-    np.testing.assert_allclose(result.intensity["total"], both, rtol=1e-12, atol=1e-15)
+    assert_close(result.intensity["total"], both, rtol=1e-12)
     peak = result.wavenumber[np.argmax(result.intensity["total"])]
     assert peak == pytest.approx(300, abs=0.5)
     ratio = result.depolarization_ratio
@@ -47,7 +48,7 @@ def test_a_tone_gets_the_width_asked_for():
     result = raman_spectrum(isotropic(tone(300.0)), 2.0, BARE)
     near = np.abs(result.wavenumber - 300) < 40
     nu, weight = result.wavenumber[near], result.intensity["total"][near]
-    kernel = taper_width(plan(len(isotropic(tone(300.0))), 2.0, BARE).h, 2.0)
+    kernel = taper_width(spectrum_plan(len(isotropic(tone(300.0))), 2.0, BARE).h, 2.0)
     expected = np.hypot(4.0, kernel)  # variances of line shape and taper add up
     assert np.sqrt(weight @ (nu - 300) ** 2 / weight.sum()) == pytest.approx(expected, rel=1e-3)
     # sigma = 4 everywhere else: nothing under the tone's skirt
@@ -60,10 +61,10 @@ def test_laser_and_temperature():
     laser = raman_spectrum(alpha, 2.0, replace(BARE, laser_wavelength=532.0))
     warm = raman_spectrum(alpha, 2.0, replace(BARE, temperature=300.0))
     factor = (1 - bare.wavenumber / wavenumber_of_laser(532.0)) ** 4
-    np.testing.assert_allclose(laser.raw["total"][:5000], (bare.raw["total"] * factor)[:5000], rtol=1e-12)
+    assert_close(laser.raw["total"][:5000], (bare.raw["total"] * factor)[:5000], rtol=1e-12)
     bose = 1 / -np.expm1(-SECOND_RADIATION_CM_K * bare.wavenumber[1:] / 300)
-    np.testing.assert_allclose(warm.raw["total"][1:], bare.raw["total"][1:] * bose, rtol=1e-12)
-    np.testing.assert_allclose(warm.intensity["susceptibility"], bare.intensity["total"], rtol=1e-12, atol=1e-15)
+    assert_close(warm.raw["total"][1:], bare.raw["total"][1:] * bose, rtol=1e-12)
+    assert_close(warm.intensity["susceptibility"], bare.intensity["total"], rtol=1e-12)
 
 
 def test_zero_wavenumber_is_the_analytic_limit():
@@ -81,7 +82,7 @@ def test_zero_wavenumber_is_the_analytic_limit():
 def test_raw_smoothed_is_the_intensity():
     alpha = isotropic(Oscillator(200.0, 10.0).series(1, 10000, 10.0, np.random.default_rng(1))[0])
     result = raman_spectrum(alpha, 10.0, BARE)
-    np.testing.assert_allclose(smooth(result.raw["total"], 10.0, 4.0), result.intensity["total"], rtol=1e-9, atol=1e-12)
+    assert_close(smooth(result.raw["total"], 10.0, 4.0), result.intensity["total"], rtol=1e-9)
     assert result.intensity["total"].min() >= 0
     assert result.raw["total"].min() > -1e-12 * result.raw["total"].max()
 
@@ -90,7 +91,7 @@ def test_raw_smoothed_is_the_intensity():
 @pytest.mark.parametrize("frames", [1000, 4000])
 def test_expected_band_areas_are_exact(interval, bands, frames):
     """The mean over all series: products of correlation function and taper, through everything else."""
-    setup = plan(frames, interval, BARE)
+    setup = spectrum_plan(frames, interval, BARE)
     overlap = np.correlate(setup.h, setup.h, "full")[frames - 1 :] / setup.power
     fine = np.arange(200001) / 200000 * setup.wavenumber[-1]
     for band in bands:
@@ -146,9 +147,9 @@ def test_species_add_up():
     result = raman_spectrum(alpha, 20.0, BARE, shares=shares, species=("Ag", "I", "S"))
     assert list(result.species) == ["Ag", "Ag-I", "Ag-S", "I", "I-S", "S"]
     total = result.intensity["total"]
-    np.testing.assert_allclose(sum(result.species.values()), total, rtol=1e-12, atol=1e-12 * total.max())
+    assert_close(sum(result.species.values()), total, rtol=1e-12)
     alone = raman_spectrum(shares[:, 1], 20.0, BARE)
-    np.testing.assert_allclose(result.species["I"], alone.intensity["total"], rtol=1e-10, atol=1e-12 * total.max())
+    assert_close(result.species["I"], alone.intensity["total"], rtol=1e-10)
 
 
 def test_committee_error_is_the_spread_of_its_spectra():
@@ -234,14 +235,14 @@ def test_what_cannot_be_computed_is_refused():
 
 def test_a_constant_series_gives_zero_everywhere():
     result = raman_spectrum(np.tile(np.diag([1.0, 2.0, 3.0]), (200, 1, 1)), 10.0)
-    assert result.intensity["total"].max() == pytest.approx(0, abs=1e-25)
+    assert result.intensity["total"].max() < result.nyquist * (1e-12 * 3.0) ** 2  # rounding of the mean
     assert np.isfinite(result.wavenumber).all()
 
 
 def test_the_mirror_image_in_time_has_the_same_spectrum():
     alpha = np.random.default_rng(8).normal(size=(300, 3, 3)).cumsum(axis=0)
     forward, backward = raman_spectrum(alpha, 10.0, BARE), raman_spectrum(alpha[::-1], 10.0, BARE)
-    np.testing.assert_allclose(forward.intensity["total"], backward.intensity["total"], rtol=1e-9, atol=1e-9)
+    assert_close(forward.intensity["total"], backward.intensity["total"], rtol=1e-9)
 
 
 def test_quartz():

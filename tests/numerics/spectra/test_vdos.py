@@ -8,11 +8,11 @@ from scipy.linalg import expm
 
 from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER, VELOCITY_UNITS
 from mlraman_hpc.numerics.spectra.correlation import Block, integrate, lagged_products, taper_width
-from mlraman_hpc.numerics.spectra.plan import RamanOptions
-from mlraman_hpc.numerics.spectra.plan import plan as raman_plan
+from mlraman_hpc.numerics.spectra.plan import RamanOptions, spectrum_plan
 from mlraman_hpc.numerics.spectra.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
 from mlraman_hpc.numerics.transport.velocity_unit import overlaps, unit_from
 from mlraman_hpc.numerics.transport.zero_frequency import diffusion_from_spectrum, low_frequency_power
+from tests.close import assert_close
 
 
 def oscillators(wavenumbers, amplitudes, frames: int, interval: float):
@@ -53,7 +53,7 @@ def test_derivative_of_a_drifting_atom():
     frames, interval = 4000, 5.0
     plan = vdos_plan(frames, interval, 4.0, 8)
     x = np.broadcast_to(30 + 0.002 * interval * np.arange(frames), (1, 3, frames))
-    np.testing.assert_allclose(velocities_from_positions(x, plan)[..., 500:-500], 0.002, rtol=1e-4)
+    assert_close(velocities_from_positions(x, plan)[..., 500:-500], 0.002, rtol=1e-4)
 
 
 def test_oscillators_have_their_share_place_and_width():
@@ -109,7 +109,7 @@ def test_damped_oscillators_have_the_closed_form():
 def test_the_estimator_is_that_of_raman_spectra(frames):
     """One taper, and the line shape convolved in full, so that ratios of both spectra mean something."""
     interval, series = 10.0, np.random.default_rng(0).normal(size=(1, 3, frames))
-    ours, theirs = vdos_plan(frames, interval, 4.0, 4), raman_plan(frames, interval, RamanOptions(smoothing=4.0))
+    ours, theirs = vdos_plan(frames, interval, 4.0, 4), spectrum_plan(frames, interval, RamanOptions(smoothing=4.0))
     np.testing.assert_array_equal(ours.h, theirs.h)
     products = lagged_products(
         lambda start, stop: series[0, :, start:stop],
@@ -120,7 +120,7 @@ def test_the_estimator_is_that_of_raman_spectra(frames):
     ).sum(axis=0)
     expected = theirs.smooth(theirs.density(products))
     found = ours.density(velocity_products(series, ours).sum(axis=0))
-    np.testing.assert_allclose(found, expected, atol=1e-9 * expected.max())
+    assert_close(found, expected)
 
 
 def test_positions_of_few_frames_give_the_velocities_of_a_drifting_atom():
@@ -160,7 +160,7 @@ def test_temperature_and_shares_of_species():
     result = vdos(products, masses, 10, plan, True)
     assert result.temperature == pytest.approx(300, rel=0.01)
     assert result.degrees.sum() == pytest.approx(27)
-    np.testing.assert_allclose(result.degrees, [12 - 3 * 40 / 640, 18 - 3 * 600 / 640], rtol=0.01)
+    assert_close(result.degrees, [12 - 3 * 40 / 640, 18 - 3 * 600 / 640], rtol=0.01)
     unweighted = vdos(products, masses, 10, plan, False)
     assert unweighted.degrees.sum() == pytest.approx(27)
     assert unweighted.degrees[0] / unweighted.degrees[1] > 5
