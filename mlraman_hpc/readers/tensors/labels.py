@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.readers.tensors import aims, anaddb, cp2k, deepmd, outcar, qe, series
+from mlraman_hpc.readers.tensors import aims, anaddb, cp2k, deepmd, outcar, qe, series, vaspout, vasprun
 from mlraman_hpc.readers.tensors.base import Calculation
 from mlraman_hpc.readers.tensors.components import (
     RELATIVE,
@@ -22,7 +22,7 @@ from mlraman_hpc.readers.tensors.components import (
 )
 from mlraman_hpc.readers.tensors.tensor_keys import choose_key, tensor_in
 from mlraman_hpc.readers.text import FrameLocation, Warn, frames_of, good_cells, whole
-from mlraman_hpc.readers.trajectory import extxyz, vaspout, vasprun
+from mlraman_hpc.readers.trajectory import extxyz
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames, Labels
 
