@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
-from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
-from mlraman_hpc.readers.text import FrameLocation, readable
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, single_dielectric
+from mlraman_hpc.readers.text import FrameLocation, Warn, readable
 from mlraman_hpc.readers.trajectory.vaspout import KIND, STEPS, complete_frames, decoded, elements, read
 
 h5py = LazyModule("h5py")
 _RESPONSE = "results/linear_response"
 
 
-def read_label(path: str, name: str) -> Calculation:
-    """Structure and macroscopic electronic dielectric tensor with local fields.
+class Vaspout(LabelFormat):
+    """A vaspout.h5 of a single configuration: its electronic dielectric tensor with local fields."""
 
-    Errors: DataError without it, for several ionic steps, and for electronic steps that did not converge.
-    """
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
-        if f"{_RESPONSE}/electron_dielectric_tensor" not in file:
-            raise DataError(f"{name}: no dielectric tensor; compute it with LEPSILON = .TRUE.")
-        tensor = np.array(file[f"{_RESPONSE}/electron_dielectric_tensor"][()], dtype=float).reshape(3, 3)
-        method = _method(file)
-        if method not in ("", "dft", "scf"):
-            raise DataError(
-                f"{name}: the dielectric tensor is of the method '{method}', without local fields of the "
-                "functional; compute it with LRPA = .FALSE."
-            )
-        steps = len(file[f"{STEPS}/position_ions"])
-        if steps != 1:
-            raise DataError(f"{name}: {steps} ionic steps; compute one configuration at a time (NSW = 0).")
-        _check_converged(file, name)
-        numbers = elements(file, name)
-        complete_frames(file, len(numbers), name, lambda text: None)
-        positions, _, cell, _ = read(path, np.arange(1), lambda k: FrameLocation(name, 0, k), numbers)[0]
+    name = "vaspout"
+    file_name = r"vaspout.*\.h5$"
+    magic = rb"\x89HDF"
+
+    def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
+        name = str(path)
+        with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
+            tensors = {"dielectric": _tensor(file, name)}
+            _check_converged(file, name)
+            numbers = elements(file, name)
+            complete_frames(file, len(numbers), name, warn)
+            positions, _, cell, _ = read(name, np.arange(1), lambda k: FrameLocation(name, 0, k), numbers)[0]
+        return [Calculation(positions, numbers, cell, tensors, name)]
+
+
+FORMAT = Vaspout()
+
+
+def _tensor(file: h5py.File, name: str) -> np.ndarray:
+    """Errors: FileError without it, without local fields, and for several ionic steps."""
+    if f"{_RESPONSE}/electron_dielectric_tensor" not in file:
+        raise FileError(name, "no dielectric tensor; compute it with LEPSILON = .TRUE.")
+    method = _method(file)
+    if method not in ("", "dft", "scf"):
+        raise FileError(
+            name,
+            f"the dielectric tensor is of the method '{method}', without local fields of the functional; compute it "
+            "with LRPA = .FALSE.",
+        )
+    steps = len(file[f"{STEPS}/position_ions"])
+    if steps != 1:
+        raise FileError(name, f"{steps} ionic steps; compute one configuration at a time (NSW = 0).")
+    tensor = np.array(file[f"{_RESPONSE}/electron_dielectric_tensor"][()], dtype=float).reshape(3, 3)
     if not np.isfinite(tensor).all():
-        raise DataError(f"{name}: a component of the dielectric tensor is not a number.")
-    return Calculation(positions, numbers, cell, same_tensor([tensor], name), "dielectric")
+        raise FileError(name, "a component of the dielectric tensor is not a number.")
+    return single_dielectric([tensor], name)
 
 
 def _method(file: h5py.File) -> str:
@@ -49,4 +64,4 @@ def _method(file: h5py.File) -> str:
 def _check_converged(file: h5py.File, name: str) -> None:
     path = f"{STEPS}/electronic_step_converged"
     if path in file and np.any(file[path][()] != 0):
-        raise DataError(f"{name}: the electronic loop did not reach EDIFF (NELM reached).")
+        raise FileError(name, "the electronic loop did not reach EDIFF (NELM reached).")

@@ -6,63 +6,74 @@ import re
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
 from mlraman_hpc.readers.text import FrameLocation, numbers_in
 from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, vectors
 
 
-def read_label(text: bytes, name: str) -> Calculation:
-    """Structure and macroscopic electronic dielectric tensor with local fields ('epsilon').
+class Vasprun(TextOutput):
+    """A vasprun.xml of a single configuration: its electronic dielectric tensor with local fields ('epsilon')."""
 
-    Errors: DataError for a file that is not complete, not converged, or leaves the structure open.
-    """
+    name = "vasprun"
+    file_name = r"vasprun.*xml"
+    magic = rb"<\?xml"
+
+    def parse(self, text: bytes, name: str) -> list[Calculation]:
+        begin, headings = _structure_and_tensors(text, name)
+        head = text[:begin]
+        _check_converged(text, head, begin, headings[-1], name)
+        numbers = elements(head, name)
+        location = FrameLocation(name, head.count(b"\n") + 1, 0)
+        positions, _, cell, _ = read(text[begin : text.find(END, begin)], location, numbers)
+        tensors = [
+            vectors(text[at : at + 1000], b"epsilon", 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
+            for at in headings
+        ]
+        return [Calculation(positions, numbers, cell, {"dielectric": single_dielectric(tensors, name)}, name)]
+
+
+FORMAT = Vasprun()
+
+
+def _structure_and_tensors(text: bytes, name: str) -> tuple[int, list[int]]:
+    """First bytes of the structure and of its tensors. Errors: FileError where they do not belong together."""
     if b"</modeling>" not in text[-1000:]:
-        raise DataError(f"{name}: the calculation did not finish (no </modeling> at the end).")
+        raise FileError(name, "the calculation did not finish (no </modeling> at the end).")
     begin = text.find(MARK)
     if begin < 0:
-        raise DataError(f"{name}: no structure of an ionic step.")
-    places = [found.start() for found in re.finditer(rb'<varray name="epsilon"', text)]
+        raise FileError(name, "no structure of an ionic step.")
+    headings = [match.start() for match in re.finditer(rb'<varray name="epsilon"', text)]
     following = text.find(MARK, begin + 1)
-    if not places:
-        raise DataError(
-            f"{name}: no dielectric tensor 'epsilon'{_others(text)}: compute it with LEPSILON = .TRUE. and "
-            "LRPA = .FALSE."
+    if not headings:
+        raise FileError(
+            name, f"no dielectric tensor 'epsilon'{_others(text)}: compute it with LEPSILON = .TRUE. and LRPA = .FALSE."
         )
-    if 0 <= following < places[-1] or places[0] < begin:
-        raise DataError(
-            f"{name}: several ionic steps; which structure the dielectric tensor belongs to is not clear. "
-            "Compute one configuration at a time (NSW = 0)."
+    if 0 <= following < headings[-1] or headings[0] < begin:
+        raise FileError(
+            name,
+            "several ionic steps; which structure the dielectric tensor belongs to is not clear. "
+            "Compute one configuration at a time (NSW = 0).",
         )
-    head = text[:begin]
-    _check_converged(text, head, begin, places[-1], name)
-    numbers = elements(head, name)
-    positions, _, cell, _ = read(
-        text[begin : text.find(END, begin)], FrameLocation(name, head.count(b"\n") + 1, 0), numbers
-    )
-    tensors = [
-        vectors(text[at : at + 1000], b"epsilon", 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
-        for at in places
-    ]
-    return Calculation(positions, numbers, cell, same_tensor(tensors, name), "dielectric")
+    return begin, headings
 
 
 def _others(text: bytes) -> str:
-    found = sorted({label.decode() for label in re.findall(rb'<varray name="(epsilon_\w+)"', text)})
-    return f" (only {', '.join(found)})" if found else ""
+    names = sorted({label.decode() for label in re.findall(rb'<varray name="(epsilon_\w+)"', text)})
+    return f" (only {', '.join(names)})" if names else ""
 
 
 def _check_converged(text: bytes, head: bytes, structure: int, tensor: int, name: str) -> None:
     """No loop took NELM iterations, which is how one ends that did not reach EDIFF."""
     most = parameter(head, b"NELM")
     if most is None:
-        raise DataError(f"{name}: NELM is missing from the parameters.")
+        raise FileError(name, "NELM is missing from the parameters.")
     loops = [_energies(text[head.rfind(b"<calculation>") : structure], name)]
     loops += _loops(_energies(text[structure:tensor], name))
     if max(map(len, loops)) >= most:
-        raise DataError(
-            f"{name}: a loop took NELM = {most:g} iterations or more, so EDIFF may not have been reached. "
-            "The OUTCAR says it for certain: give that one, or compute it again with a larger NELM."
+        raise FileError(
+            name,
+            f"a loop took NELM = {most:g} iterations or more, so EDIFF may not have been reached. "
+            "The OUTCAR says it for certain: give that one, or compute it again with a larger NELM.",
         )
 
 
@@ -72,9 +83,9 @@ def _energies(text: bytes, name: str) -> np.ndarray:
         re.findall(rb'name="e_fr_energy">([^<]*)<', step)[-1:]
         for step in re.findall(rb"<scstep>.*?</scstep>", text, re.DOTALL)
     ]
-    values = numbers_in(b" ".join(word for one in words for word in one), len(words))
+    values = numbers_in(b" ".join(word for matches in words for word in matches), len(words))
     if values is None:
-        raise DataError(f"{name}: the energy of an iteration is not a number.")
+        raise FileError(name, "the energy of an iteration is not a number.")
     return values
 
 
