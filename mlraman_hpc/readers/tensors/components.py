@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import pi
-from typing import Protocol
 
 import numpy as np
 
@@ -19,12 +18,6 @@ RELATIVE = {"dielectric": "a dielectric tensor", "susceptibility": "a susceptibi
 QUANTITIES = ("polarizability", *RELATIVE)
 ASYMMETRY, STRONG_ASYMMETRY = 1e-3, 0.05  # |A - A^T|max / |A|max from which on there is a warning
 _AXES = "xyz"
-
-
-class Sources(Protocol):
-    """Where each tensor comes from, for messages: a sequence, or names that are made when they are needed."""
-
-    def __getitem__(self, row: int, /) -> str: ...
 
 
 def check_order(order: list[str] | None, key: str) -> list[str]:
@@ -92,15 +85,16 @@ def polarizability_of(tensors: np.ndarray, quantity: str, factor: float, volumes
     return volumes[:, None, None] * susceptibility / (4 * pi)
 
 
-def symmetric(tensors: np.ndarray, sources: Sources, warn: Warn) -> np.ndarray:
+def symmetric(tensors: np.ndarray, source: Callable[[int], str], warn: Warn) -> np.ndarray:
     """(A + A^T)/2; a warning where |A - A^T|max / |A|max is above 1e-3, a strong one above 0.05.
 
+    source(row) names a tensor (frames, 3, 3) in messages.
     Errors: FileError for numbers that are not finite.
     """
     bad = np.flatnonzero(~np.isfinite(tensors).all(axis=(1, 2)))
     if len(bad):
         raise FileError(
-            sources[bad[0]],
+            source(int(bad[0])),
             f"the tensor {tensors[bad[0]].tolist()} has components that are not finite numbers ({len(bad)} of "
             f"{len(tensors)} tensors have). Remove it or compute it again.",
         )
@@ -108,14 +102,14 @@ def symmetric(tensors: np.ndarray, sources: Sources, warn: Warn) -> np.ndarray:
     antisymmetric = np.abs(tensors - tensors.transpose(0, 2, 1)).max(axis=(1, 2), initial=0)
     ratio = np.divide(antisymmetric, largest, out=np.zeros_like(largest), where=largest > 0)
     if ratio.max(initial=0) > ASYMMETRY:
-        warn(_asymmetry(ratio, sources))
+        warn(_asymmetry(ratio, source))
     return (tensors + tensors.transpose(0, 2, 1)) / 2
 
 
-def _asymmetry(ratio: np.ndarray, sources: Sources) -> str:
+def _asymmetry(ratio: np.ndarray, source: Callable[[int], str]) -> str:
     worst, strong = int(ratio.argmax()), int((ratio > STRONG_ASYMMETRY).sum())
     text = (
-        f"{sources[worst]}: the tensor is not symmetric, |A - A^T|max/|A|max = {ratio[worst]:.2g}, the worst of "
+        f"{source(worst)}: the tensor is not symmetric, |A - A^T|max/|A|max = {ratio[worst]:.2g}, the worst of "
         f"{int((ratio > ASYMMETRY).sum())} of {len(ratio)} above {ASYMMETRY:g}; the symmetric part is used."
     )
     if strong:
@@ -144,11 +138,11 @@ def labels_of(
     for k in np.flatnonzero(~frames.periodic.all(axis=1) & np.isin(quantities, list(RELATIVE))):
         raise FileError(
             sources[k],
-            f"{RELATIVE[quantities[k]]} needs a cell that is periodic in all three directions; found pbc "
+            f"{RELATIVE[quantities[int(k)]]} needs a cell that is periodic in all three directions; found pbc "
             f"{frames.periodic[k].tolist()}.",
         )
     volumes = frames.volumes if volumes is None else volumes
-    tensors = symmetric(tensors, sources, warn)
+    tensors = symmetric(tensors, sources.__getitem__, warn)
     alpha = np.empty_like(tensors)
     for quantity, factor in factors.items():
         rows = np.equal(quantities, quantity)

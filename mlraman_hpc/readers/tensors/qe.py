@@ -112,7 +112,7 @@ def _positive(word: bytes, name: str) -> float:
 
 
 def _numbers(sites: list[tuple], name: str) -> np.ndarray:
-    labels = [re.match(rb"[A-Za-z][a-z]?", site[1])[0].decode().capitalize() for site in sites]
+    labels = [re.findall(rb"^[A-Za-z][a-z]?", site[1])[0].decode().capitalize() for site in sites]
     labels = [label if atomic_number(label, {}) else label[0] for label in labels]  # labels such as Cx or O1
     numbers = [atomic_number(label, {}) for label in labels]
     if None in numbers:

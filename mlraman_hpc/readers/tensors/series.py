@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -73,22 +73,12 @@ def read_series(
     messages = list(series.messages)
     if series.steps is not None:
         messages += _uneven_steps(file, series.steps)
-    tensors = symmetric(series.tensors, _Rows(file), messages.append)
+    tensors = symmetric(series.tensors, lambda row: f"{file}, tensor {row + 1}", messages.append)
     volumes = series.volumes if volume is None else volume
     if quantity in RELATIVE and volumes is None:
         volumes = 1.0
         messages.append(f"{file}: no volume of the cell (series.volume); intensities are in arbitrary units.")
     return polarizability_of(tensors, quantity, factor, volumes), series.steps, tuple(messages)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Names of rows for messages, made when they are needed."""
-
-    file: Path
-
-    def __getitem__(self, row: int) -> str:
-        return f"{self.file}, tensor {int(row) + 1}"
 
 
 def _uneven_steps(file: Path, steps: np.ndarray) -> list[str]:
@@ -158,7 +148,7 @@ class Gpumd(Table):
     file_name = r"^polarizability.*\.out(\.gz)?$"
 
     def read(self, file: Path, request: Request) -> Series:
-        return super().read(file, Request(request.section, request.quantity, request.unit, order=GPUMD_ORDER))
+        return super().read(file, replace(request, order=GPUMD_ORDER))
 
 
 # one line for each format, in the order in which they are tried
