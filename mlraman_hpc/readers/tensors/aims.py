@@ -103,7 +103,9 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     if vectors is not None:
         cell = _matrix(vectors[1].replace(b"|", b" "), name)
     labels = [row[1].decode("ascii", "replace") for row in rows]
-    numbers = [atomic_number(label, {}) or atomic_number(re.findall(r"^[A-Z]?[a-z]?", label)[0], {}) for label in labels]
+    numbers = [
+        atomic_number(label, {}) or atomic_number(re.findall(r"^[A-Z]?[a-z]?", label)[0], {}) for label in labels
+    ]
     if None in numbers:
         raise FileError(name, f"species '{labels[numbers.index(None)]}' is not a chemical element.")
     return values.reshape(-1, 3), np.array(numbers), cell

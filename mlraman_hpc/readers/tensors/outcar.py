@@ -16,7 +16,8 @@ from mlraman_hpc.readers.text import numbers_in, shown, unglued
 _TENSOR = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in DFT)"
 _RPA = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in RPA"
 _FRACTIONAL = b"position of ions in fractional coordinates"
-_LATTICE = b"direct lattice vectors"
+# a WAVECAR of another cell is announced with the lattice vectors of that cell
+_LATTICE = re.compile(rb"(old parameters found on file.*?)?direct lattice vectors", re.DOTALL)
 _FORCES = b"TOTAL-FORCE (eV/Angst)"
 _ITERATION = re.compile(rb"-- Iteration +\d+\( *(\d+)\)|aborting loop (because EDIFF is|EDIFF was not|because hard)")
 
@@ -131,11 +132,11 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     ions = re.search(rb"NIONS *= *(\d+)", text)
     first = text.find(b" Iteration ")
     start = text[: first if first >= 0 else len(text)]
-    lattice, positions = start.rfind(_LATTICE), start.rfind(_FRACTIONAL)
-    if ions is None or lattice < 0 or positions < 0:
+    lattices, positions = [match.end() for match in _LATTICE.finditer(start) if not match[1]], start.rfind(_FRACTIONAL)
+    if ions is None or not lattices or positions < 0:
         raise FileError(name, "no cell and positions before the first iteration; is it an OUTCAR of VASP 5 or 6?")
     atoms = int(ions[1])
-    cell = _block(start, lattice, 3, 6, name, "lattice vectors")[:, :3]
+    cell = _block(start, lattices[-1], 3, 6, name, "lattice vectors")[:, :3]
     return cell, _block(start, positions, atoms, 3, name, "fractional coordinates")
 
 

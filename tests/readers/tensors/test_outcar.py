@@ -87,6 +87,24 @@ def test_structure_and_tensor():
     assert np.allclose(one.positions, [[0.40000004, 1, -3], [2, 0, 2.5], [0.49382712, -0.6172839, -15]], atol=1e-12)
 
 
+OLD_CELL = f""" old parameters found on file WAVECAR:
+  energy-cutoff  :      400.00
+  volume of cell :      225.00
+      direct lattice vectors                 reciprocal lattice vectors
+{CELL.replace("4.0", "4.5")}
+  length of vectors
+
+"""
+
+
+def test_cell_of_the_wavecar_is_not_that_of_the_calculation():
+    text = text_of().replace(b" position of ions in frac", OLD_CELL.encode() + b" position of ions in frac")
+    assert b"4.500000000" in text
+    calculation = parse(text, "OUTCAR")
+    np.testing.assert_array_equal(calculation.cell, parse(text_of(), "OUTCAR").cell)
+    np.testing.assert_array_equal(calculation.positions, parse(text_of(), "OUTCAR").positions)
+
+
 @pytest.mark.parametrize("frame", [10, 20, 5000, 10000])
 def test_tensors_of_sio2_are_those_of_the_table(frame):
     file, table = DATA / f"sio2/outcar/{frame:06d}.OUTCAR.gz", DATA / "sio2/alpha.dat"
