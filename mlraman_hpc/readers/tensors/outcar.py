@@ -10,7 +10,7 @@ import re
 import numpy as np
 from ase.data import atomic_numbers
 
-from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric, tensor_below
 from mlraman_hpc.readers.text import numbers_in, shown, unglued
 
 _TENSOR = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in DFT)"
@@ -56,7 +56,7 @@ def _tensor(text: bytes, name: str) -> np.ndarray:
             f"no tensor 'MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in "
             f"DFT)'; {_why_no_tensor(text)}.",
         )
-    return single_dielectric([_rows(text, heading, name) for heading in headings], name)
+    return single_dielectric([tensor_below(text, heading, name) for heading in headings], name)
 
 
 def _why_no_tensor(text: bytes) -> str:
@@ -73,16 +73,6 @@ def _why_no_tensor(text: bytes) -> str:
 def _parameters(text: bytes) -> bytes:
     """What lies after the echo of the INCAR: the parameters as VASP uses them."""
     return text[max(text.find(b"ions per type"), 0) :]
-
-
-def _rows(text: bytes, heading: int, name: str) -> np.ndarray:
-    lines = text[heading : heading + 1000].split(b"\n")[2:5]
-    rows = [numbers_in(line, 3) for line in lines]
-    for line, row in zip(lines, rows):
-        if row is None:
-            number = text[:heading].count(b"\n") + 3 + lines.index(line)
-            raise FileError(name, f"expected three numbers of the dielectric tensor, found {shown(line)}.", number)
-    return np.array(rows)
 
 
 def _check_converged(text: bytes, name: str) -> None:
