@@ -13,7 +13,8 @@ from ase.data import atomic_numbers
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric, tensor_below
 from mlraman_hpc.readers.text import numbers_in, shown, unglued
 
-_TENSOR = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in DFT)"
+# LEPSILON says 'in DFT' or 'in RPA (Hartree)'; LCALCEPS says neither, and LRPA among the parameters tells which
+_TENSOR = re.compile(rb"MACROSCOPIC STATIC DIELECTRIC TENSOR \(including local field effects( in DFT)?\)")
 _RPA = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in RPA"
 _FRACTIONAL = b"position of ions in fractional coordinates"
 # a WAVECAR of another cell is announced with the lattice vectors of that cell
@@ -49,7 +50,7 @@ def _check_finished(text: bytes, name: str) -> None:
 
 def _tensor(text: bytes, name: str) -> np.ndarray:
     """The tensor with local fields, electrons only; printed more than once, and always the same."""
-    headings = [match.end() for match in re.finditer(re.escape(_TENSOR), text)]
+    headings = [match.end() for match in _TENSOR.finditer(text) if match[1] or not _is_set(text, "LRPA")]
     if not headings:
         raise FileError(
             name,
@@ -60,19 +61,23 @@ def _tensor(text: bytes, name: str) -> np.ndarray:
 
 
 def _why_no_tensor(text: bytes) -> str:
-    if _RPA in text:
+    if _RPA in text or _TENSOR.search(text):
         return "only the one in RPA is there: compute it again with LRPA = .FALSE."
-    flags = {flag: re.search(flag.encode() + rb" *= *(\S)", _parameters(text)) for flag in ("LEPSILON", "LCALCEPS")}
-    settings = {flag: match[1].decode("ascii", "replace") for flag, match in flags.items() if match}
-    listed = " and ".join(f"{flag} = {value}" for flag, value in settings.items())
-    if any(value in "Tt" for value in settings.values()):
+    settings = {flag: _setting(text, flag) for flag in ("LEPSILON", "LCALCEPS")}
+    listed = " and ".join(f"{flag} = {value}" for flag, value in settings.items() if value)
+    if any(_is_set(text, flag) for flag in settings):
         return f"{listed}, so the calculation broke off before it"
     return f"LEPSILON was off ({listed or 'not in the file'}): compute it again with LEPSILON or LCALCEPS = .TRUE."
 
 
-def _parameters(text: bytes) -> bytes:
-    """What lies after the echo of the INCAR: the parameters as VASP uses them."""
-    return text[max(text.find(b"ions per type"), 0) :]
+def _setting(text: bytes, flag: str) -> str | None:
+    """T or F as VASP used it: what lies after the echo of the INCAR."""
+    match = re.compile(flag.encode() + rb" *= *(\S)").search(text, max(text.find(b"ions per type"), 0))
+    return match[1].decode("ascii", "replace") if match else None
+
+
+def _is_set(text: bytes, flag: str) -> bool:
+    return _setting(text, flag) in ("T", "t")
 
 
 def _check_converged(text: bytes, name: str) -> None:
@@ -106,7 +111,7 @@ def _unconverged(name: str, iterations: int, line: int) -> FileError:
 def _check_one_structure(text: bytes, name: str) -> None:
     """One ionic step, or several of which all tensors precede the second."""
     steps = [match.start() for match in re.finditer(re.escape(_FORCES), text)]
-    if len(steps) > 1 and text.rfind(_TENSOR) > steps[1]:
+    if len(steps) > 1 and _TENSOR.search(text, steps[1]):
         raise FileError(
             name,
             f"{len(steps)} ionic steps; which structure the dielectric tensor belongs to is not "

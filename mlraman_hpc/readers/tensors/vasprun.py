@@ -8,25 +8,29 @@ import numpy as np
 
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
 from mlraman_hpc.readers.text import FrameLocation, numbers_in
-from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, vectors
+from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, setting, vectors
 
 
 class Vasprun(TextOutput):
-    """A vasprun.xml of a single configuration: its electronic dielectric tensor with local fields ('epsilon')."""
+    """A vasprun.xml of a single configuration: its electronic dielectric tensor with local fields.
+
+    LEPSILON calls it 'epsilon', LCALCEPS 'epsilon_scf'.
+    """
 
     name = "vasprun"
     file_name = r"vasprun.*xml"
     magic = rb"<\?xml"
 
     def parse(self, text: bytes, name: str) -> list[Calculation]:
-        begin, headings = _structure_and_tensors(text, name)
+        label = b"epsilon" if _headings(text, b"epsilon") else b"epsilon_scf"
+        begin, headings = _structure_and_tensors(text, label, name)
         head = text[:begin]
         _check_converged(text, head, begin, headings[-1], name)
         numbers = elements(head, name)
         location = FrameLocation(name, head.count(b"\n") + 1, 0)
         positions, _, cell, _ = read(text[begin : text.find(END, begin)], location, numbers)
         tensors = [
-            vectors(text[at : at + 1000], b"epsilon", 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
+            vectors(text[at : at + 1000], label, 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
             for at in headings
         ]
         return [Calculation(positions, numbers, cell, {"dielectric": single_dielectric(tensors, name)}, name)]
@@ -35,18 +39,25 @@ class Vasprun(TextOutput):
 FORMAT = Vasprun()
 
 
-def _structure_and_tensors(text: bytes, name: str) -> tuple[int, list[int]]:
+def _headings(text: bytes, label: bytes) -> list[int]:
+    """First bytes of the arrays with this name."""
+    return [match.start() for match in re.finditer(rb'<varray name="' + label + b'"', text)]
+
+
+def _structure_and_tensors(text: bytes, label: bytes, name: str) -> tuple[int, list[int]]:
     """First bytes of the structure and of its tensors. Errors: FileError where they do not belong together."""
     if b"</modeling>" not in text[-1000:]:
         raise FileError(name, "the calculation did not finish (no </modeling> at the end).")
     begin = text.find(MARK)
     if begin < 0:
         raise FileError(name, "no structure of an ionic step.")
-    headings = [match.start() for match in re.finditer(rb'<varray name="epsilon"', text)]
-    following = text.find(MARK, begin + 1)
-    if not headings:
+    headings, following = _headings(text, label), text.find(MARK, begin + 1)
+    only_hartree = label == b"epsilon_scf" and (setting(text[:begin], b"LRPA") or b"F").strip(b".").upper() == b"T"
+    if not headings or only_hartree:
         raise FileError(
-            name, f"no dielectric tensor 'epsilon'{_others(text)}: compute it with LEPSILON = .TRUE. and LRPA = .FALSE."
+            name,
+            f"no dielectric tensor 'epsilon'{_others(text)}: compute it with LEPSILON or LCALCEPS = .TRUE. and "
+            "LRPA = .FALSE.",
         )
     if 0 <= following < headings[-1] or headings[0] < begin:
         raise FileError(

@@ -186,6 +186,16 @@ def test_refused_by_name(text, message):
     assert str(error.value).startswith("some/OUTCAR")
 
 
+def test_lcalceps():
+    tensors, off = TENSOR.replace(" in DFT)", ")"), (b"LEPSILON=     T", b"LEPSILON=     F")
+    calculation = parse(text_of(tensors=tensors * 2).replace(*off), "OUTCAR")
+    assert calculation.tensors["dielectric"].tolist() == parse(text_of(), "OUTCAR").tensors["dielectric"].tolist()
+    with pytest.raises(DataError, match=r"2 ionic steps"):
+        parse(text_of(tensors=tensors, after=FORCES).replace(*off), "OUTCAR")
+    with pytest.raises(DataError, match=r"only the one in RPA is there"):
+        parse(text_of(tensors=tensors).replace(off[0], b"LRPA    =     T"), "OUTCAR")
+
+
 def test_sixty_iterations_that_reach_ediff_are_good():
     assert parse(text_of(loop(60)), "OUTCAR").tensors["dielectric"][0, 0] == 3.5
 
