@@ -10,6 +10,8 @@ from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput,
 from mlraman_hpc.readers.text import FrameLocation, numbers_in
 from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, setting, vectors
 
+JUMP = 300  # between loops of real files 1,700 and more, within them 3 and less
+
 
 class Vasprun(TextOutput):
     """A vasprun.xml of a single configuration: its electronic dielectric tensor with local fields.
@@ -74,18 +76,24 @@ def _others(text: bytes) -> str:
 
 
 def _check_converged(text: bytes, head: bytes, structure: int, tensor: int, name: str) -> None:
-    """No loop took NELM iterations, which is how one ends that did not reach EDIFF."""
-    most = parameter(head, b"NELM")
-    if most is None:
+    """Errors: FileError where a loop took NELM iterations, which is how one ends that did not reach EDIFF."""
+    limit, criterion = parameter(_convergence(head), b"NELM"), parameter(head, b"EDIFF")
+    if limit is None:
         raise FileError(name, "NELM is missing from the parameters.")
     loops = [_energies(text[head.rfind(b"<calculation>") : structure], name)]
-    loops += _loops(_energies(text[structure:tensor], name))
-    if max(map(len, loops)) >= most:
+    loops += _response_loops(_energies(text[structure:tensor], name), criterion or 1e-8)
+    if max(map(len, loops)) >= limit:
         raise FileError(
             name,
-            f"a loop took NELM = {most:g} iterations or more, so EDIFF may not have been reached. "
+            f"a loop took NELM = {limit:g} iterations or more, so EDIFF may not have been reached. "
             "The OUTCAR says it for certain: give that one, or compute it again with a larger NELM.",
         )
+
+
+def _convergence(head: bytes) -> bytes:
+    """The parameters of electronic convergence, where they are set apart: those of GW have a NELM, too."""
+    start = head.find(b'<separator name="electronic convergence"')
+    return head[start : head.find(b"</separator>", start)] if start >= 0 else head
 
 
 def _energies(text: bytes, name: str) -> np.ndarray:
@@ -100,7 +108,13 @@ def _energies(text: bytes, name: str) -> np.ndarray:
     return values
 
 
-def _loops(energies: np.ndarray) -> list[np.ndarray]:
-    """Response loops stand one after another without a mark: a new one starts where the energy jumps up again."""
-    steps = np.diff(energies)
-    return np.split(energies, np.flatnonzero(steps > 0.5 * steps.max(initial=0.0)) + 1)
+def _response_loops(energies: np.ndarray, criterion: float) -> list[np.ndarray]:
+    """The loops of all directions and kinds of response, which stand one after another without a mark.
+
+    A loop approaches its energy, by `criterion` (eV) or less in the end, and the next one starts far from it: where the
+    energy changes by JUMP times more than in the two iterations before. Loops that are not told apart count as one,
+    so that a loop which did not converge is never overlooked.
+    """
+    changes = np.abs(np.diff(energies))
+    before = np.maximum(np.maximum(changes[1:-1], changes[:-2]), criterion)
+    return np.split(energies, np.flatnonzero(changes[2:] > JUMP * before) + 3)
