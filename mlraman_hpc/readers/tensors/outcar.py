@@ -6,6 +6,7 @@ Labels in the file: https://www.vasp.at/wiki/index.php/LEPSILON
 from __future__ import annotations
 
 import re
+from math import inf
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -81,31 +82,31 @@ def _is_set(text: bytes, flag: str) -> bool:
 
 
 def _check_converged(text: bytes, name: str) -> None:
-    """Every self-consistency loop ended because EDIFF was reached.
+    """Errors: FileError unless every self-consistency loop ended because EDIFF was reached.
 
     VASP 6 says where it was not; VASP 5 says nothing and stops after NELM iterations.
     """
     setting = re.search(rb"NELM *= *(\d+);", text)
-    limit = int(setting[1]) if setting else None
-    last, start = 0, 0
-    for event in [*_ITERATION.finditer(text), None]:
-        number = int(event[1]) if event and event[1] else None
-        ended = event is None or number == 1
-        if ended and limit is not None and last >= limit:
-            raise _unconverged(name, last, text[:start].count(b"\n") + 1)
-        if number is not None:
-            last, start = number, event.start()
-        elif event is not None:
-            if event[2].startswith(b"because hard"):
-                raise FileError(name, "stopped by hand (STOPCAR) before the electronic loop had converged.")
-            if event[2].startswith(b"EDIFF was not"):
-                raise _unconverged(name, last, text[:start].count(b"\n") + 1)
-            last = 0
+    limit = int(setting[1]) if setting else inf
+    iterations, start = 0, 0  # of a loop that has not reached EDIFF
+    for event in _ITERATION.finditer(text):
+        if event[1]:
+            if int(event[1]) == 1 and iterations >= limit:
+                raise _unconverged(text, start, iterations, name)
+            iterations, start = int(event[1]), event.start()
+        elif event[2].startswith(b"because hard"):
+            raise FileError(name, "stopped by hand (STOPCAR) before the electronic loop had converged.")
+        elif event[2].startswith(b"EDIFF was not"):
+            raise _unconverged(text, start, iterations, name)
+        else:
+            iterations = 0
+    if iterations >= limit:
+        raise _unconverged(text, start, iterations, name)
 
 
-def _unconverged(name: str, iterations: int, line: int) -> FileError:
+def _unconverged(text: bytes, start: int, iterations: int, name: str) -> FileError:
     reason = f"an electronic loop stopped after {iterations} iterations without reaching EDIFF (NELM reached)."
-    return FileError(name, reason, line)
+    return FileError(name, reason, text[:start].count(b"\n") + 1)
 
 
 def _check_one_structure(text: bytes, name: str) -> None:
