@@ -20,7 +20,7 @@ from mlraman_hpc.config.campaign_deck import Campaign, Material, ordinary_yaml
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.storage import hdf5
-from mlraman_hpc.storage.labels_extxyz import text_of
+from mlraman_hpc.storage.labels_extxyz import extended_xyz
 
 ROWS = "labels.json"  # {material: [first row, row after the last, hash]}
 
@@ -55,7 +55,7 @@ def _export(material: Material, job: Job, before: list | None, first: int) -> li
         return [first, first + before[1] - before[0], key]
     labels = read_labels(own)
     with atomic_write(path) as temporary:
-        temporary.write_text(text_of(labels), encoding="utf-8")
+        temporary.write_text(extended_xyz(labels), encoding="utf-8")
     return [first, first + len(labels), key]
 
 

@@ -13,7 +13,8 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.readers.tensors import labels as reference
-from mlraman_hpc.readers.tensors.frame_match import on_trajectory
+from mlraman_hpc.readers.tensors.formats import companions
+from mlraman_hpc.readers.tensors.trajectory_labels import on_trajectory, read_table_labels
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.storage import hdf5
@@ -43,7 +44,7 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
     """Origin of a result that depends on labels, descriptor, regularization and further `settings`."""
     deck = job.deck
     files = job.files("reference.files")
-    parents = hashes(files + reference.companions(files))
+    parents = hashes(files + companions(files, deck.reference.format))
     if deck.reference.format == "table" or deck.reference.frame_from_name is not None:
         parents |= hashes(job.files("trajectory.files"))
     return job.origin(
@@ -69,7 +70,7 @@ def _read_labels(job: Job) -> Labels:
         if len(files) > 1:
             raise DataError(f"{job.deck.location('reference.files')}: one table, found {len(files)} files")
         index = trajectory_index(job)
-        return reference.read_table_labels(
+        return read_table_labels(
             files[0],
             section.order,
             section.quantity,

@@ -6,9 +6,8 @@ import re
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
-from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
 from mlraman_hpc.readers.tensors.components import from_columns
 from mlraman_hpc.readers.text import atomic_number, numbers_in, shown, unglued
 
@@ -21,30 +20,43 @@ _ATOM = re.compile(rb"^ *\| +(\d+): Species +(\S+)([^\n]*)$", re.MULTILINE)
 _COUNT = re.compile(rb"\| Number of atoms +: +(\d+)")
 
 
-def read_label(text: bytes, name: str) -> Calculation:
-    """One output of a single configuration. Errors: DataError naming what makes it unusable."""
+class Aims(TextOutput):
+    """An output of a single configuration."""
+
+    name = "aims"
+    magic = rb".*Invoking FHI-aims"
+
+    def parse(self, text: bytes, name: str) -> list[Calculation]:
+        _check_finished(text, name)
+        positions, numbers, cell = _structure(text, name)
+        periodic, tensors = np.full(3, bool(cell.any())), [_matrix(rows, name) for rows in _DIELECTRIC.findall(text)]
+        if tensors and periodic.all():
+            tensor = {"dielectric": single_dielectric(tensors, name)}
+        else:
+            tensor = {"polarizability": _polarizability(text, name)}
+        return [Calculation(positions, numbers, cell, tensor, name, periodic)]
+
+
+FORMAT = Aims()
+
+
+def _check_finished(text: bytes, name: str) -> None:
     if b"Have a nice day." not in text[-1000:]:
-        raise DataError(f"{name}: the calculation did not finish ('Have a nice day.' is missing).")
+        raise FileError(name, "the calculation did not finish ('Have a nice day.' is missing).")
     if b"Self-consistency cycle converged" not in text or b"self-consistency cycle not" in text.lower():
-        raise DataError(f"{name}: the self-consistency cycle did not converge.")
+        raise FileError(name, "the self-consistency cycle did not converge.")
     if b"Updated atomic structure" in text:
-        raise DataError(
-            f"{name}: the structure was relaxed or moved; which one the tensor belongs to is not clear. "
-            "Compute one configuration at a time."
+        raise FileError(
+            name,
+            "the structure was relaxed or moved; which one the tensor belongs to is not clear. "
+            "Compute one configuration at a time.",
         )
-    positions, numbers, cell = _structure(text, name)
-    periodic = np.full(3, bool(cell.any()))
-    dielectric = _DIELECTRIC.findall(text)
-    if dielectric and periodic.all():
-        tensors = [_matrix(rows, name) for rows in dielectric]
-        return Calculation(positions, numbers, cell, same_tensor(tensors, name))
-    return Calculation(positions, numbers, cell, _polarizability(text, name), "polarizability", periodic)
 
 
 def _matrix(rows: bytes, name: str) -> np.ndarray:
     values = numbers_in(unglued(rows), 9)
     if values is None:
-        raise DataError(f"{name}: expected nine numbers of a tensor, found {shown(rows)}.")
+        raise FileError(name, f"expected nine numbers of a tensor, found {shown(rows)}.")
     return values.reshape(3, 3)
 
 
@@ -56,13 +68,13 @@ def _polarizability(text: bytes, name: str) -> np.ndarray:
     else:
         tensors = [_six(header, rows, name) for header, rows in six]
     if not tensors:
-        raise DataError(
-            f"{name}: no polarizability and no dielectric tensor: compute it with 'DFPT polarizability' or "
-            "'DFPT dielectric'."
+        raise FileError(
+            name,
+            "no polarizability and no dielectric tensor: compute it with 'DFPT polarizability' or 'DFPT dielectric'.",
         )
     if any(np.abs(tensor - tensors[0]).max() > 1e-5 * np.abs(tensors[0]).max() for tensor in tensors):
-        raise DataError(
-            f"{name}: holds {len(tensors)} polarizabilities that differ. Compute one configuration at a time."
+        raise FileError(
+            name, f"holds {len(tensors)} polarizabilities that differ. Compute one configuration at a time."
         )
     return tensors[-1] * ANGSTROM3_PER_BOHR3
 
@@ -70,8 +82,8 @@ def _polarizability(text: bytes, name: str) -> np.ndarray:
 def _six(header: bytes, row: bytes, name: str) -> np.ndarray:
     values = numbers_in(unglued(row), 6)
     if header.decode("ascii", "replace").split() != ORDER or values is None:
-        raise DataError(
-            f"{name}: expected six numbers in the order {' '.join(ORDER)}, found {shown(row)} below {shown(header)}."
+        raise FileError(
+            name, f"expected six numbers in the order {' '.join(ORDER)}, found {shown(row)} below {shown(header)}."
         )
     return from_columns(values[None], ORDER)[0]
 
@@ -84,14 +96,16 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     rows = _ATOM.findall(block) if 0 <= start < end else []
     values = numbers_in(unglued(b" ".join(row[2] for row in rows)), 3 * len(rows))
     if not rows or values is None or count is None or int(count[1]) != len(rows):
-        raise DataError(f"{name}: the input geometry is missing or not complete ({len(rows)} atoms).")
-    found = _CELL.search(block)
-    if found is None and b"Unit cell:" in block:
-        raise DataError(f"{name}: the unit cell of the input geometry is not complete.")
-    if found is not None:
-        cell = _matrix(found[1].replace(b"|", b" "), name)
+        raise FileError(name, f"the input geometry is missing or not complete ({len(rows)} atoms).")
+    vectors = _CELL.search(block)
+    if vectors is None and b"Unit cell:" in block:
+        raise FileError(name, "the unit cell of the input geometry is not complete.")
+    if vectors is not None:
+        cell = _matrix(vectors[1].replace(b"|", b" "), name)
     labels = [row[1].decode("ascii", "replace") for row in rows]
-    numbers = [atomic_number(label, {}) or atomic_number(re.match(r"[A-Z]?[a-z]?", label)[0], {}) for label in labels]
+    numbers = [
+        atomic_number(label, {}) or atomic_number(re.findall(r"^[A-Z]?[a-z]?", label)[0], {}) for label in labels
+    ]
     if None in numbers:
-        raise DataError(f"{name}: species '{labels[numbers.index(None)]}' is not a chemical element.")
+        raise FileError(name, f"species '{labels[numbers.index(None)]}' is not a chemical element.")
     return values.reshape(-1, 3), np.array(numbers), cell

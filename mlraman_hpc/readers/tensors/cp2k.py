@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from ase.geometry import cellpar_to_cell
 
-from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
-from mlraman_hpc.readers.tensors.base import Calculation
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput
 from mlraman_hpc.readers.text import numbers_in, shown
 
 # the lines name their components themselves
@@ -25,38 +23,53 @@ _ANGLE = re.compile(rb"^ CELL\| Angle \(\w,\w\), \w+ *\[degree\]: *(\S+)", re.MU
 _SINGLE = (b"ENERGY", b"ENERGY_FORCE", b"LINEAR_RESPONSE", b"LR")
 
 
-def read_label(text: bytes, name: str) -> Calculation:
-    """One output of a single configuration. Errors: DataError naming what makes it unusable."""
+class CP2K(TextOutput):
+    """An output of a single configuration."""
+
+    name = "cp2k"
+    magic = rb".*CP2K\|"
+
+    def parse(self, text: bytes, name: str) -> list[Calculation]:
+        _check_finished(text, name)
+        tensors = {"polarizability": _tensor(text, name)}
+        cell, periodic = _cell(text, name)
+        positions, numbers = _atoms(text, name)
+        return [Calculation(positions, numbers, cell * periodic[:, None], tensors, name, periodic)]
+
+
+FORMAT = CP2K()
+
+
+def _check_finished(text: bytes, name: str) -> None:
+    """Errors: FileError unless one configuration was computed to its end, and converged."""
     if b"PROGRAM ENDED AT" not in text:
-        raise DataError(f"{name}: the calculation did not finish ('PROGRAM ENDED AT' is missing).")
+        raise FileError(name, "the calculation did not finish ('PROGRAM ENDED AT' is missing).")
     run = re.search(rb"GLOBAL\| Run type +(\S+)", text)
     if run is None or run[1].upper() not in _SINGLE:
-        raise DataError(
-            f"{name}: the run type is {run[1].decode('ascii', 'replace') if run else 'not named'}; which "
-            "structure the polarizability belongs to is not clear. Compute one configuration at a time."
+        raise FileError(
+            name,
+            f"the run type is {run[1].decode('ascii', 'replace') if run else 'not named'}; which "
+            "structure the polarizability belongs to is not clear. Compute one configuration at a time.",
         )
     for fault in (b"SCF run NOT converged", b"The linear solver didn't converge"):
         if fault in text:
             line = text[: text.find(fault)].count(b"\n") + 1
-            raise DataError(f"{name}, line {line}: '{fault.decode()}'.")
-    tensor = _tensor(text, name)
-    cell, periodic = _cell(text, name)
-    positions, numbers = _atoms(text, name)
-    return Calculation(positions, numbers, cell * periodic[:, None], tensor, "polarizability", periodic)
+            raise FileError(name, f"'{fault.decode()}'.", line)
 
 
 def _tensor(text: bytes, name: str) -> np.ndarray:
     """Angstrom^3; the block in atomic units has more digits and must agree with the one in Angstrom^3."""
     blocks = _BLOCK.findall(text)
-    found = {unit: _components(lines, name) for unit, lines in blocks}
-    if len(blocks) != 2 or len(found) != 2:
-        raise DataError(
-            f"{name}: needed: one 'POLAR| Polarizability tensor' in a.u. and in ang^3; found {len(blocks)} "
-            "complete ones. Compute it with PROPERTIES/LINRES/POLAR."
+    tensors = {unit: _components(lines, name) for unit, lines in blocks}
+    if len(blocks) != 2 or len(tensors) != 2:
+        raise FileError(
+            name,
+            f"needed: one 'POLAR| Polarizability tensor' in a.u. and in ang^3; found {len(blocks)} "
+            "complete ones. Compute it with PROPERTIES/LINRES/POLAR.",
         )
-    tensor = found[b"a.u."] * ANGSTROM3_PER_BOHR3
-    if np.abs(tensor - found[b"ang^3"]).max() > 1e-5 * np.abs(tensor).max() + 1e-9:
-        raise DataError(f"{name}: the polarizabilities in a.u. and in ang^3 do not agree.")
+    tensor = tensors[b"a.u."] * ANGSTROM3_PER_BOHR3
+    if np.abs(tensor - tensors[b"ang^3"]).max() > 1e-5 * np.abs(tensor).max() + 1e-9:
+        raise FileError(name, "the polarizabilities in a.u. and in ang^3 do not agree.")
     return tensor
 
 
@@ -66,7 +79,7 @@ def _components(lines: bytes, name: str) -> np.ndarray:
         label, _, rest = line.partition(b"POLAR|")[2].strip().partition(b" ")
         values = numbers_in(rest, 3)
         if label != order or values is None:
-            raise DataError(f"{name}: expected {order.decode()} and three numbers, found {shown(line)}.")
+            raise FileError(name, f"expected {order.decode()} and three numbers, found {shown(line)}.")
         for component, value in zip(order.decode().split(","), values):
             tensor["xyz".index(component[0]), "xyz".index(component[1])] = value
     return tensor
@@ -78,34 +91,38 @@ def _cell(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     lengths = numbers_in(b" ".join(vector[2] for vector in vectors), 3)
     rows = numbers_in(b" ".join(vector[1] for vector in vectors), 9)
     angles = numbers_in(b" ".join(_ANGLE.findall(text)[:3]), 3)
-    found = re.search(rb"^ CELL\| Periodicity +(\w+)", text, re.MULTILINE)
-    if [vector[0] for vector in vectors] != [b"a", b"b", b"c"] or lengths is None or rows is None or found is None:
-        raise DataError(f"{name}: no complete cell ('CELL| Vector a [angstrom]' to 'CELL| Periodicity').")
+    directions = re.search(rb"^ CELL\| Periodicity +(\w+)", text, re.MULTILINE)
+    if [vector[0] for vector in vectors] != [b"a", b"b", b"c"] or lengths is None or rows is None or directions is None:
+        raise FileError(name, "no complete cell ('CELL| Vector a [angstrom]' to 'CELL| Periodicity').")
     rows = rows.reshape(3, 3)
-    periodic = np.array([axis in found[1].upper() for axis in (b"X", b"Y", b"Z")]) & (found[1].upper() != b"NONE")
+    periodic = np.array([axis in directions[1].upper() for axis in (b"X", b"Y", b"Z")]) & (
+        directions[1].upper() != b"NONE"
+    )
     if angles is not None and (lengths > 0).all() and ((angles > 0) & (angles < 180)).all():
+        from ase.geometry import cellpar_to_cell  # here, for its import takes long
+
         exact = cellpar_to_cell([*lengths, *angles])
         if np.abs(exact - rows).max() < 6e-4:
             return exact, periodic
     norms = np.linalg.norm(rows, axis=1)
     if (np.abs(norms - lengths) > 1e-3).any():
-        raise DataError(f"{name}: the lengths {lengths.tolist()} are not those of the cell {rows.tolist()}.")
+        raise FileError(name, f"the lengths {lengths.tolist()} are not those of the cell {rows.tolist()}.")
     return rows * (lengths / norms)[:, None], periodic
 
 
 def _atoms(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     blocks = _ATOMS.findall(text)
     if len(set(blocks)) != 1:
-        raise DataError(f"{name}: needed: one table of atomic coordinates; found {len(set(blocks))}.")
+        raise FileError(name, f"needed: one table of atomic coordinates; found {len(set(blocks))}.")
     rows = [line.split() for line in blocks[0].splitlines()]
     words = [word for row in rows for word in row[3:7]]  # atomic number, x, y, z
     values = numbers_in(b" ".join(words), 4 * len(rows))
     count = re.search(rb"^ *- Atoms: +(\d+)", text, re.MULTILINE)
     if values is None or (count is not None and int(count[1]) != len(rows)):
-        raise DataError(
-            f"{name}: the table of atomic coordinates has {len(rows)} rows, of which one is damaged or missing."
+        raise FileError(
+            name, f"the table of atomic coordinates has {len(rows)} rows, of which one is damaged or missing."
         )
     values = values.reshape(-1, 4)
     if not np.isin(values[:, 0], np.arange(1, 119)).all():
-        raise DataError(f"{name}: an atomic number in the table of coordinates makes no sense.")
+        raise FileError(name, "an atomic number in the table of coordinates makes no sense.")
     return values[:, 1:], values[:, 0].astype(int)

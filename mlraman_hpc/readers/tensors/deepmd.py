@@ -6,65 +6,65 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import atomic_number, readable, whole
-
-TENSOR = "polarizability.npy"
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request
+from mlraman_hpc.readers.text import Warn, atomic_number, readable, whole
 
 
-def is_label(path: Path) -> bool:
-    return path.name == TENSOR
+class Deepmd(LabelFormat):
+    """One set of a system: row k of each array belongs to frame k; the deck gives the unit."""
+
+    name = "deepmd"
+    file_name = r"^polarizability\.npy$"
+    unit_is_known = False
+
+    def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
+        system, quantity = path.parent.parent, request.quantity or "polarizability"
+        periodic, numbers = not (system / "nopbc").exists(), _numbers(system)
+        tensors, positions = _array(path, 9), _array(path.parent / "coord.npy", 3 * len(numbers))
+        cells = _array(path.parent / "box.npy", 9) if periodic else np.zeros((len(positions), 9))
+        if not len(tensors) == len(positions) == len(cells):
+            text = f"{len(tensors)} tensors for {len(positions)} coordinates and {len(cells)} cells."
+            raise FileError(path, text)
+        return [
+            Calculation(
+                positions[k].reshape(-1, 3),
+                numbers,
+                cells[k].reshape(3, 3),
+                {quantity: tensors[k].reshape(3, 3)},
+                f"{path}, frame {k}",
+                np.full(3, periodic),
+            )
+            for k in range(len(tensors))
+        ]
+
+    def companions(self, path: Path) -> list[Path]:
+        beside = [path.parent / name for name in ("coord.npy", "box.npy")]
+        above = [path.parent.parent / name for name in ("type.raw", "type_map.raw", "nopbc")]
+        return [file for file in (*beside, *above) if file.exists()]
 
 
-def companions(path: Path) -> list[Path]:
-    """The files that belong to a polarizability.npy, of those that are there."""
-    system = path.parent.parent
-    files = [
-        path.parent / "coord.npy",
-        path.parent / "box.npy",
-        system / "type.raw",
-        system / "type_map.raw",
-        system / "nopbc",
-    ]
-    return [file for file in files if file.exists()]
-
-
-def read_labels(path: Path) -> tuple[list[tuple], np.ndarray]:
-    """[(positions, numbers, cell, periodic)] and tensors (frames, 3, 3), row by row, of one set.
-
-    Errors: DataError for files that are missing or do not fit.
-    """
-    system, periodic = path.parent.parent, not (path.parent.parent / "nopbc").exists()
-    numbers = _numbers(system)
-    tensors, positions = _array(path, 9), _array(path.parent / "coord.npy", 3 * len(numbers))
-    cells = _array(path.parent / "box.npy", 9) if periodic else np.zeros((len(positions), 9))
-    if not len(tensors) == len(positions) == len(cells):
-        raise DataError(f"{path}: {len(tensors)} tensors for {len(positions)} coordinates and {len(cells)} cells.")
-    parts = [
-        (one.reshape(-1, 3), numbers, cell.reshape(3, 3), np.full(3, periodic)) for one, cell in zip(positions, cells)
-    ]
-    return parts, tensors.reshape(-1, 3, 3)
+FORMAT = Deepmd()
 
 
 def _array(path: Path, width: int) -> np.ndarray:
+    """(frames, width)."""
     with readable(str(path), "a .npy array"):
         values = np.load(path, allow_pickle=False)
     if values.ndim == 3 and values.shape[1:] in ((3, 3), (width // 3, 3)):
         values = values.reshape(len(values), -1)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] != width or not len(values):
-        raise DataError(f"{path}: {values.dtype} of shape {values.shape}; needed: numbers (frames, {width}).")
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise DataError(f"{path}: row {row} holds what is not a finite number.")
+        raise FileError(path, f"{values.dtype} of shape {values.shape}; needed: numbers (frames, {width}).")
+    for row in np.flatnonzero(~np.isfinite(values).all(axis=1)):
+        raise FileError(path, f"row {row} holds what is not a finite number.")
     return values.astype(float)
 
 
 def _numbers(system: Path) -> np.ndarray:
     """Atomic numbers from type.raw (from 0) and type_map.raw."""
-    kinds, names = whole(system / "type.raw").split(), whole(system / "type_map.raw").decode("utf-8", "replace").split()
+    types, names = whole(system / "type.raw").split(), whole(system / "type_map.raw").decode("utf-8", "replace").split()
     elements = [atomic_number(name, {}) for name in names]
     if None in elements:
-        raise DataError(f"{system / 'type_map.raw'}: '{names[elements.index(None)]}' is not a chemical element.")
-    if not kinds or not all(kind.isdigit() and int(kind) < len(names) for kind in kinds):
-        raise DataError(f"{system / 'type.raw'}: needed: numbers from 0 to {len(names) - 1}, one for each atom.")
-    return np.array([elements[int(kind)] for kind in kinds])
+        raise FileError(system / "type_map.raw", f"'{names[elements.index(None)]}' is not a chemical element.")
+    if not types or not all(word.isdigit() and int(word) < len(names) for word in types):
+        raise FileError(system / "type.raw", f"needed: numbers from 0 to {len(names) - 1}, one for each atom.")
+    return np.array([elements[int(word)] for word in types])

@@ -6,12 +6,12 @@ A pw.x output of the same structure has more digits and may be given along with 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3, ANGSTROM_PER_BOHR
-from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric, tensor_below
 from mlraman_hpc.readers.text import atomic_number, numbers_in, shown, unglued
 
 _TENSOR = b"Dielectric constant in cartesian axis"
@@ -23,62 +23,78 @@ _SITE = re.compile(rb"^ *(\d+) +([A-Za-z]\w*) .*?tau\( *\d+\) *= *\(([^)\n]*)\)"
 _AXIS = re.compile(rb"^ *a\(\d\) *= *\(([^)\n]*)\)", re.MULTILINE)
 
 
-def is_ground_state(text: bytes) -> bool:
-    """Whether this is an output of pw.x, which has a structure but no tensor."""
-    return b"Program PWSCF" in text[:2000]
+class QuantumEspresso(TextOutput):
+    """Outputs of ph.x; those of pw.x are structures without a tensor."""
+
+    name = "qe-ph"
+    magic = rb".*Program (PHONON|PWSCF)"
+
+    def parse(self, text: bytes, name: str) -> list[Calculation]:
+        tensors = {} if b"Program PWSCF" in text[:2000] else {"dielectric": _tensor(text, name)}
+        return [_structure(text, tensors, name)]
+
+    def combine(self, calculations: list[Calculation]) -> list[Calculation]:
+        """The outputs of ph.x, with the digits of the pw.x outputs of the same structures."""
+        ground_states = [item for item in calculations if not item.tensors]
+        responses = [item for item in calculations if item.tensors]
+        if not responses:
+            raise FileError(calculations[0].source, "outputs of pw.x have no dielectric tensor; give those of ph.x.")
+        return [_refined(item, ground_states) for item in responses]
 
 
-def read_label(text: bytes, name: str) -> Calculation:
-    """One ph.x output. Errors: DataError naming what makes it unusable."""
+FORMAT = QuantumEspresso()
+
+
+def _refined(response: Calculation, ground_states: list[Calculation]) -> Calculation:
+    """With the digits of the pw.x output that has the same structure to within rounding, where there is one."""
+    for item in ground_states:
+        if (
+            np.array_equal(item.numbers, response.numbers)
+            and np.abs(item.cell - response.cell).max() < 2e-3
+            and np.abs(item.positions - response.positions).max() < 2e-4
+        ):
+            return replace(item, tensors=response.tensors, source=response.source)
+    return response
+
+
+def _tensor(text: bytes, name: str) -> np.ndarray:
+    """The dielectric tensor of ph.x. Errors: FileError where it is missing or not converged."""
     if b"Program PHONON" not in text[:2000]:
-        raise DataError(f"{name}: not an output of ph.x ('Program PHONON' is missing at its start).")
+        raise FileError(name, "not an output of ph.x ('Program PHONON' is missing at its start).")
     if b"JOB DONE." not in text[-2000:]:
-        raise DataError(f"{name}: the calculation did not finish ('JOB DONE.' is missing).")
-    places = [found.end() for found in re.finditer(re.escape(_TENSOR), text)]
-    if not places:
-        raise DataError(f"{name}: no dielectric tensor: compute it with epsil = .true. at q = 0.")
-    if b"End of electric fields calculation" not in text[: places[-1]] or b"NOT achieved" in text[: places[-1]]:
-        raise DataError(f"{name}: the response to the electric field did not converge.")
-    tensors = [_rows(text, place, name) for place in places]
-    positions, numbers, cell, volume = structure(text, name)
-    return Calculation(positions, numbers, cell, same_tensor(tensors, name), volume=volume)
+        raise FileError(name, "the calculation did not finish ('JOB DONE.' is missing).")
+    headings = [match.end() for match in re.finditer(re.escape(_TENSOR), text)]
+    if not headings:
+        raise FileError(name, "no dielectric tensor: compute it with epsil = .true. at q = 0.")
+    before = text[: headings[-1]]
+    if b"End of electric fields calculation" not in before or b"NOT achieved" in before:
+        raise FileError(name, "the response to the electric field did not converge.")
+    return single_dielectric([tensor_below(text, heading, name) for heading in headings], name)
 
 
-def _rows(text: bytes, place: int, name: str) -> np.ndarray:
-    lines = text[place : place + 1000].split(b"\n")[2:5]
-    rows = [numbers_in(unglued(line.strip(b" ()\r")), 3) for line in lines]
-    for line, row in zip(lines, rows):
-        if row is None:
-            number = text[:place].count(b"\n") + 3 + lines.index(line)
-            raise DataError(
-                f"{name}, line {number}: expected three numbers of the dielectric tensor, found {shown(line)}."
-            )
-    if len(rows) < 3:
-        raise DataError(f"{name}: the dielectric tensor is cut short.")
-    return np.array(rows)
-
-
-def structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """positions and cell (Angstrom), atomic numbers, and the volume (Angstrom^3) as printed in the header."""
+def _structure(text: bytes, tensors: dict[str, np.ndarray], name: str) -> Calculation:
+    """The structure in the header, with the volume as printed."""
     end = text.find(b"number of k points")
     head = text[: end if end >= 0 else len(text)]
     alat, volume, atoms = _ALAT.search(head), _VOLUME.search(head), _ATOMS.search(head)
     if alat is None or volume is None or atoms is None:
-        raise DataError(f"{name}: no lattice parameter, volume or number of atoms in the header.")
+        raise FileError(name, "no lattice parameter, volume or number of atoms in the header.")
     length = _length(head, alat, name)
     axes = numbers_in(unglued(b" ".join(_AXIS.findall(head)[:3])), 9)
     sites = _SITE.findall(head)[: int(atoms[1])]
-    places = numbers_in(unglued(b" ".join(site[2] for site in sites)), 3 * int(atoms[1]))
-    if axes is None or places is None or [int(site[0]) for site in sites] != list(range(1, int(atoms[1]) + 1)):
-        raise DataError(f"{name}: the crystal axes or the {int(atoms[1])} positions in the header are not complete.")
+    positions = numbers_in(unglued(b" ".join(site[2] for site in sites)), 3 * int(atoms[1]))
+    if axes is None or positions is None or [int(site[0]) for site in sites] != list(range(1, int(atoms[1]) + 1)):
+        raise FileError(name, f"the crystal axes or the {int(atoms[1])} positions in the header are not complete.")
     cell = axes.reshape(3, 3) * length
     printed = _positive(volume[1], name) * ANGSTROM3_PER_BOHR3
     if abs(abs(np.linalg.det(cell)) / printed - 1) > 2e-3:
-        raise DataError(
-            f"{name}: the volume of the axes, {abs(np.linalg.det(cell)):.6g} Angstrom^3, is not the "
-            f"printed one, {printed:.6g}."
+        raise FileError(
+            name,
+            f"the volume of the axes, {abs(np.linalg.det(cell)):.6g} Angstrom^3, is not the "
+            f"printed one, {printed:.6g}.",
         )
-    return places.reshape(-1, 3) * length, _numbers(sites, name), cell, printed
+    numbers = _numbers(sites, name)
+    return Calculation(positions.reshape(-1, 3) * length, numbers, cell, tensors, name, volume=printed)
 
 
 def _length(head: bytes, alat: re.Match, name: str) -> float:
@@ -91,26 +107,14 @@ def _length(head: bytes, alat: re.Match, name: str) -> float:
 def _positive(word: bytes, name: str) -> float:
     value = numbers_in(word, 1)
     if value is None or value[0] <= 0:
-        raise DataError(f"{name}: {shown(word)} in the header is not a positive number.")
+        raise FileError(name, f"{shown(word)} in the header is not a positive number.")
     return float(value[0])
 
 
 def _numbers(sites: list[tuple], name: str) -> np.ndarray:
-    labels = [re.match(rb"[A-Za-z][a-z]?", site[1])[0].decode().capitalize() for site in sites]
+    labels = [re.findall(rb"^[A-Za-z][a-z]?", site[1])[0].decode().capitalize() for site in sites]
     labels = [label if atomic_number(label, {}) else label[0] for label in labels]  # labels such as Cx or O1
-    found = [atomic_number(label, {}) for label in labels]
-    if None in found:
-        raise DataError(f"{name}: '{sites[found.index(None)][1].decode()}' is not a chemical element.")
-    return np.array(found)
-
-
-def refined(label: Calculation, ground_states: list[tuple]) -> Calculation:
-    """With the digits of the pw.x output that has the same structure to within rounding, where there is one."""
-    for positions, numbers, cell, volume in ground_states:
-        if (
-            np.array_equal(numbers, label.numbers)
-            and np.abs(cell - label.cell).max() < 2e-3
-            and np.abs(positions - label.positions).max() < 2e-4
-        ):
-            return Calculation(positions, numbers, cell, label.tensor, label.quantity, label.periodic, volume)
-    return label
+    numbers = [atomic_number(label, {}) for label in labels]
+    if None in numbers:
+        raise FileError(name, f"'{sites[numbers.index(None)][1].decode()}' is not a chemical element.")
+    return np.array(numbers)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DeckKeyError
+from mlraman_hpc.readers.tensors.base import FileError, Request
 from mlraman_hpc.readers.tensors.components import (
     RELATIVE,
     check_order,
@@ -17,12 +20,36 @@ from mlraman_hpc.readers.tensors.components import (
     polarizability_of,
     symmetric,
 )
-from mlraman_hpc.readers.tensors.tensor_keys import choose_key, tensor_in
-from mlraman_hpc.readers.text import FrameLocation, shown, whole
+from mlraman_hpc.readers.tensors.extxyz import FILE_NAME, read_tensors
+from mlraman_hpc.readers.text import shown, whole
 from mlraman_hpc.readers.trajectory import extxyz
 
-GPUMD = ["step", "xx", "yy", "zz", "xy", "yz", "zx"]
-_NAMES = {"npy": r"\.npy$", "extxyz": r"\.(ext)?xyz(\.gz)?$", "gpumd": r"^polarizability.*\.out(\.gz)?$"}
+GPUMD_ORDER = ["step", "xx", "yy", "zz", "xy", "yz", "zx"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Tensors (frames, 3, 3) as in the file; where it has them, time steps and volumes in Angstrom^3 (frames,)."""
+
+    tensors: np.ndarray
+    steps: np.ndarray | None = None
+    volumes: np.ndarray | None = None
+    messages: list[str] = field(default_factory=list)
+
+
+class SeriesFormat(Protocol):
+    """A kind of file that holds tensors frame by frame. A format is an object of this kind in SERIES_FORMATS.
+
+    name       as the deck says it in series.format
+    file_name  regular expression, searched in the names of files without regard to case; None: any name
+    """
+
+    name: str
+    file_name: str | None = None
+
+    def read(self, file: Path, request: Request) -> Series:
+        """The tensors of a file. Errors: DataError naming the line; DeckKeyError where the deck has to say more."""
+        ...
 
 
 def read_series(
@@ -34,54 +61,115 @@ def read_series(
     volume: float | None,
     tensor_key: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """(frames, 3, 3) Angstrom^3, symmetric; (frames,) time steps where the file has them; messages to the user.
+    """alpha (frames, 3, 3) Angstrom^3, symmetric; (frames,) time steps where the file has them; messages to the user.
 
     `order` names the columns of a table (never guessed); `volume` (Angstrom^3) turns dielectric tensors into
-    polarizabilities, alpha = V (epsilon - 1)/(4 pi); without it V = 1, in arbitrary units.
-    Errors: DataError naming the line of what is no number; DeckError where order or unit are missing.
+    polarizabilities, alpha = V (epsilon - 1)/(4 pi); without it V is that of the file, else 1, in arbitrary units.
+    Errors: DataError naming the line of what is no number; DeckKeyError where order or unit are missing.
     """
     file = Path(file)
-    format = _format_of(file) if format == "auto" else format
     factor = check_unit(quantity, unit, "series")
-    messages: list[str] = []
-    volumes, steps = None, None
-    if format == "extxyz":
-        tensors, steps, volumes = _from_extxyz(file, quantity, tensor_key, messages)
-    elif format == "npy":
-        tensors = _from_npy(file, order)
-    elif format in ("table", "gpumd"):
-        tensors, steps = _from_table(file, GPUMD if format == "gpumd" else check_order(order, "series.order"), messages)
-    else:
-        raise DeckError(f"series.format: '{format}' is not one of auto, table, npy, extxyz, gpumd.")
-    sources = _Rows(str(file))
-    tensors = symmetric(tensors, sources, messages.append)
-    if quantity in RELATIVE:
-        volumes = volume if volume is not None else volumes
-        if volumes is None:
-            volumes = 1.0
-            messages.append(f"{file}: no volume of the cell (series.volume); intensities are in arbitrary units.")
-    return polarizability_of(tensors, quantity, factor, volumes), steps, tuple(messages)
+    series = _format_of(file, format).read(file, Request("series", quantity, unit, tensor_key, order))
+    messages = list(series.messages)
+    if series.steps is not None:
+        messages += _uneven_steps(file, series.steps)
+    tensors = symmetric(series.tensors, lambda row: f"{file}, tensor {row + 1}", messages.append)
+    volumes = series.volumes if volume is None else volume
+    if quantity in RELATIVE and volumes is None:
+        volumes = 1.0
+        messages.append(f"{file}: no volume of the cell (series.volume); intensities are in arbitrary units.")
+    return polarizability_of(tensors, quantity, factor, volumes), series.steps, tuple(messages)
 
 
-class _Rows:
-    """Names of rows for messages, made when asked for."""
+def _uneven_steps(file: Path, steps: np.ndarray) -> list[str]:
+    strides = np.diff(steps)
+    return [
+        f"{file}: step {steps[k + 1]} follows {steps[k]}, where tensors so far are {strides[0]} steps apart; "
+        "spectra need even spacing."
+        for k in np.flatnonzero(strides != strides[:1])[:1]
+    ]
 
-    def __init__(self, name: str):
-        self.name = name
 
-    def __getitem__(self, row) -> str:
-        return f"{self.name}, tensor {int(row) + 1}"
+class NumpyArray(SeriesFormat):
+    """A .npy file of shape (frames, 3, 3), or (frames, columns) with the order of these."""
+
+    name = "npy"
+    file_name = r"\.npy$"
+
+    def read(self, file: Path, request: Request) -> Series:
+        try:
+            values = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise FileError(file, f"cannot be read as .npy ({error}).") from None
+        if values.dtype.kind not in "fiu":
+            raise FileError(file, f"holds {values.dtype}; real numbers are needed.")
+        if values.ndim == 3 and values.shape[1:] == (3, 3) and len(values):
+            return Series(values.astype(float))
+        if values.ndim != 2 or not len(values):
+            needed = "(frames, 3, 3), or (frames, columns) and series.order."
+            raise FileError(file, f"shape {values.shape}; needed: {needed}")
+        order = check_order(request.order, "series.order")
+        if values.shape[1] != len(order):
+            raise FileError(file, f"{values.shape[1]} columns where series.order names {len(order)}.")
+        return Series(from_columns(values.astype(float), order))
 
 
-def _format_of(file: Path) -> str:
-    return next((format for format, pattern in _NAMES.items() if re.search(pattern, file.name, re.IGNORECASE)), "table")
+class ExtendedXYZSeries(SeriesFormat):
+    """A key in the comment line of each frame; volumes where all frames have a cell."""
+
+    name = "extxyz"
+    file_name = FILE_NAME
+
+    def read(self, file: Path, request: Request) -> Series:
+        messages: list[str] = []
+        frames = read_tensors(file, request, messages.append)
+        steps = extxyz.series(frames.comments, "step", np.int64)
+        cells, periodic = zip(*map(extxyz.cell, frames.comments, frames.locations))
+        volumes = np.abs(np.linalg.det(np.array(cells))) if np.all(periodic) else None
+        return Series(frames.tensors, steps, volumes, messages)
+
+
+class Table(SeriesFormat):
+    """Six or nine columns of components, and others, in the order that the deck names."""
+
+    name = "table"
+
+    def read(self, file: Path, request: Request) -> Series:
+        order = check_order(request.order, "series.order")
+        values = read_table(file, order)
+        steps = np.round(values[:, order.index("step")]).astype(np.int64) if "step" in order else None
+        return Series(from_columns(values, order), steps)
+
+
+class Gpumd(Table):
+    """GPUMD's polarizability.out, a table whose order is known."""
+
+    name = "gpumd"
+    file_name = r"^polarizability.*\.out(\.gz)?$"
+
+    def read(self, file: Path, request: Request) -> Series:
+        return super().read(file, replace(request, order=GPUMD_ORDER))
+
+
+# one line for each format, in the order in which they are tried
+SERIES_FORMATS: list[SeriesFormat] = [NumpyArray(), ExtendedXYZSeries(), Gpumd(), Table()]
+
+
+def _format_of(file: Path, name: str) -> SeriesFormat:
+    """The format with this name; for 'auto' by the file's name, else a table."""
+    for format in SERIES_FORMATS:
+        pattern = format.file_name
+        if format.name == name or (name == "auto" and re.search(pattern or "", file.name, re.IGNORECASE)):
+            return format
+    names = ", ".join(format.name for format in SERIES_FORMATS)
+    raise DeckKeyError("series.format", f"'{name}' is not one of auto, {names}.")
 
 
 # tables
 
 
 def read_table(file: Path, order: list[str]) -> np.ndarray:
-    """(lines, columns) finite numbers; '#' starts a comment. Errors: DataError naming the first bad line."""
+    """(lines, columns) finite numbers; '#' starts a comment. Errors: FileError naming the first bad line."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about an empty file, which is an error below
@@ -89,13 +177,13 @@ def read_table(file: Path, order: list[str]) -> np.ndarray:
     except (ValueError, UnicodeDecodeError):
         raise _bad_line(file, len(order)) from None
     except (OSError, EOFError) as error:
-        raise DataError(f"{file}: {getattr(error, 'strerror', None) or error}. Check the path.") from None
+        raise FileError(file, f"{getattr(error, 'strerror', None) or error}. Check the path.") from None
     if not values.size:
-        raise DataError(f"{file}: no numbers in the file.")
+        raise FileError(file, "no numbers in the file.")
     _check_last_line(file)
-    wanted = np.array([name != "skip" for name in order])
-    if values.shape[1] != len(order) or not np.isfinite(values[:, wanted]).all():
-        raise _bad_line(file, len(order), wanted)
+    needed = np.array([name != "skip" for name in order])
+    if values.shape[1] != len(order) or not np.isfinite(values[:, needed]).all():
+        raise _bad_line(file, len(order), needed)
     return values
 
 
@@ -105,85 +193,27 @@ def _check_last_line(file: Path) -> None:
     lines = [line for line in text[-4000:].split(b"\n")[-3:] if line.strip()]
     if len(lines) < 2 or text.endswith(b"\n"):
         return
-    above, last = (line.split()[-1].partition(b".") for line in lines[-2:])
-    if not last[2] or len(last[2]) != len(above[2]):
-        raise DataError(
-            f"{file}: the last line has no line end, and its last number not as many digits as the one "
-            "above; the file may be cut short. Complete it, or end it with a line end."
+    above, last = (line.split()[-1].partition(b".")[2] for line in lines[-2:])
+    if not last or len(last) != len(above):
+        raise FileError(
+            file,
+            "the last line has no line end, and its last number not as many digits as the one above; the file may be "
+            "cut short. Complete it, or end it with a line end.",
         )
 
 
-def _bad_line(file: Path, columns: int, wanted: np.ndarray | None = None) -> DataError:
-    """The error for the first line that does not hold `columns` finite numbers."""
+def _bad_line(file: Path, columns: int, needed: np.ndarray | slice = slice(None)) -> FileError:
+    """The error for the first line that does not hold `columns` numbers, of which the `needed` ones are finite."""
     for number, line in enumerate(whole(file).split(b"\n"), start=1):
         words = line.split(b"#")[0].split()
         if not words:
             continue
         if len(words) != columns:
-            return DataError(f"{file}, line {number}: {len(words)} columns, the order names {columns}: {shown(line)}.")
+            return FileError(file, f"{len(words)} columns, the order names {columns}: {shown(line)}.", number)
         try:
             values = np.array([float(word) for word in words])
         except ValueError:
-            return DataError(f"{file}, line {number}: expected {columns} numbers, found {shown(line)}.")
-        if wanted is not None and not np.isfinite(values[wanted]).all():
-            return DataError(f"{file}, line {number}: not a finite number in {shown(line)}.")
-    return DataError(f"{file}: not a table of {columns} numbers a line.")
-
-
-def _from_table(file: Path, order: list[str], messages: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    values = read_table(file, order)
-    steps = None
-    if "step" in order:
-        steps = np.round(values[:, order.index("step")]).astype(np.int64)
-        messages += _uneven(file, steps)
-    return from_columns(values, order), steps
-
-
-def _uneven(file: Path, steps: np.ndarray) -> list[str]:
-    strides = np.diff(steps)
-    odd = np.flatnonzero(strides != strides[0]) if len(strides) else []
-    if not len(odd):
-        return []
-    k = int(odd[0])
-    return [
-        f"{file}: step {steps[k + 1]} follows {steps[k]}, where tensors so far are {strides[0]} steps apart; "
-        "spectra need even spacing."
-    ]
-
-
-# other formats
-
-
-def _from_npy(file: Path, order: list[str] | None) -> np.ndarray:
-    try:
-        values = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{file}: cannot be read as .npy ({error}).") from None
-    if values.dtype.kind not in "fiu":
-        raise DataError(f"{file}: holds {values.dtype}; real numbers are needed.")
-    if values.ndim == 3 and values.shape[1:] == (3, 3) and len(values):
-        return values.astype(float)
-    if values.ndim != 2 or not len(values):
-        raise DataError(f"{file}: shape {values.shape}; needed: (frames, 3, 3), or (frames, columns) and series.order.")
-    order = check_order(order, "series.order")
-    if values.shape[1] != len(order):
-        raise DataError(f"{file}: {values.shape[1]} columns where series.order names {len(order)}.")
-    return from_columns(values.astype(float), order)
-
-
-def _from_extxyz(file: Path, quantity: str, tensor_key: str | None, messages: list[str]):
-    """Tensors, time steps and volumes (None where a frame has no cell) of an extended XYZ file."""
-    content = whole(file)
-    bounds, comments = extxyz.frame_bounds(content, str(file), messages.append)
-    if not len(bounds):
-        raise DataError(f"{file}: no complete frame; the last line must be whole, with its line end.")
-    places = [FrameLocation(str(file), int(line), k) for k, line in enumerate(bounds[:, 2])]
-    heads = [b"\n" + comment for comment in comments]
-    key, _ = choose_key(heads[0], places[0], quantity, tensor_key, "series")
-    tensors = np.array([tensor_in(head, key, place) for head, place in zip(heads, places)])
-    steps = extxyz.series(comments, "step", np.int64)
-    if steps is not None:
-        messages += _uneven(file, steps)
-    cells, periodic = zip(*(extxyz.cell(comment, place) for comment, place in zip(comments, places)))
-    whole_cells = np.all(periodic)
-    return tensors, steps, np.abs(np.linalg.det(np.array(cells))) if whole_cells else None
+            return FileError(file, f"expected {columns} numbers, found {shown(line)}.", number)
+        if not np.isfinite(values[needed]).all():
+            return FileError(file, f"not a finite number in {shown(line)}.", number)
+    return FileError(file, f"not a table of {columns} numbers a line.")

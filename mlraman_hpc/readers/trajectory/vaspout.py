@@ -1,4 +1,4 @@
-"""VASP vaspout.h5: the structure of every ionic step, and the dielectric tensor of a single one.
+"""VASP vaspout.h5: the structure of every ionic step.
 
 Names in the file: https://www.vasp.at/py4vasp/latest/
 """
@@ -11,20 +11,19 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
-from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
 from mlraman_hpc.readers.text import FrameLocation, Piece, Warn, atomic_number, readable, runs_of
 from mlraman_hpc.readers.trajectory.column import Column
 
 h5py = LazyModule("h5py")
 KIND = "a vaspout.h5"
-_STEPS, _RESPONSE, _TYPES = "intermediate/ion_dynamics", "results/linear_response", "results/positions"
+STEPS, _TYPES = "intermediate/ion_dynamics", "results/positions"
 
 
 def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     """How many structures there are. Errors: DataError for a file without them."""
     with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
-        numbers = _elements(file, name)
-        frames = _frames(file, len(numbers), name, warn)
+        numbers = elements(file, name)
+        frames = complete_frames(file, len(numbers), name, warn)
         interval = _time_step(file)
     return Piece.counted(frames, numbers, times=None if interval is None else Column.multiples(interval, frames))
 
@@ -32,8 +31,8 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
 def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; place(k) names the k-th for messages."""
     with readable(place(0).name, KIND), h5py.File(path, "r", locking=False) as file:
-        steps = file[_STEPS]
-        cells = [_scaled(file, _STEPS) * steps["lattice_vectors"][part] for part in runs_of(rows)]
+        steps = file[STEPS]
+        cells = [_scaled(file, STEPS) * steps["lattice_vectors"][part] for part in runs_of(rows)]
         fractional = [steps["position_ions"][part] for part in runs_of(rows)]
     cells, fractional = np.concatenate(cells), np.concatenate(fractional)
     for k in np.flatnonzero(~np.isfinite(fractional).all(axis=(1, 2)))[:1]:
@@ -41,8 +40,9 @@ def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], num
     return [(one @ cell, numbers, cell, np.ones(3, bool)) for one, cell in zip(fractional, cells)]
 
 
-def _frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
-    shape, cells = file[f"{_STEPS}/position_ions"].shape, file[f"{_STEPS}/lattice_vectors"]
+def complete_frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
+    """Number of complete structures. Errors: DataError without any, or where shapes do not fit."""
+    shape, cells = file[f"{STEPS}/position_ions"].shape, file[f"{STEPS}/lattice_vectors"]
     if len(shape) != 3 or shape[1:] != (atoms, 3) or cells.shape[1:] != (3, 3):
         raise DataError(
             f"{name}: positions of shape {shape} and cells of shape {cells.shape} do not fit {atoms} atoms."
@@ -57,8 +57,9 @@ def _frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
     return frames
 
 
-def _elements(file: h5py.File, name: str) -> np.ndarray:
-    labels = [_text(label).split("_")[0] for label in file[f"{_TYPES}/ion_types"][()]]
+def elements(file: h5py.File, name: str) -> np.ndarray:
+    """(atoms,) atomic numbers."""
+    labels = [decoded(label).split("_")[0] for label in file[f"{_TYPES}/ion_types"][()]]
     counts = np.asarray(file[f"{_TYPES}/number_ion_types"][()])
     found = [atomic_number(label, {}) for label in labels]
     if None in found or len(found) != len(counts) or not (counts > 0).all() or counts.sum() > 1 << 24:
@@ -66,7 +67,8 @@ def _elements(file: h5py.File, name: str) -> np.ndarray:
     return np.repeat(found, counts)
 
 
-def _text(value) -> str:
+def decoded(value) -> str:
+    """A string of the file, which may be bytes."""
     return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
@@ -84,41 +86,3 @@ def _time_step(file: h5py.File) -> float | None:
     if potim is None or _setting(file, "IBRION") != 0 or _setting(file, "NBLOCK") not in (None, 1):
         return None
     return None if _setting(file, "ML_LMLFF") else float(potim) or None
-
-
-def read_label(path: str, name: str) -> Calculation:
-    """Structure and macroscopic electronic dielectric tensor with local fields.
-
-    Errors: DataError without it, for several ionic steps, and for electronic steps that did not converge.
-    """
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
-        if f"{_RESPONSE}/electron_dielectric_tensor" not in file:
-            raise DataError(f"{name}: no dielectric tensor; compute it with LEPSILON = .TRUE.")
-        tensor = np.array(file[f"{_RESPONSE}/electron_dielectric_tensor"][()], dtype=float).reshape(3, 3)
-        method = _method(file)
-        if method not in ("", "dft", "scf"):
-            raise DataError(
-                f"{name}: the dielectric tensor is of the method '{method}', without local fields of the "
-                "functional; compute it with LRPA = .FALSE."
-            )
-        steps = len(file[f"{_STEPS}/position_ions"])
-        if steps != 1:
-            raise DataError(f"{name}: {steps} ionic steps; compute one configuration at a time (NSW = 0).")
-        _check_converged(file, name)
-        numbers = _elements(file, name)
-        _frames(file, len(numbers), name, lambda text: None)
-        positions, _, cell, _ = read(path, np.arange(1), lambda k: FrameLocation(name, 0, k), numbers)[0]
-    if not np.isfinite(tensor).all():
-        raise DataError(f"{name}: a component of the dielectric tensor is not a number.")
-    return Calculation(positions, numbers, cell, same_tensor([tensor], name), "dielectric")
-
-
-def _method(file: h5py.File) -> str:
-    path = f"{_RESPONSE}/method_dielectric_tensor"
-    return _text(file[path][()]).lower() if path in file else ""
-
-
-def _check_converged(file: h5py.File, name: str) -> None:
-    path = f"{_STEPS}/electronic_step_converged"
-    if path in file and np.any(file[path][()] != 0):
-        raise DataError(f"{name}: the electronic loop did not reach EDIFF (NELM reached).")

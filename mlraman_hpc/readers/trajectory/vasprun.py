@@ -1,4 +1,4 @@
-"""VASP vasprun.xml: the structure of every ionic step, and the dielectric tensor of a single one.
+"""VASP vasprun.xml: the structure of every ionic step.
 
 Read by byte offsets: only the structures' own lines are looked at, whatever else the file holds. Structures of ionic
 steps have no name; initialpos, finalpos and primitive_cell do. Also with a machine-learned force field.
@@ -12,7 +12,6 @@ import re
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
 from mlraman_hpc.readers.text import (
     FrameLocation,
     Piece,
@@ -28,7 +27,7 @@ from mlraman_hpc.readers.text import (
 )
 from mlraman_hpc.readers.trajectory.column import Column
 
-MARK, _END = b"<structure>", b"</structure>"
+MARK, END = b"<structure>", b"</structure>"
 _RENAMED = {b"r": b"Zr", b"X": b"Xe"}  # VASP cuts these names
 
 
@@ -58,7 +57,7 @@ def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> Rows:
     while begin >= 0:
         since = forget(text, before, since)
         line, before = line + text[before:begin].count(b"\n"), begin
-        end, following = text.find(_END, begin), text.find(MARK, begin + 1)
+        end, following = text.find(END, begin), text.find(MARK, begin + 1)
         if end < 0 or 0 <= following < end:
             if following >= 0:
                 raise FrameLocation(name, line, len(rows)).error("the structure has no end.")
@@ -71,8 +70,8 @@ def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> Rows:
 
 def read(text: bytes, place: FrameLocation, numbers: np.ndarray):
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one structure."""
-    cell = _varray(text, b"basis", 3, place)
-    return _varray(text, b"positions", len(numbers), place) @ cell, numbers, cell, np.ones(3, bool)
+    cell = vectors(text, b"basis", 3, place)
+    return vectors(text, b"positions", len(numbers), place) @ cell, numbers, cell, np.ones(3, bool)
 
 
 def elements(head: bytes, name: str) -> np.ndarray:
@@ -92,7 +91,8 @@ def elements(head: bytes, name: str) -> np.ndarray:
     return np.array(found)
 
 
-def _varray(text: bytes, label: bytes, rows: int, place: FrameLocation) -> np.ndarray:
+def vectors(text: bytes, label: bytes, rows: int, place: FrameLocation) -> np.ndarray:
+    """(rows, 3) of the first <varray> with this name. Errors: DataError where it is missing or not complete."""
     start = text.find(b'<varray name="' + label + b'"')
     end = text.find(b"</varray>", start)
     body = text[text.find(b">", start) + 1 : end] if 0 <= start < end else b""
@@ -104,95 +104,21 @@ def _varray(text: bytes, label: bytes, rows: int, place: FrameLocation) -> np.nd
     return values.reshape(rows, 3)
 
 
-def _setting(head: bytes, label: bytes) -> bytes | None:
+def setting(head: bytes, label: bytes) -> bytes | None:
     """The value that VASP used, which stands after what the user gave."""
     found = re.findall(rb'<i [^>]*name="' + label + rb'"[^>]*>\s*([^<\s]+)\s*</i>', head)
     return found[-1] if found else None
 
 
-def _number(head: bytes, label: bytes) -> float | None:
-    value = numbers_in(_setting(head, label) or b"", 1)
+def parameter(head: bytes, label: bytes) -> float | None:
+    """A setting that is a number, or None."""
+    value = numbers_in(setting(head, label) or b"", 1)
     return None if value is None else float(value[0])
 
 
 def _time_step(head: bytes) -> float | None:
     """fs between structures: POTIM, where each step of the dynamics is written."""
-    learned = (_setting(head, b"ML_LMLFF") or b"F").strip(b".").upper()[:1] == b"T"
-    if _number(head, b"IBRION") != 0 or _number(head, b"NBLOCK") not in (None, 1) or learned:
+    learned = (setting(head, b"ML_LMLFF") or b"F").strip(b".").upper()[:1] == b"T"
+    if parameter(head, b"IBRION") != 0 or parameter(head, b"NBLOCK") not in (None, 1) or learned:
         return None
-    return _number(head, b"POTIM") or None
-
-
-# labels
-
-
-def read_label(text: bytes, name: str) -> Calculation:
-    """Structure and macroscopic electronic dielectric tensor with local fields ('epsilon').
-
-    Errors: DataError for a file that is not complete, not converged, or leaves the structure open.
-    """
-    if b"</modeling>" not in text[-1000:]:
-        raise DataError(f"{name}: the calculation did not finish (no </modeling> at the end).")
-    begin = text.find(MARK)
-    if begin < 0:
-        raise DataError(f"{name}: no structure of an ionic step.")
-    places = [found.start() for found in re.finditer(rb'<varray name="epsilon"', text)]
-    following = text.find(MARK, begin + 1)
-    if not places:
-        raise DataError(
-            f"{name}: no dielectric tensor 'epsilon'{_others(text)}: compute it with LEPSILON = .TRUE. and "
-            "LRPA = .FALSE."
-        )
-    if 0 <= following < places[-1] or places[0] < begin:
-        raise DataError(
-            f"{name}: several ionic steps; which structure the dielectric tensor belongs to is not clear. "
-            "Compute one configuration at a time (NSW = 0)."
-        )
-    head = text[:begin]
-    _check_converged(text, head, begin, places[-1], name)
-    numbers = elements(head, name)
-    positions, _, cell, _ = read(
-        text[begin : text.find(_END, begin)], FrameLocation(name, head.count(b"\n") + 1, 0), numbers
-    )
-    tensors = [
-        _varray(text[at : at + 1000], b"epsilon", 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
-        for at in places
-    ]
-    return Calculation(positions, numbers, cell, same_tensor(tensors, name), "dielectric")
-
-
-def _others(text: bytes) -> str:
-    found = sorted({label.decode() for label in re.findall(rb'<varray name="(epsilon_\w+)"', text)})
-    return f" (only {', '.join(found)})" if found else ""
-
-
-def _check_converged(text: bytes, head: bytes, structure: int, tensor: int, name: str) -> None:
-    """No loop took NELM iterations, which is how one ends that did not reach EDIFF."""
-    most = _number(head, b"NELM")
-    if most is None:
-        raise DataError(f"{name}: NELM is missing from the parameters.")
-    loops = [_energies(text[head.rfind(b"<calculation>") : structure], name)]
-    loops += _loops(_energies(text[structure:tensor], name))
-    if max(map(len, loops)) >= most:
-        raise DataError(
-            f"{name}: a loop took NELM = {most:g} iterations or more, so EDIFF may not have been reached. "
-            "The OUTCAR says it for certain: give that one, or compute it again with a larger NELM."
-        )
-
-
-def _energies(text: bytes, name: str) -> np.ndarray:
-    """The energy of every iteration."""
-    words = [
-        re.findall(rb'name="e_fr_energy">([^<]*)<', step)[-1:]
-        for step in re.findall(rb"<scstep>.*?</scstep>", text, re.DOTALL)
-    ]
-    values = numbers_in(b" ".join(word for one in words for word in one), len(words))
-    if values is None:
-        raise DataError(f"{name}: the energy of an iteration is not a number.")
-    return values
-
-
-def _loops(energies: np.ndarray) -> list[np.ndarray]:
-    """Response loops stand one after another without a mark: a new one starts where the energy jumps up again."""
-    steps = np.diff(energies)
-    return np.split(energies, np.flatnonzero(steps > 0.5 * steps.max(initial=0.0)) + 1)
+    return parameter(head, b"POTIM") or None

@@ -12,8 +12,9 @@ import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
-from mlraman_hpc.readers.tensors.frame_match import on_trajectory
-from mlraman_hpc.readers.tensors.labels import companions, read_labels
+from mlraman_hpc.readers.tensors.formats import companions
+from mlraman_hpc.readers.tensors.labels import read_labels
+from mlraman_hpc.readers.tensors.trajectory_labels import on_trajectory
 from mlraman_hpc.readers.trajectory.index import build_index
 from tests.helpers import DATA
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import ase.io
@@ -11,9 +12,12 @@ from ase import Atoms
 
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3, COULOMB_EV_ANGSTROM
-from mlraman_hpc.readers.tensors.labels import read_labels, read_table_labels
+from mlraman_hpc.readers.tensors.base import BadFilesError, FileError
+from mlraman_hpc.readers.tensors.labels import read_labels
+from mlraman_hpc.readers.tensors.trajectory_labels import read_table_labels
 from mlraman_hpc.readers.trajectory.index import build_index
 from tests.helpers import DATA
+from tests.readers.tensors.test_outcar import text_of as outcar_text
 
 ORDER = ["xx", "yy", "zz", "xy", "yz", "zx"]
 TENSOR = "10 1 2 1 11 3 2 3 12"
@@ -207,17 +211,29 @@ def test_asymmetry_is_told(wrong, strong, tmp_path):
     assert ("above 0.05" in warnings[0]) == strong
 
 
-def test_all_bad_outcars_are_named_together(tmp_path):
-    good = real("sio2/outcar/000010.OUTCAR.gz")
-    files = [good]
-    for k in range(12):
-        files.append(tmp_path / f"{k:02d}.OUTCAR")
-        files[-1].write_text("cut short")
-    with pytest.raises(DataError) as error:
+def test_all_bad_files_are_data_of_one_error(tmp_path):
+    files = [tmp_path / f"{k:02d}.OUTCAR" for k in range(13)]
+    files[0].write_bytes(outcar_text())
+    for file in files[1:]:
+        file.write_text("cut short")
+    files[1].write_bytes(outcar_text().replace(b"NIONS", b"ATOMS"))
+    with pytest.raises(BadFilesError) as caught:
         read_labels(files, "auto", None, None, pytest.fail)
-    text = str(error.value)
-    assert text.startswith("12 of 13 files cannot be used") and "09.OUTCAR" in text and "10.OUTCAR" not in text
-    assert text.endswith("and 2 more")
+    error = pickle.loads(pickle.dumps(caught.value))  # ranks send errors to each other
+    assert error.total == 13 and [file for file, _ in error.reasons] == list(map(str, files[1:]))
+    assert error.reasons[0][1].startswith("no cell and positions before the first iteration")
+    assert {reason[:30] for _, reason in error.reasons[1:]} == {"the calculation did not finish"}
+    lines = str(error).splitlines()
+    assert lines[0].startswith("12 of 13 files cannot be used") and len(lines) == 13
+    assert lines[12].startswith(f"  {files[12]}: the calculation did not finish")
+
+
+def test_the_error_of_a_single_file_names_file_and_line(tmp_path):
+    (tmp_path / "OUTCAR").write_bytes(outcar_text().replace(b"3.500000", b"********"))
+    with pytest.raises(FileError, match="expected three numbers") as caught:
+        read_labels([tmp_path / "OUTCAR"], "auto", None, None, pytest.fail)
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert error.file == str(tmp_path / "OUTCAR") and str(error) == f"{error.file}, line {error.line}: {error.reason}"
 
 
 def test_formats(tmp_path):

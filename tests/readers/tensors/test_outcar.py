@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.tensors import outcar
+from mlraman_hpc.readers.tensors.base import Calculation
+from mlraman_hpc.readers.tensors.outcar import FORMAT
 from mlraman_hpc.readers.text import whole
 from tests.helpers import DATA
 
@@ -73,12 +74,35 @@ def text_of(before=loop(), after=loop(), tensors=TENSOR * 2, end="General timing
 """.encode()
 
 
+def parse(text: bytes, name: str) -> Calculation:
+    [calculation] = FORMAT.parse(text, name)
+    return calculation
+
+
 def test_structure_and_tensor():
-    one = outcar.read_label(text_of(), "OUTCAR")
-    assert one.tensor.tolist() == [[3.5, 0.01, -0.02], [0.01, 3.6, 0.03], [-0.02, 0.03, 3.7]]
+    one = parse(text_of(), "OUTCAR")
+    assert one.tensors["dielectric"].tolist() == [[3.5, 0.01, -0.02], [0.01, 3.6, 0.03], [-0.02, 0.03, 3.7]]
     assert one.cell.tolist() == [[4, 0, 0], [0, 5, 0], [0, 0, -10]]
     assert one.numbers.tolist() == [11, 17, 17]
     assert np.allclose(one.positions, [[0.40000004, 1, -3], [2, 0, 2.5], [0.49382712, -0.6172839, -15]], atol=1e-12)
+
+
+OLD_CELL = f""" old parameters found on file WAVECAR:
+  energy-cutoff  :      400.00
+  volume of cell :      225.00
+      direct lattice vectors                 reciprocal lattice vectors
+{CELL.replace("4.0", "4.5")}
+  length of vectors
+
+"""
+
+
+def test_cell_of_the_wavecar_is_not_that_of_the_calculation():
+    text = text_of().replace(b" position of ions in frac", OLD_CELL.encode() + b" position of ions in frac")
+    assert b"4.500000000" in text
+    calculation = parse(text, "OUTCAR")
+    np.testing.assert_array_equal(calculation.cell, parse(text_of(), "OUTCAR").cell)
+    np.testing.assert_array_equal(calculation.positions, parse(text_of(), "OUTCAR").positions)
 
 
 @pytest.mark.parametrize("frame", [10, 20, 5000, 10000])
@@ -86,9 +110,9 @@ def test_tensors_of_sio2_are_those_of_the_table(frame):
     file, table = DATA / f"sio2/outcar/{frame:06d}.OUTCAR.gz", DATA / "sio2/alpha.dat"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read_label(whole(file), str(file))
+    one = parse(whole(file), str(file))
     xx, yy, zz, xy, yz, zx = np.loadtxt(table)[frame // 10 - 1]
-    e = one.tensor
+    e = one.tensors["dielectric"]
     assert [e[0, 0], e[1, 1], e[2, 2], e[0, 1], e[1, 2], e[2, 0]] == [xx, yy, zz, xy, yz, zx]
     # the cell and the frame of the trajectory that the table is for
     rows = whole(DATA / "sio2/XDATCAR.gz").split(b"\n")
@@ -104,27 +128,32 @@ def test_vasp_6():
     file = DATA / "samples/tio2_ref_eps.OUTCAR.gz"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read_label(whole(file), str(file))
+    one = parse(whole(file), str(file))
     assert np.bincount(one.numbers)[[8, 22]].tolist() == [72, 36]
-    assert one.tensor[2, 2] == 6.372343
+    assert one.tensors["dielectric"][2, 2] == 6.372343
 
 
 def test_displaced_atom():
     file = DATA / "samples/tio2_Ti5_0.1x_eps.OUTCAR.gz"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read_label(whole(file), str(file))
+    one = parse(whole(file), str(file))
     # pymatgen 2026.10.24: Outcar(...).dielectric_tensor
-    assert one.tensor.tolist() == [[6.953771, 7e-06, -0.022987], [8e-06, 6.957956, 0.0], [-0.022998, -4e-06, 6.371485]]
+    assert one.tensors["dielectric"].tolist() == [
+        [6.953771, 7e-06, -0.022987],
+        [8e-06, 6.957956, 0.0],
+        [-0.022998, -4e-06, 6.371485],
+    ]
     assert np.allclose(one.positions[4], [5.78842168, 5.68842173, 4.8022871])
 
 
-def test_glued_tensor_is_refused():
+def test_touching_numbers_of_the_tensor_are_split():
+    tensors = TENSOR.replace("3.500000     0.010000    -0.020000", "13738.500000-16959.010000    -0.020000")
+    assert parse(text_of(tensors=tensors), "OUTCAR").tensors["dielectric"][0].tolist() == [13738.5, -16959.01, -0.02]
     file = DATA / "samples/malformed_eps.OUTCAR.gz"
-    if not file.exists():
-        pytest.skip("the real data are not here")
-    with pytest.raises(DataError, match=r"malformed_eps.OUTCAR.gz, line 12434: expected three.*5.704647-0.000011"):
-        outcar.read_label(whole(file), str(file))
+    if file.exists():
+        tensor = parse(whole(file), str(file)).tensors["dielectric"]
+        assert tensor[0].tolist() == [5.704647, -0.000011, 0.00001]
 
 
 @pytest.mark.parametrize(
@@ -153,14 +182,24 @@ def test_glued_tensor_is_refused():
 )
 def test_refused_by_name(text, message):
     with pytest.raises(DataError, match=message) as error:
-        outcar.read_label(text, "some/OUTCAR")
+        parse(text, "some/OUTCAR")
     assert str(error.value).startswith("some/OUTCAR")
 
 
+def test_lcalceps():
+    tensors, off = TENSOR.replace(" in DFT)", ")"), (b"LEPSILON=     T", b"LEPSILON=     F")
+    calculation = parse(text_of(tensors=tensors * 2).replace(*off), "OUTCAR")
+    assert calculation.tensors["dielectric"].tolist() == parse(text_of(), "OUTCAR").tensors["dielectric"].tolist()
+    with pytest.raises(DataError, match=r"2 ionic steps"):
+        parse(text_of(tensors=tensors, after=FORCES).replace(*off), "OUTCAR")
+    with pytest.raises(DataError, match=r"only the one in RPA is there"):
+        parse(text_of(tensors=tensors).replace(off[0], b"LRPA    =     T"), "OUTCAR")
+
+
 def test_sixty_iterations_that_reach_ediff_are_good():
-    assert outcar.read_label(text_of(loop(60)), "OUTCAR").tensor[0, 0] == 3.5
+    assert parse(text_of(loop(60)), "OUTCAR").tensors["dielectric"][0, 0] == 3.5
 
 
 def test_phonon_run_whose_tensor_precedes_the_displacements():
-    one = outcar.read_label(text_of(tensors=TENSOR + loop() + FORCES + loop() + FORCES), "OUTCAR")
-    assert one.tensor[2, 2] == 3.7
+    one = parse(text_of(tensors=TENSOR + loop() + FORCES + loop() + FORCES), "OUTCAR")
+    assert one.tensors["dielectric"][2, 2] == 3.7
