@@ -11,20 +11,20 @@ The public names are loaded when they are used: the command line sets the number
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.5.0"
-
-_PUBLIC = (
+__all__ = [
     "PolarizabilityModel",
     "PolarizabilityWarning",
     "Result",
     "Trajectory",
+    "__version__",
     "load",
     "load_model",
     "raman_spectrum",
     "train",
-)
+]
 
 if TYPE_CHECKING:
     from mlraman_hpc.api import (
@@ -38,11 +38,9 @@ if TYPE_CHECKING:
         train,
     )
 
-__all__ = ["__version__", *_PUBLIC]
 
-
-def __getattr__(name: str):
-    if name in _PUBLIC:
+def __getattr__(name: str) -> Any:
+    if name in __all__:
         from mlraman_hpc import api
 
         return getattr(api, name)

@@ -1,8 +1,8 @@
 """The public Python names: `import mlraman_hpc as mr`, then `mr.load_model`, `mr.Trajectory`, ...
 
-They are the program's own functions on arrays, in one process; `mlraman` on the command line is what uses many. Units are
-Angstrom, fs, Angstrom^3, cm^-1 and K throughout. What a user can cause is raised as `DataError` with one message; what makes a
-result doubtful is a `PolarizabilityWarning`.
+They are the program's own functions on arrays, in one process; `mlraman` on the command line is what uses many. Units
+are Angstrom, fs, Angstrom^3, cm^-1 and K throughout. What a user can cause is raised as `DataError` with one message;
+what makes a result doubtful is a `PolarizabilityWarning`.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Result:
         return pandas.DataFrame({name: values for name, values in columns.items() if len(values) == length})
 
     def plot(self, path: str | Path | None = None, **options: Any) -> Figure:
-        """The program's own figure of this record; written to `path` (PNG, with a PDF beside it) where that is given."""
+        """The program's figure of this record; written to `path` (PNG, with a PDF beside it) where that is given."""
         from mlraman_hpc import plots
 
         return plots.figure_of(self.record, None if path is None else Path(path), **options)
@@ -193,11 +193,12 @@ class PolarizabilityModel(Result):
         threads: int = 1,
         density_tolerance: float = 0.1,
     ) -> Result:
-        """alpha of every frame, a `PolarizabilitySeries`: `value` (frames, 3, 3) Angstrom^3 of the whole cell, `time` fs,
-        `by_species` (frames, species, 3, 3), `members` (frames, members, 3, 3) of a committee, `outliers` (frames,).
+        """alpha of every frame, a `PolarizabilitySeries`.
 
-        Does what `mlraman predict` does: refuses unknown elements and number densities outside the training range by more
-        than `density_tolerance`, compares the first frame with featomic, and warns of atoms outside the training range.
+        `value` (frames, 3, 3) Angstrom^3 of the cell, `time` (fs), `by_species` (frames, species, 3, 3), `members`
+        (frames, members, 3, 3) of a committee, `outliers` (frames,). Does what `mlraman predict` does: refuses unknown
+        elements and number densities outside the training range by more than `density_tolerance`, compares the first
+        frame with featomic, and warns of atoms outside the training range.
         """
         if isinstance(structures, Trajectory):
             chunks, interval = structures.chunks(), frame_interval or structures.frame_interval
@@ -237,11 +238,11 @@ class PolarizabilityModel(Result):
                 first = frames.take([0])
                 deviation = regression.check_against_featomic(self.record, self._predictor, first)
                 if not deviation <= FEATOMIC_TOLERANCE:
-                    raise DataError(f"the fast prediction differs from featomic's by {deviation:.1e}; please report this")
+                    raise DataError(f"the prediction differs from featomic's by {deviation:.1e}; please report this")
             yield frames
 
     def ase_calculator(self, base: Calculator | None = None) -> Calculator:
-        """An ASE calculator whose `results["polarizability"]` is (3, 3) Angstrom^3; energy and forces come from `base`."""
+        """An ASE calculator of `results["polarizability"]`, (3, 3) Angstrom^3; energy and forces from `base`."""
         from mlraman_hpc.model.ase_calculator import PolarizabilityCalculator
 
         return PolarizabilityCalculator(self, base)
@@ -278,10 +279,10 @@ def train(
     regularization: float | str = "auto",
     committee: int = 0,
 ) -> PolarizabilityModel:
-    """A model of labelled structures: files as in the deck's `reference`, or `ase.Atoms` with `info["polarizability"]`.
+    """A model of labelled structures: files as in the deck's `reference`, or Atoms with `info["polarizability"]`.
 
     quantity, unit   what the tensors are, where the format does not say ('polarizability', 'bohr^3', ...)
-    train, test      number of labels to train on and to test on, drawn at random with `seed`; default: a fifth is tested on
+    train, test      number of labels to train and to test on, drawn at random with `seed`; default: a fifth is tested
     descriptor       overrides of the defaults of `Descriptor`, such as {"cutoff": 5.0}
     """
     known = labels if isinstance(labels, Labels) else _labels(labels, quantity, unit, format)
@@ -307,7 +308,7 @@ def _labels(labels: Any, quantity: str | None, unit: str | None, format: str) ->
 def raman_spectrum(alpha: Any, frame_interval: float | None = None, **options: Any) -> Result:
     """The spectrum of alpha (frames, 3, 3) Angstrom^3 `frame_interval` fs apart, or of what `predict` or `load` gave.
 
-    Options are those of the deck's section `spectrum`: smoothing (cm^-1), laser_wavelength (nm), temperature (K), blocks, ...
+    Options are those of the deck's section `spectrum`: smoothing (cm^-1), laser_wavelength (nm), temperature (K), ...
     Equations S1 to S3; error bars from blocks of the series and from a committee where there is one.
     """
     series = getattr(alpha, "record", alpha)

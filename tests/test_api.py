@@ -78,7 +78,8 @@ def test_atoms_and_lists_of_atoms(results):
 
 
 def test_training_on_atoms_and_on_files(results, tmp_path):
-    from_file = mr.train(results / "labels.extxyz", quantity="polarizability", unit="angstrom^3", descriptor={"cutoff": 4.0}, seed=3)
+    keys = {"quantity": "polarizability", "unit": "angstrom^3", "descriptor": {"cutoff": 4.0}, "seed": 3}
+    from_file = mr.train(results / "labels.extxyz", **keys)
     assert set(from_file.scores) == {"r2", "rmse"}
     from_file.save(tmp_path / "model.h5")
     again = mr.load_model(tmp_path / "model.h5")

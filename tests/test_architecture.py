@@ -18,7 +18,7 @@ ALLOWED = {  # room -> (rooms of ours, packages of others)
     "plots": ({*BASE, "plots"}, {"matplotlib", "numpy"}),
     "reports": ({*BASE, "reports"}, {"jinja2", "numpy"}),
     "storage": ({*BASE, "storage", "runtime"}, {"h5py", "numpy", "yaml"}),
-    "model": ({*BASE, "numerics", "model"}, {"featomic", "llvmlite", "metatensor", "numba", "numpy", "scipy"}),
+    "model": ({*BASE, "numerics", "model"}, {"ase", "featomic", "llvmlite", "metatensor", "numba", "numpy", "scipy"}),
     "pipeline": (
         {*BASE, "runtime", "config", "readers", "numerics", "plots", "reports", "storage", "model", "pipeline"},
         {"numpy"},
@@ -28,7 +28,8 @@ ALLOWED["commands"] = ({*ALLOWED["pipeline"][0], "commands"}, {"numpy"})
 ALLOWED["campaign"] = ({*ALLOWED["pipeline"][0], "commands", "campaign"}, {"numpy"})
 ALLOWED["cli"] = ({"base", "runtime", "config", "pipeline", "commands", "campaign"}, set())
 ALLOWED["__main__"] = ({"cli"}, set())
-ALLOWED["__init__"] = (set(), set())
+ALLOWED["api"] = ({*BASE, "readers", "numerics", "model", "storage", "plots"}, {"ase", "matplotlib", "numpy", "pandas"})
+ALLOWED["__init__"] = ({"api"}, set())
 
 
 def _room(path: Path) -> str:

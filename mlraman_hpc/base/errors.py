@@ -106,17 +106,6 @@ class DeckKeyError(DeckError):
         return f"{self.key}: {self.text}"
 
 
-class DeckKeyError(DeckError):
-    """The value of one deck key is wrong or missing: `key`, such as 'reference.unit', and what about it, `text`."""
-
-    def __init__(self, key: str, text: str):
-        super().__init__(key, text)
-        self.key, self.text = key, text
-
-    def __str__(self) -> str:
-        return f"{self.key}: {self.text}"
-
-
 class DataError(UserError):
     """A file that the deck names is missing, damaged or does not fit."""
 

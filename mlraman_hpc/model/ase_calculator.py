@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import ase
@@ -22,7 +23,10 @@ class PolarizabilityCalculator(Calculator):
         self.implemented_properties = ["polarizability", *more]
 
     def calculate(
-        self, atoms: ase.Atoms | None = None, properties: tuple[str, ...] = ("polarizability",), system_changes=all_changes
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: Sequence[str] = ("polarizability",),
+        system_changes: Sequence[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties, system_changes)
         wanted = [name for name in properties if name != "polarizability"]
