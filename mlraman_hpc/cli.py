@@ -101,6 +101,10 @@ def parser() -> argparse.ArgumentParser:
             _campaign_arguments(sub)
         elif name == "schema":
             sub.add_argument("--json", action="store_true", help="as a JSON schema, for editors")
+        elif name == "init":
+            sub.add_argument(
+                "kind", nargs="?", help="vasp, lammps, gpumd, cp2k, campaign, labelling; default: every key"
+            )
         elif name == "docs":
             sub.add_argument("topic", nargs="?", help="topic; without it, the list of topics")
     return top

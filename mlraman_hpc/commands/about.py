@@ -8,7 +8,7 @@ from importlib import resources
 
 from mlraman_hpc import __version__
 from mlraman_hpc.base.errors import DeckError
-from mlraman_hpc.config import describe
+from mlraman_hpc.config import describe, starter
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage.provenance import package_versions
 
@@ -37,8 +37,9 @@ def schema(session: Session, options) -> None:
 
 
 def init(session: Session, options) -> None:
+    """A deck to start from, of one kind or with every key."""
     if session.is_root:
-        print(describe.starter_deck(), end="")
+        print(starter.starter_deck(options.kind), end="")
 
 
 def docs(session: Session, options) -> None:

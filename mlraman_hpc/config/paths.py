@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -37,8 +38,7 @@ def expand_paths(deck: BaseModel) -> list[DeckKeyError]:
 def make_absolute(deck: BaseModel, folder: str) -> None:
     """Paths of input files relative to `folder`, `output` to the current one: the deck means the same anywhere."""
     for section, name, dotted in list(_paths(deck, "")):
-        start = os.getcwd() if dotted == "output" else folder
-        _change(section, name, lambda path, start=start: os.path.abspath(os.path.join(start, path)))
+        _change(section, name, partial(_absolute, os.getcwd() if dotted == "output" else folder))
 
 
 def _paths(section: BaseModel, prefix: str) -> Iterator[tuple[BaseModel, str, str]]:
@@ -52,7 +52,11 @@ def _paths(section: BaseModel, prefix: str) -> Iterator[tuple[BaseModel, str, st
                 yield from _paths(inner, f"{prefix}{name}." + (f"{number}." if isinstance(value, list) else ""))
 
 
-def _change(section: BaseModel, name: str, function) -> None:
+def _absolute(folder: str, path: str) -> str:
+    return os.path.abspath(os.path.join(folder, path))
+
+
+def _change(section: BaseModel, name: str, function: Callable[[str], str]) -> None:
     """Apply `function` to the path or paths, without marking a key as set that was not."""
     value, were_set = getattr(section, name), set(section.model_fields_set)
     setattr(section, name, function(value) if isinstance(value, str) else [function(path) for path in value])

@@ -9,7 +9,6 @@ import pytest
 from mlraman_hpc.base.errors import DataError, DeckError, Location, Mistake
 from mlraman_hpc.config.deck import Deck, section_type
 from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
-from mlraman_hpc.config.describe import json_schema, key_table, starter_deck
 from mlraman_hpc.config.paths import PATH_KEYS
 
 BAD = Path(__file__).with_name("decks_bad")
@@ -117,13 +116,6 @@ def test_lists_in_quotation_marks_and_words_with_commas(tmp_path):
     deck = read_deck(write(tmp_path, text + "dynamics: {mobile: 'Ag, Cu'}\n"))
     assert deck.series.order == ["xx", "yy", "zz", "xy", "yz", "zx"]
     assert deck.dynamics.mobile == ["Ag", "Cu"] and deck.title == "[a, b]"
-
-
-def test_starter_deck_is_valid_and_schema_names_every_key(tmp_path):
-    deck = read_deck(write(tmp_path, starter_deck()))
-    assert deck.trajectory.every == 10
-    assert "descriptor.cutoff " in key_table() and "trajectory.frame_interval" in key_table()
-    assert '"density_width"' in json_schema()
 
 
 def test_files_are_relative_to_the_deck_and_empty_globs_are_refused(tmp_path):
