@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from mlraman_hpc.model.kernels.buffers import LANES, WIDTH
 from mlraman_hpc.model.kernels.density import bin_atoms, expand
-from mlraman_hpc.model.kernels.jit import apart, inner
+from mlraman_hpc.model.kernels.jit import jit_call as apart, jit_inline as inner
 from mlraman_hpc.model.kernels.simd import add_scaled, larger, load, minus, plus, save, save_columns, spread, times
 
 

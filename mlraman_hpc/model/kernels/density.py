@@ -14,7 +14,7 @@ from math import factorial
 import numpy as np
 
 from mlraman_hpc.model.kernels.buffers import BITS, ROOM, TERMS, WIDTH
-from mlraman_hpc.model.kernels.jit import apart, inner
+from mlraman_hpc.model.kernels.jit import jit_call as apart, jit_inline as inner
 from mlraman_hpc.model.kernels.simd import (
     add_scaled,
     below,

@@ -21,8 +21,8 @@ import llvmlite
 import numpy as np
 from llvmlite import binding
 
-ENTRY = "mlraman_entry"
-ROW = 8  # numbers in the table for one array: its address, then its shape
+ENTRY_POINT = "mlraman_entry"
+ROW_LENGTH = 8  # numbers in the table for one array: its address, then its shape
 _DIGEST = hashlib.sha256().digest_size  # bytes before the code
 _HERE = Path(__file__).parent
 
@@ -38,13 +38,10 @@ class Loop:
 
     def __call__(self, *arguments) -> None:
         arrays = list(_flat(arguments))
-        table = np.zeros((len(arrays), ROW), np.int64)
+        table = np.zeros((len(arrays), ROW_LENGTH), np.int64)
         for row, array in zip(table, arrays):
             row[0], row[1 : 1 + array.ndim] = array.ctypes.data, array.shape
-        result = np.zeros(2, np.int64)  # room for what numba's functions return by pointers
-        code = _function(self.module, self.name, _kinds(arguments))
-        if code(result.ctypes.data, result.ctypes.data + 8, table.ctypes.data):
-            raise RuntimeError(f"the compiled function {self.name} has failed")
+        _function(self.module, self.name, _kinds(arguments))(table.ctypes.data)
 
 
 def _flat(arguments):
@@ -80,7 +77,7 @@ def _function(module: str, name: str, kinds: tuple) -> Callable[[int, int, int],
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    call = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(engine.get_function_address(ENTRY))
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(ENTRY_POINT))
     call.engine = engine  # the code lives as long as it
     return call
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlraman_hpc.model.kernels.jit import inner
+from mlraman_hpc.model.kernels.jit import jit_inline as inner
 
 
 class Factors(NamedTuple):
