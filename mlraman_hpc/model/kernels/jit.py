@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 from llvmlite import binding, ir
 from numba import cfunc, float64, int64, njit, types
@@ -21,7 +22,7 @@ from numba.np.arrayobj import populate_array
 from mlraman_hpc.model.kernels.object_cache import ENTRY_POINT, ROW_LENGTH
 
 # Products may be fused with sums (one rounding less), but sums keep their order.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}, "_nrt": False}
 # A call passes the address, shape and strides of each array, a hundred numbers; so functions become part of their
 # callers (`jit_inline`), but for those that are called from several lines (`jit_call`).
 jit_inline, jit_call = njit(forceinline=True, **_OPTIONS), njit(**_OPTIONS)
