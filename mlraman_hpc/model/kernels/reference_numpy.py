@@ -1,11 +1,11 @@
 """What the kernels compute, in plain NumPy, an equation at a time: to be read, and for tests to compare with.
 
-    rho^i_{q l m} = sum_{j of species a} f_cut(r_ij) R_{nl}(r_ij) Y_{lm}(r_ij/|r_ij|) + delta_{a s_i} delta_{l 0} rho^0_n
+    rho^i_{q l m} = sum_{j of species a} f_cut(r_ij) R_{nl}(r_ij) Y_{lm}(r_ij/|r_ij|) + delta_{a s_i} delta_{l0} rho^0_n
     X^{s, lambda mu}_{l1 l2 q q'} = sum_{i of s} sum_{m1 m2} <l1 m1 l2 m2|lambda mu> rho^i_{q l1 m1} rho^i_{q' l2 m2}
     alpha^{s, lambda mu} = sum_{l1 <= l2} sum_{q q'} W^{s lambda}_{l1 l2 q q'} X^{s, lambda mu}_{l1 l2 q q'}
 
-with q = (a, n), rho^0_n the atom's own density, and j over all periodic images but the atom itself. Nothing here is fast:
-neighbours are all atoms of all images that may be close enough, and every sum is written out.
+with q = (a, n), rho^0_n the atom's own density, and j over all periodic images but the atom itself. Nothing here is
+fast: the distances to all atoms of all images that may be close enough are computed, and every sum is written out.
 """
 
 from __future__ import annotations
@@ -103,16 +103,17 @@ def summed_features(
 def predict(
     frames: KernelFrames, basis: Basis, coefficients: ClebschGordan, weights: dict[int, np.ndarray]
 ) -> np.ndarray:
-    """Spherical tensors alpha^{s, lambda mu} (frames, species, 6): lambda = 0, then lambda = 2 with mu = -2 ... 2.
+    """alpha^{s, lambda mu} (frames, members, species, 6): lambda = 0, then lambda = 2 with mu = -2 ... 2.
 
-    weights {lambda: W (species, blocks, Q, Q)}, blocks (l1, l2) in sorted order
+    weights {lambda: W (members, species, blocks, Q, Q)}, blocks (l1, l2) in sorted order
     """
     pairs = sorted({key[:2] for key in coefficients})
-    alpha = np.zeros((len(frames.cells), basis.sizes[2], 6))
+    alpha = np.zeros((len(frames.cells), *weights[0].shape[:2], 6))
     for frame, tensors in enumerate(alpha):
         for (l1, l2, order), X in summed_features(frames, frame, basis, coefficients).items():
             columns = slice(0, 1) if order == 0 else slice(1, 6)
-            tensors[:, columns] += np.einsum("smpq,spq->sm", X, weights[order][:, pairs.index((l1, l2))])
+            W = weights[order][:, :, pairs.index((l1, l2))]
+            tensors[..., columns] += np.einsum("smpq,kspq->ksm", X, W)
     return alpha
 
 
