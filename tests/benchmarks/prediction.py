@@ -103,7 +103,7 @@ def random_model(frames: Frames, descriptor: Descriptor, members: int = 0) -> Mo
 
 
 def write_xdatcar(path: Path, frames: Frames, count: int) -> None:
-    """`count` frames, those given over and over."""
+    """`count` frames, these over and over."""
     atoms = int(frames.first_atom[1])
     kinds, counts = np.unique(frames.numbers[:atoms], return_counts=True)
     fractional = frames.positions.reshape(-1, atoms, 3) @ np.linalg.inv(frames.cells[0])
@@ -244,8 +244,8 @@ def compare(atoms: int, kinds: int, which: tuple[int, int], seconds: float, comm
                 continue
             few = min(count, max(batch, 64 * 9 // atoms))
             write_xdatcar(folder / "XDATCAR.few", frames, few)
-            found, spent = recipe(folder / "XDATCAR.few", batch, int(parts))
-            tensors = found if tensors is None or len(found) > len(tensors) else tensors
+            result, spent = recipe(folder / "XDATCAR.few", batch, int(parts))
+            tensors = result if tensors is None or len(result) > len(tensors) else tensors
             rows[batch] = spent / few
         where = f"{atoms:6d} {which[0]} {which[1]} {kinds}"
         alpha = hdf5.load(folder / "out" / "alpha.h5", PolarizabilitySeries, "polarizability").value

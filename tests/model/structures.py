@@ -40,7 +40,7 @@ SMALL = np.array([[3.1, 0, 0], [1.2, 3.0, 0], [0.4, -0.9, 3.3]])
 
 
 def several() -> Frames:
-    """Skew cells, a cell smaller than the cutoff, molecules, an atom alone, one element only, mixed periodicity."""
+    """Skew cells, a cell smaller than the cutoff, molecules, a single atom, a single element, mixed periodicity."""
     molecule, kinds, _, _ = gas(3, 7, CUBE)
     slab, slab_kinds, cell, _ = gas(4, 9, CUBE)
     cell = cell.copy()

@@ -33,15 +33,15 @@ class KernelFrames(NamedTuple):
     def frame(self, k: int) -> KernelFrames:
         """One of the frames, alone; arrays are views."""
         begin, end = self.first_atom[k], self.first_atom[k + 1]
-        one = slice(k, k + 1)
+        rows = slice(k, k + 1)
         return KernelFrames(
             self.positions[begin:end],
             np.array([0, end - begin]),
-            self.cells[one],
-            self.inverses[one],
+            self.cells[rows],
+            self.inverses[rows],
             self.species[begin:end],
-            self.bin_counts[one],
-            self.bin_reach[one],
+            self.bin_counts[rows],
+            self.bin_reach[rows],
         )
 
 

@@ -75,7 +75,8 @@ def test_what_needs_numba_at_run_time_is_not_compiled(folder):
 def test_each_processor_has_its_own_code(folder, monkeypatch):
     """numba's variables choose another one than this machine's; they are part of the file's name."""
     values = np.random.default_rng(0).uniform(size=(7, 3))
-    monkeypatch.delenv("NUMBA_CPU_FEATURES", raising=False)
+    for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"):
+        monkeypatch.delenv(name, raising=False)
     for cpu in (None, "generic", "generic"):
         if cpu:
             monkeypatch.setenv("NUMBA_CPU_NAME", cpu)
