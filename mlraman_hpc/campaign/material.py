@@ -17,7 +17,7 @@ from mlraman_hpc.commands.train import read_labels
 from mlraman_hpc.config import campaign_deck as campaign
 from mlraman_hpc.config.campaign_deck import Campaign, Material
 from mlraman_hpc.model import regression as polarizability
-from mlraman_hpc.model.descriptors import Features, features
+from mlraman_hpc.model.descriptors import FeatureCalculator, Features
 from mlraman_hpc.numerics.regression.ridge import scores
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.records.training import LabelTest
@@ -140,9 +140,10 @@ def test_labels(plan: Campaign, material: Material, job: Job) -> None:
     if len(labels) == 0:
         return
     model = job.session.on_root(load_model, model_path(job))
+    calculator = job.session.on_root(FeatureCalculator, model.descriptor, model.numbers)
     mine = np.array(job.session.local_share(range(len(labels))), dtype=int)
     with job.session.collective_errors():
-        part = features(labels.take(mine).frames, model.descriptor, model.numbers)
+        part = calculator(labels.take(mine).frames)
     parts = job.session.gather(part)
     job.session.only_on_root(_save_test, job, path, origin, model, labels, parts, rows is not None)
 

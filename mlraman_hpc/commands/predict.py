@@ -131,7 +131,7 @@ def _origin(job: Job) -> Origin:
 
 def _plan(job: Job, model: Model, origin: Origin, path: Path) -> Plan | None:
     """None where `path` is up to date."""
-    from mlraman_hpc.model.regression import check_applicable  # and featomic with it: root alone needs that
+    from mlraman_hpc.model.regression import check_applicable
 
     partial = path.with_name(f"{path.stem}.partial.h5")
     if job.up_to_date(path, origin):

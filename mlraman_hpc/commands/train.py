@@ -8,7 +8,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression as polarizability
-from mlraman_hpc.model.descriptors import Features, features
+from mlraman_hpc.model.descriptors import FeatureCalculator, Features
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.plots import spectra as figures
@@ -108,20 +108,21 @@ def draw(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
 def label_features(job: Job, labels: Labels) -> Features:
     """Summed lambda-SOAP of every label, each rank its share; complete on root."""
     numbers = sorted(set(labels.frames.numbers.tolist()))
-    descriptor = descriptor_of(job)
     job.session.enter_step("descriptors")
-    job.session.only_on_root(_compile, job, labels, descriptor, numbers)
+    calculator = job.session.on_root(_calculator, job, labels, numbers)
     mine = job.session.local_share(range(len(labels)))
     with job.session.collective_errors():
-        part = features(labels.frames.take(np.array(mine, dtype=int)), descriptor, numbers)
+        part = calculator(labels.frames.take(np.array(mine, dtype=int)))
     parts = job.session.gather(part)
     return Features.join(parts) if parts else part
 
 
-def _compile(job: Job, labels: Labels, descriptor: Descriptor, numbers: list[int]) -> None:
-    """Machine code for all ranks, where no run before has left it."""
+def _calculator(job: Job, labels: Labels, numbers: list[int]) -> FeatureCalculator:
+    """With machine code for all ranks, where no run before has left it."""
+    calculator = FeatureCalculator(descriptor_of(job), numbers)
     with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
-        features(labels.frames.take([0]), descriptor, numbers)
+        calculator(labels.frames.take([0]))
+    return calculator
 
 
 def descriptor_of(job: Job) -> Descriptor:
