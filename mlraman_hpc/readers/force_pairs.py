@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.readers.text import FrameLocation, Warn, described, mapped, unpack
+from mlraman_hpc.readers.text import FrameLocation, Warn, composition, memory_mapped, unpacked_copy
 from mlraman_hpc.readers.trajectory import extxyz
 from mlraman_hpc.readers.trajectory.byte_ranges import texts
 
@@ -59,7 +59,7 @@ class ForcePairs:
 def find_frames(files: list[Path], array: str, scratch: Path, warn: Warn) -> ForceFrames:
     """Look through the files once; the first frame of each must have `array`. Frames are numbered in each file."""
     names = tuple(map(str, files))
-    paths = tuple(str(unpack(file, scratch, warn)) for file in files)
+    paths = tuple(str(unpacked_copy(file, scratch, warn)) for file in files)
     rows = [_bounds(path, name, warn) for path, name in zip(paths, names)]
     first, last, line, atoms = np.concatenate(rows).T
     found = ForceFrames(
@@ -81,7 +81,7 @@ def find_frames(files: list[Path], array: str, scratch: Path, warn: Warn) -> For
 
 
 def _bounds(path: str, name: str, warn: Warn) -> np.ndarray:
-    with mapped(path, name) as text:
+    with memory_mapped(path, name) as text:
         rows, _ = extxyz.frame_bounds(text, name, warn)
     if not len(rows):
         raise FrameLocation(name, 1, 0).error("no complete frame; the last line must be whole, with its line end.")
@@ -90,8 +90,8 @@ def _bounds(path: str, name: str, warn: Warn) -> np.ndarray:
 
 def vectors_in(file: Path, scratch: Path, warn: Warn) -> list[str]:
     """Names of the arrays of three columns in the first frame, other than positions."""
-    path = str(unpack(file, scratch, warn))
-    with mapped(path, str(file)) as text:
+    path = str(unpacked_copy(file, scratch, warn))
+    with memory_mapped(path, str(file)) as text:
         rows, _ = extxyz.frame_bounds(text[: _first_frame(text)], str(file), warn)
         if not len(rows):
             raise FrameLocation(str(file), 1, 0).error("no complete frame.")
@@ -174,10 +174,10 @@ def read_pairs(reference: ForceFrames, predicted: ForceFrames) -> ForcePairs:
 
 
 def _check_same(place: FrameLocation, other: FrameLocation, found, positions, numbers, cell, periodic) -> None:
-    where = f"{other.name} (frame {other.frame})"
+    where = f"{other.file} (frame {other.frame})"
     if not np.array_equal(found[1], numbers):
         raise place.error(
-            f"{described(found[1])}, but {where} has {described(numbers)}"
+            f"{composition(found[1])}, but {where} has {composition(numbers)}"
             + (" in another order" if np.array_equal(np.sort(found[1]), np.sort(numbers)) else "")
             + "; both files must hold the same structures in the same order."
         )

@@ -26,7 +26,7 @@ LOOKED_AT = 1 << 22  # bytes of a file that are kept in memory behind the place 
 
 
 @dataclass(frozen=True)
-class Piece:
+class FileIndex:
     """The frames of one file.
 
     first_byte, last_byte, line, atoms  (frames,); of a file that is not text: number of the frame, the next, 0
@@ -51,7 +51,7 @@ class Piece:
         return len(self.first_byte)
 
     @classmethod
-    def counted(cls, frames: int, numbers: np.ndarray, **given) -> Piece:
+    def counted(cls, frames: int, numbers: np.ndarray, **given) -> FileIndex:
         """The frames of a file that is not text."""
         return cls(
             Column.progression(0, 1, frames),
@@ -94,13 +94,13 @@ class Rows:
 class FrameLocation:
     """A frame in a file, for messages: `line` is the frame's first line, counted from 1; 0 in a file without lines."""
 
-    name: str
+    file: str
     line: int
     frame: int
 
     def error(self, what: str, row: int = 0) -> DataError:
         line = f", line {self.line + row}" if self.line else ""
-        return DataError(f"{self.name}{line} (frame {self.frame}): {what}")
+        return DataError(f"{self.file}{line} (frame {self.frame}): {what}")
 
 
 # what libraries raise on a file that is cut short, damaged or of another kind
@@ -121,7 +121,7 @@ _DAMAGE = (
 
 
 @contextmanager
-def readable(name: str, kind: str) -> Iterator[None]:
+def reading_errors(name: str, kind: str) -> Iterator[None]:
     """What a library raises inside becomes a DataError: the file is damaged or no `kind`."""
     try:
         yield
@@ -132,24 +132,24 @@ def readable(name: str, kind: str) -> Iterator[None]:
         ) from None
 
 
-def runs_of(rows: np.ndarray) -> list[slice]:
+def consecutive_slices(rows: np.ndarray) -> list[slice]:
     """Slices that give these rows in this order, one for every run of consecutive rows."""
     parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
     return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
 
 
-def shown(text: bytes, width: int = 60) -> str:
+def quoted(text: bytes, width: int = 60) -> str:
     """A line of a file as it appears in a message."""
     words = text.decode("utf-8", "replace").strip()
     return f"'{words[:width]}...'" if len(words) > width else f"'{words}'"
 
 
-def numbers_in(text: bytes, count: int) -> np.ndarray | None:
+def parse_numbers(text: bytes, count: int) -> np.ndarray | None:
     """`count` finite numbers separated by blanks, or None where the text holds anything else."""
-    return numbers_of(text.split(), count)
+    return parse_words(text.split(), count)
 
 
-def numbers_of(words: list[bytes], count: int) -> np.ndarray | None:
+def parse_words(words: list[bytes], count: int) -> np.ndarray | None:
     """The words as `count` finite numbers, or None."""
     if len(words) != count or b"_" in b"".join(words):  # Python reads 1_0 as ten
         return None
@@ -160,7 +160,7 @@ def numbers_of(words: list[bytes], count: int) -> np.ndarray | None:
     return values if np.isfinite(values).all() else None
 
 
-def unglued(text: bytes) -> bytes:
+def split_touching_numbers(text: bytes) -> bytes:
     """Fortran prints -0.25-0.31 where the field is too narrow; the minus sign still tells where a number begins."""
     return re.sub(rb"(?<=[0-9.])-", b" -", text)
 
@@ -181,7 +181,7 @@ def atomic_number(label: str, table: dict[str, int]) -> int | None:
     return table.get(label) or atomic_numbers.get(label) or None
 
 
-def described(numbers: np.ndarray) -> str:
+def composition(numbers: np.ndarray) -> str:
     """Composition for messages: '16 Ag, 16 I'."""
     from ase.data import chemical_symbols
 
@@ -189,7 +189,7 @@ def described(numbers: np.ndarray) -> str:
     return ", ".join(f"{count} {chemical_symbols[kind]}" for kind, count in zip(kinds, counts))
 
 
-def frames_of(parts: list[tuple], index: np.ndarray) -> Frames:
+def build_frames(parts: list[tuple], index: np.ndarray) -> Frames:
     """Frames from (positions, numbers, cell, periodic) of each."""
     positions, numbers, cells, periodic = zip(*parts) if parts else ((), (), (), ())
     return Frames(
@@ -202,7 +202,7 @@ def frames_of(parts: list[tuple], index: np.ndarray) -> Frames:
     )
 
 
-def good_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
+def valid_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
     """Whether the vectors along periodic directions are finite and independent."""
     # a unit vector across what is not periodic leaves the volume of what is
     finite = (np.abs(cells) < 1e6).all(axis=(1, 2))
@@ -214,7 +214,7 @@ def good_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
+def memory_mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
     """The file as bytes that the system fetches as they are looked at."""
     try:
         with open(path, "rb") as file:
@@ -226,7 +226,7 @@ def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
         raise DataError(f"{name}: {error.strerror or error}. Check the path and its permissions.") from None
 
 
-def forget(text: mmap.mmap | bytes, at: int, since: int) -> int:
+def release_pages(text: mmap.mmap | bytes, at: int, since: int) -> int:
     """Lets go of the file's memory where more than LOOKED_AT bytes lie between; returns the new `since`."""
     if at - since < LOOKED_AT:
         return since
@@ -239,18 +239,18 @@ def line_ends(text: mmap.mmap | bytes, chunk: int = 1 << 20) -> Iterator[np.ndar
     """Positions of the line ends, a chunk of the file at a time."""
     since = 0
     for begin in range(0, len(text), chunk):
-        since = forget(text, begin, since)
+        since = release_pages(text, begin, since)
         yield begin + np.flatnonzero(np.frombuffer(text[begin : begin + chunk], np.uint8) == 10)
 
 
-def incomplete(name: str, frames: int, line: int) -> str:
+def incomplete_frame(name: str, frames: int, line: int) -> str:
     return (
         f"{name}, line {line}: the last frame is incomplete (still being written, cut short, or no last line end); "
         f"the {frames} frames before it are used."
     )
 
 
-def whole(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked where it is .gz."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
@@ -261,7 +261,7 @@ def whole(path: Path) -> bytes:
         raise DataError(f"{path}: {error.strerror or error}. Check the path and its permissions.") from None
 
 
-def unpack(path: Path, scratch: Path, warn: Warn) -> Path:
+def unpacked_copy(path: Path, scratch: Path, warn: Warn) -> Path:
     """The file itself, or for .gz an unpacked copy in `scratch`; a copy of the same file is used again."""
     if path.suffix != ".gz":
         return path

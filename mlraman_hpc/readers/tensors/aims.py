@@ -10,7 +10,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
 from mlraman_hpc.readers.tensors.components import from_columns
-from mlraman_hpc.readers.text import atomic_number, numbers_in, shown, unglued
+from mlraman_hpc.readers.text import atomic_number, parse_numbers, quoted, split_touching_numbers
 
 ORDER = ["xx", "yy", "zz", "xy", "xz", "yz"]
 _DIELECTRIC = re.compile(rb"DFPT for dielectric_constant:--->[^\n]*\n((?:[^\n]*\n){3})")
@@ -42,9 +42,9 @@ def read_label(text: bytes, name: str) -> Calculation:
 
 
 def _matrix(rows: bytes, name: str) -> np.ndarray:
-    values = numbers_in(unglued(rows), 9)
+    values = parse_numbers(split_touching_numbers(rows), 9)
     if values is None:
-        raise DataError(f"{name}: expected nine numbers of a tensor, found {shown(rows)}.")
+        raise DataError(f"{name}: expected nine numbers of a tensor, found {quoted(rows)}.")
     return values.reshape(3, 3)
 
 
@@ -68,10 +68,10 @@ def _polarizability(text: bytes, name: str) -> np.ndarray:
 
 
 def _six(header: bytes, row: bytes, name: str) -> np.ndarray:
-    values = numbers_in(unglued(row), 6)
+    values = parse_numbers(split_touching_numbers(row), 6)
     if header.decode("ascii", "replace").split() != ORDER or values is None:
         raise DataError(
-            f"{name}: expected six numbers in the order {' '.join(ORDER)}, found {shown(row)} below {shown(header)}."
+            f"{name}: expected six numbers in the order {' '.join(ORDER)}, found {quoted(row)} below {quoted(header)}."
         )
     return from_columns(values[None], ORDER)[0]
 
@@ -82,7 +82,7 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     end = text.find(b"Finished reading input file 'geometry.in'", start)
     block, count, cell = text[max(start, 0) : end], _COUNT.search(text), np.zeros((3, 3))
     rows = _ATOM.findall(block) if 0 <= start < end else []
-    values = numbers_in(unglued(b" ".join(row[2] for row in rows)), 3 * len(rows))
+    values = parse_numbers(split_touching_numbers(b" ".join(row[2] for row in rows)), 3 * len(rows))
     if not rows or values is None or count is None or int(count[1]) != len(rows):
         raise DataError(f"{name}: the input geometry is missing or not complete ({len(rows)} atoms).")
     found = _CELL.search(block)

@@ -14,7 +14,7 @@ from scipy.io import netcdf_file
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
-from mlraman_hpc.readers.text import readable
+from mlraman_hpc.readers.text import reading_errors
 
 KIND = "a netCDF file of anaddb"
 _NEEDED = {
@@ -28,7 +28,7 @@ _NEEDED = {
 
 def read_label(path: str, name: str) -> Calculation:
     """One anaddb.nc. Errors: DataError where the tensor (dieflag) or the structure is missing or makes no sense."""
-    with readable(name, KIND):
+    with reading_errors(name, KIND):
         values = _variables(path)
     missing = [label for label in _NEEDED if label not in values]
     if missing:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import atomic_number, readable, whole
+from mlraman_hpc.readers.text import atomic_number, read_bytes, reading_errors
 
 TENSOR = "polarizability.npy"
 
@@ -47,7 +47,7 @@ def read_labels(path: Path) -> tuple[list[tuple], np.ndarray]:
 
 
 def _array(path: Path, width: int) -> np.ndarray:
-    with readable(str(path), "a .npy array"):
+    with reading_errors(str(path), "a .npy array"):
         values = np.load(path, allow_pickle=False)
     if values.ndim == 3 and values.shape[1:] in ((3, 3), (width // 3, 3)):
         values = values.reshape(len(values), -1)
@@ -61,7 +61,10 @@ def _array(path: Path, width: int) -> np.ndarray:
 
 def _numbers(system: Path) -> np.ndarray:
     """Atomic numbers from type.raw (from 0) and type_map.raw."""
-    kinds, names = whole(system / "type.raw").split(), whole(system / "type_map.raw").decode("utf-8", "replace").split()
+    kinds, names = (
+        read_bytes(system / "type.raw").split(),
+        read_bytes(system / "type_map.raw").decode("utf-8", "replace").split(),
+    )
     elements = [atomic_number(name, {}) for name in names]
     if None in elements:
         raise DataError(f"{system / 'type_map.raw'}: '{names[elements.index(None)]}' is not a chemical element.")

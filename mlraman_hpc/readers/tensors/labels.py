@@ -21,7 +21,7 @@ from mlraman_hpc.readers.tensors.components import (
     symmetric,
 )
 from mlraman_hpc.readers.tensors.tensor_keys import choose_key, tensor_in
-from mlraman_hpc.readers.text import FrameLocation, Warn, frames_of, good_cells, whole
+from mlraman_hpc.readers.text import FrameLocation, Warn, build_frames, read_bytes, valid_cells
 from mlraman_hpc.readers.trajectory import extxyz, vaspout, vasprun
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames, Labels
@@ -173,7 +173,7 @@ def _from_outputs(paths: list[Path], format: str, quantity: str | None, unit: st
 def _output(path: Path, format: str) -> Calculation:
     if format in BINARY:
         return BINARY[format].read_label(str(path), str(path))
-    return TEXT[format].read_label(whole(path), str(path))
+    return TEXT[format].read_label(read_bytes(path), str(path))
 
 
 def _ground_states(paths: list[Path]) -> tuple[list[tuple], list[Path]]:
@@ -181,7 +181,7 @@ def _ground_states(paths: list[Path]) -> tuple[list[tuple], list[Path]]:
     with_tensor = [path for path in paths if not qe.is_ground_state(_start(path))]
     if not with_tensor:
         raise DataError(f"{paths[0]}: outputs of pw.x have no dielectric tensor; give those of ph.x.")
-    return [qe.structure(whole(path), str(path)) for path in paths if path not in with_tensor], with_tensor
+    return [qe.structure(read_bytes(path), str(path)) for path in paths if path not in with_tensor], with_tensor
 
 
 def _labels_of(read: list[Calculation], sources: tuple[str, ...], quantity: str | None, warn: Warn) -> Labels:
@@ -190,7 +190,7 @@ def _labels_of(read: list[Calculation], sources: tuple[str, ...], quantity: str 
             raise DeckError(
                 f"reference.quantity: {source} holds a {one.quantity} tensor; set {one.quantity}, or leave it out."
             )
-    frames = frames_of([(one.positions, one.numbers, one.cell, one.periodic) for one in read], np.arange(len(read)))
+    frames = build_frames([(one.positions, one.numbers, one.cell, one.periodic) for one in read], np.arange(len(read)))
     _check_cells(frames, [FrameLocation(source, 0, k) for k, source in enumerate(sources)])
     volumes = [own if one.volume is None else one.volume for one, own in zip(read, frames.volumes)]
     tensors = symmetric(np.array([one.tensor for one in read]), sources, warn)
@@ -220,9 +220,9 @@ def _from_deepmd(paths: list[Path], quantity: str | None, unit: str | None, warn
         found, values = deepmd.read_labels(path)
         places += [FrameLocation(str(path), 0, k) for k in range(len(found))]
         parts, tensors = parts + found, [*tensors, values]
-    frames = frames_of(parts, np.arange(len(parts)))
+    frames = build_frames(parts, np.arange(len(parts)))
     _check_cells(frames, places)
-    sources = tuple(f"{place.name}, frame {place.frame}" for place in places)
+    sources = tuple(f"{place.file}, frame {place.frame}" for place in places)
     return _labels(frames, np.concatenate(tensors), quantity, factor, sources, warn)
 
 
@@ -232,7 +232,7 @@ def _from_deepmd(paths: list[Path], quantity: str | None, unit: str | None, warn
 def _from_extxyz(paths, quantity: str | None, unit: str | None, tensor_key: str | None, warn: Warn) -> Labels:
     texts, places = [], []
     for path in paths:
-        content = whole(path)
+        content = read_bytes(path)
         bounds, _ = extxyz.frame_bounds(content, str(path), warn)
         texts += [content[first:last] for first, last, _, _ in bounds]
         places += [FrameLocation(str(path), int(line), k) for k, line in enumerate(bounds[:, 2])]
@@ -241,12 +241,12 @@ def _from_extxyz(paths, quantity: str | None, unit: str | None, tensor_key: str 
     key, quantity = choose_key(texts[0], places[0], quantity, tensor_key, "reference")
     factor = check_unit(quantity, unit, "reference")
     tensors = [tensor_in(text, key, place) for text, place in zip(texts, places)]
-    frames = frames_of([extxyz.read(text, place, {}) for text, place in zip(texts, places)], np.arange(len(texts)))
+    frames = build_frames([extxyz.read(text, place, {}) for text, place in zip(texts, places)], np.arange(len(texts)))
     _check_cells(frames, places)
-    sources = tuple(f"{place.name}, frame {place.frame}" for place in places)
+    sources = tuple(f"{place.file}, frame {place.frame}" for place in places)
     return _labels(frames, tensors, quantity, factor, sources, warn)
 
 
 def _check_cells(frames: Frames, places: list[FrameLocation]) -> None:
-    for k in np.flatnonzero(~good_cells(frames.cells, frames.periodic)):
+    for k in np.flatnonzero(~valid_cells(frames.cells, frames.periodic)):
         raise places[k].error(f"the cell {frames.cells[k].tolist()} has no volume although the frame is periodic.")

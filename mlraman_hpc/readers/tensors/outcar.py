@@ -12,7 +12,7 @@ from ase.data import atomic_numbers
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
-from mlraman_hpc.readers.text import numbers_in, shown, unglued
+from mlraman_hpc.readers.text import parse_numbers, quoted, split_touching_numbers
 
 _TENSOR = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in DFT)"
 _RPA = b"MACROSCOPIC STATIC DIELECTRIC TENSOR (including local field effects in RPA"
@@ -62,12 +62,12 @@ def _parameters(text: bytes) -> bytes:
 
 def _rows(text: bytes, place: int, name: str) -> np.ndarray:
     lines = text[place : place + 1000].split(b"\n")[2:5]
-    rows = [numbers_in(line, 3) for line in lines]
+    rows = [parse_numbers(line, 3) for line in lines]
     for line, row in zip(lines, rows):
         if row is None:
             number = text[:place].count(b"\n") + 3 + lines.index(line)
             raise DataError(
-                f"{name}, line {number}: expected three numbers of the dielectric tensor, found {shown(line)}."
+                f"{name}, line {number}: expected three numbers of the dielectric tensor, found {quoted(line)}."
             )
     return np.array(rows)
 
@@ -131,10 +131,10 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _block(text: bytes, place: int, rows: int, columns: int, name: str, what: str) -> np.ndarray:
     """(rows, columns) numbers on the lines after the one at `place`."""
     lines = text[text.find(b"\n", place) + 1 :].split(b"\n", rows)[:rows]
-    values = numbers_in(unglued(b"\n".join(lines)), rows * columns)
+    values = parse_numbers(split_touching_numbers(b"\n".join(lines)), rows * columns)
     if values is None:
         number = text[:place].count(b"\n") + 1
-        raise DataError(f"{name}, line {number}: {rows} lines of {what} must follow; the first is {shown(lines[0])}.")
+        raise DataError(f"{name}, line {number}: {rows} lines of {what} must follow; the first is {quoted(lines[0])}.")
     return values.reshape(rows, columns)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3, ANGSTROM_PER_BOHR
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
-from mlraman_hpc.readers.text import atomic_number, numbers_in, shown, unglued
+from mlraman_hpc.readers.text import atomic_number, parse_numbers, quoted, split_touching_numbers
 
 _TENSOR = b"Dielectric constant in cartesian axis"
 _ALAT = re.compile(rb"lattice parameter \(alat\) *= *(\S+) *a\.u\.")
@@ -46,12 +46,12 @@ def read_label(text: bytes, name: str) -> Calculation:
 
 def _rows(text: bytes, place: int, name: str) -> np.ndarray:
     lines = text[place : place + 1000].split(b"\n")[2:5]
-    rows = [numbers_in(unglued(line.strip(b" ()\r")), 3) for line in lines]
+    rows = [parse_numbers(split_touching_numbers(line.strip(b" ()\r")), 3) for line in lines]
     for line, row in zip(lines, rows):
         if row is None:
             number = text[:place].count(b"\n") + 3 + lines.index(line)
             raise DataError(
-                f"{name}, line {number}: expected three numbers of the dielectric tensor, found {shown(line)}."
+                f"{name}, line {number}: expected three numbers of the dielectric tensor, found {quoted(line)}."
             )
     if len(rows) < 3:
         raise DataError(f"{name}: the dielectric tensor is cut short.")
@@ -66,9 +66,9 @@ def structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
     if alat is None or volume is None or atoms is None:
         raise DataError(f"{name}: no lattice parameter, volume or number of atoms in the header.")
     length = _length(head, alat, name)
-    axes = numbers_in(unglued(b" ".join(_AXIS.findall(head)[:3])), 9)
+    axes = parse_numbers(split_touching_numbers(b" ".join(_AXIS.findall(head)[:3])), 9)
     sites = _SITE.findall(head)[: int(atoms[1])]
-    places = numbers_in(unglued(b" ".join(site[2] for site in sites)), 3 * int(atoms[1]))
+    places = parse_numbers(split_touching_numbers(b" ".join(site[2] for site in sites)), 3 * int(atoms[1]))
     if axes is None or places is None or [int(site[0]) for site in sites] != list(range(1, int(atoms[1]) + 1)):
         raise DataError(f"{name}: the crystal axes or the {int(atoms[1])} positions in the header are not complete.")
     cell = axes.reshape(3, 3) * length
@@ -89,9 +89,9 @@ def _length(head: bytes, alat: re.Match, name: str) -> float:
 
 
 def _positive(word: bytes, name: str) -> float:
-    value = numbers_in(word, 1)
+    value = parse_numbers(word, 1)
     if value is None or value[0] <= 0:
-        raise DataError(f"{name}: {shown(word)} in the header is not a positive number.")
+        raise DataError(f"{name}: {quoted(word)} in the header is not a positive number.")
     return float(value[0])
 
 

@@ -18,7 +18,7 @@ from mlraman_hpc.readers.tensors.components import (
     symmetric,
 )
 from mlraman_hpc.readers.tensors.tensor_keys import choose_key, tensor_in
-from mlraman_hpc.readers.text import FrameLocation, shown, whole
+from mlraman_hpc.readers.text import FrameLocation, quoted, read_bytes
 from mlraman_hpc.readers.trajectory import extxyz
 
 GPUMD = ["step", "xx", "yy", "zz", "xy", "yz", "zx"]
@@ -101,7 +101,7 @@ def read_table(file: Path, order: list[str]) -> np.ndarray:
 
 def _check_last_line(file: Path) -> None:
     """A last line without its end may lack digits: its last number must have as many as the one above it."""
-    text = whole(file)
+    text = read_bytes(file)
     lines = [line for line in text[-4000:].split(b"\n")[-3:] if line.strip()]
     if len(lines) < 2 or text.endswith(b"\n"):
         return
@@ -115,18 +115,18 @@ def _check_last_line(file: Path) -> None:
 
 def _bad_line(file: Path, columns: int, wanted: np.ndarray | None = None) -> DataError:
     """The error for the first line that does not hold `columns` finite numbers."""
-    for number, line in enumerate(whole(file).split(b"\n"), start=1):
+    for number, line in enumerate(read_bytes(file).split(b"\n"), start=1):
         words = line.split(b"#")[0].split()
         if not words:
             continue
         if len(words) != columns:
-            return DataError(f"{file}, line {number}: {len(words)} columns, the order names {columns}: {shown(line)}.")
+            return DataError(f"{file}, line {number}: {len(words)} columns, the order names {columns}: {quoted(line)}.")
         try:
             values = np.array([float(word) for word in words])
         except ValueError:
-            return DataError(f"{file}, line {number}: expected {columns} numbers, found {shown(line)}.")
+            return DataError(f"{file}, line {number}: expected {columns} numbers, found {quoted(line)}.")
         if wanted is not None and not np.isfinite(values[wanted]).all():
-            return DataError(f"{file}, line {number}: not a finite number in {shown(line)}.")
+            return DataError(f"{file}, line {number}: not a finite number in {quoted(line)}.")
     return DataError(f"{file}: not a table of {columns} numbers a line.")
 
 
@@ -173,7 +173,7 @@ def _from_npy(file: Path, order: list[str] | None) -> np.ndarray:
 
 def _from_extxyz(file: Path, quantity: str, tensor_key: str | None, messages: list[str]):
     """Tensors, time steps and volumes (None where a frame has no cell) of an extended XYZ file."""
-    content = whole(file)
+    content = read_bytes(file)
     bounds, comments = extxyz.frame_bounds(content, str(file), messages.append)
     if not len(bounds):
         raise DataError(f"{file}: no complete frame; the last line must be whole, with its line end.")

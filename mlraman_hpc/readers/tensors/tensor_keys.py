@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from mlraman_hpc.base.errors import DeckError
-from mlraman_hpc.readers.text import FrameLocation, numbers_in, shown
+from mlraman_hpc.readers.text import FrameLocation, parse_numbers, quoted
 from mlraman_hpc.readers.trajectory import extxyz
 
 KEYS = {
@@ -73,9 +73,9 @@ def tensor_in(text: bytes, key: str, place: FrameLocation) -> np.ndarray:
     if found is None:
         raise place.error(f"no '{key}': the comment line has {', '.join(_info_keys(text)) or 'no key'}.", 1)
     plain = re.sub(rb"[\[\],]", b" ", found.removeprefix(b"_JSON"))
-    values = numbers_in(plain, 9)
+    values = parse_numbers(plain, 9)
     if values is None and len(plain.split()) == 6:
         raise place.error(f"'{key}' has 6 numbers, whose order the file does not say; write all nine, row by row.", 1)
     if values is None:
-        raise place.error(f"'{key}' needs nine numbers, row by row; found {shown(found)}.", 1)
+        raise place.error(f"'{key}' needs nine numbers, row by row; found {quoted(found)}.", 1)
     return values.reshape(3, 3)

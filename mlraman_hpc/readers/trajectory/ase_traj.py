@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import FrameLocation, Piece, Warn, readable
+from mlraman_hpc.readers.text import FileIndex, FrameLocation, Warn, reading_errors
 
 KIND = "an ASE trajectory"
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """How many frames there are. Errors: DataError for damaged files."""
-    with readable(name, KIND), _opened(path) as file:
+    with reading_errors(name, KIND), _opened(path) as file:
         declared = len(file)
         frames = _complete(file, declared)
         if not frames:
@@ -25,7 +25,7 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
         raise FrameLocation(name, 0, 0).error("an atomic number is not that of an element.")
     if frames < declared:
         warn(f"{name}: {declared - frames} of {declared} frames are cut off; the {frames} before them are used.")
-    return Piece.counted(frames, numbers)
+    return FileIndex.counted(frames, numbers)
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def _complete(file, frames: int) -> int:
 
 def _is_there(file, frame: int) -> bool:
     try:
-        with readable("", KIND):
+        with reading_errors("", KIND):
             return bool(np.isfinite(file[frame].positions).all())
     except DataError:
         return False
@@ -74,7 +74,7 @@ def velocities(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation
 
 
 def _atoms(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation]):
-    name = place(0).name if len(rows) else path
-    with readable(name, KIND), _opened(path) as file:
+    name = place(0).file if len(rows) else path
+    with reading_errors(name, KIND), _opened(path) as file:
         for k, row in enumerate(rows):
             yield k, file[int(row)]

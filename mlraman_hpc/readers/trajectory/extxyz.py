@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from mlraman_hpc.readers.text import (
+    FileIndex,
     FrameLocation,
-    Piece,
     Warn,
     atomic_number,
-    incomplete,
+    incomplete_frame,
     line_ends,
-    mapped,
-    numbers_in,
-    numbers_of,
-    shown,
+    memory_mapped,
+    parse_numbers,
+    parse_words,
+    quoted,
 )
 from mlraman_hpc.readers.trajectory import plain_xyz
 from mlraman_hpc.readers.trajectory.column import BLOCK, Column, Growing
@@ -44,10 +44,10 @@ def keys(comment: bytes) -> list[str]:
     return [match[1].decode("utf-8", "replace") for match in found]
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """Where the frames of an extended XYZ file lie. Errors: DataError where an atom count is expected and missing."""
     columns, clock = [Growing() for _ in range(4)], _Clock()
-    with mapped(path, name) as text:
+    with memory_mapped(path, name) as text:
         for rows, comments in _bounds(text, name, warn):
             for column, values in zip(columns, rows.T):
                 column.append(values)
@@ -57,7 +57,7 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
             raise FrameLocation(name, 1, 0).error("no complete frame; the last line must be whole, with its line end.")
         numbers = read(text[first[0] : last[0]], FrameLocation(name, 1, 0), table)[1]
     steps, times = clock.steps_and_times(name, warn)
-    return Piece(first, last, line, atoms, numbers, steps=steps, times=times)
+    return FileIndex(first, last, line, atoms, numbers, steps=steps, times=times)
 
 
 def frame_bounds(text: mmap.mmap | bytes, name: str, warn: Warn) -> tuple[np.ndarray, list[bytes]]:
@@ -91,7 +91,7 @@ def _frames(text: mmap.mmap | bytes, name: str, warn: Warn) -> Iterator[tuple[tu
         if len(ends) - at < atoms + 2:
             ends, at = _more(ends[at:], supply, atoms + 2), 0
         if len(ends) < atoms + 2:
-            warn(incomplete(name, frame, line))
+            warn(incomplete_frame(name, frame, line))
             break
         end = int(ends[at + atoms + 1]) + 1
         yield (begin, min(end, len(text)), line, atoms), text[ends[at] + 1 : ends[at + 1]]
@@ -116,7 +116,7 @@ def _atom_count(text: mmap.mmap | bytes, begin: int, place: FrameLocation) -> in
     if not line.strip() and not text[begin:].strip():
         return None
     raise place.error(
-        f"expected a number of atoms, found {shown(line)}. The frame before has too many or too few lines."
+        f"expected a number of atoms, found {quoted(line)}. The frame before has too many or too few lines."
     )
 
 
@@ -128,7 +128,7 @@ def series(comments: list[bytes], key: str, kind) -> np.ndarray | None:
         if text is None:
             return None
         texts.append(text)
-    values = numbers_of(texts, len(texts))
+    values = parse_words(texts, len(texts))
     return None if values is None else values.astype(kind)
 
 
@@ -213,7 +213,7 @@ def _words(text: bytes, place: FrameLocation):
     if len(words) != int(head) * width:
         for k, row in enumerate(rows.splitlines()):
             if len(row.split()) != width:
-                raise place.error(f"expected {width} columns, found {shown(row)}.", k + 2)
+                raise place.error(f"expected {width} columns, found {quoted(row)}.", k + 2)
     return words, layout, width, comment
 
 
@@ -223,12 +223,12 @@ def _column(layout: dict, labels: tuple[str, ...], width: int) -> int | None:
 
 def _numeric(words: list[bytes], begin: int, width: int, place: FrameLocation) -> np.ndarray:
     """Three columns as numbers."""
-    parts = [numbers_of(words[begin + k :: width], len(words) // width) for k in range(3)]
+    parts = [parse_words(words[begin + k :: width], len(words) // width) for k in range(3)]
     for k, part in enumerate(parts):
         if part is None:
             column = words[begin + k :: width]
-            row = next(row for row, word in enumerate(column) if numbers_of([word], 1) is None)
-            raise place.error(f"expected a number in column {begin + k + 1}, found {shown(column[row])}.", row + 2)
+            row = next(row for row, word in enumerate(column) if parse_words([word], 1) is None)
+            raise place.error(f"expected a number in column {begin + k + 1}, found {quoted(column[row])}.", row + 2)
     return np.stack(parts, axis=1)
 
 
@@ -241,14 +241,14 @@ def _numbers(words: list[bytes], layout: dict, width: int, table: dict[str, int]
     known = {label: atomic_number(label.decode("ascii", "replace"), table) for label in set(labels)}
     if None in known.values():
         row = next(row for row, label in enumerate(labels) if known[label] is None)
-        raise place.error(f"{shown(labels[row])} is not a chemical element.", row + 2)
+        raise place.error(f"{quoted(labels[row])} is not a chemical element.", row + 2)
     return np.array([known[label] for label in labels])
 
 
 def _listed(words: list[bytes], begin: int | None, width: int, place: FrameLocation) -> np.ndarray:
     if begin is None:
         raise place.error("Properties names neither 'species:S:1' nor 'Z:I:1'.", 1)
-    values = numbers_of(words[begin::width], len(words) // width)
+    values = parse_words(words[begin::width], len(words) // width)
     if values is None or not (np.isin(values, np.arange(1, 119))).all():
         raise place.error(f"column {begin + 1} holds something else than atomic numbers.", 2)
     return values.astype(int)
@@ -262,9 +262,9 @@ def cell(comment: bytes, place: FrameLocation) -> tuple[np.ndarray, np.ndarray]:
         if periodic.any():
             raise place.error("pbc says that the frame is periodic, but it has no Lattice.", 1)
         return np.zeros((3, 3)), periodic
-    values = numbers_in(re.sub(rb"[\[\],]", b" ", lattice), 9)
+    values = parse_numbers(re.sub(rb"[\[\],]", b" ", lattice), 9)
     if values is None:
-        raise place.error(f"Lattice needs nine numbers, found {shown(lattice)}.", 1)
+        raise place.error(f"Lattice needs nine numbers, found {quoted(lattice)}.", 1)
     return values.reshape(3, 3) * periodic[:, None], periodic
 
 
@@ -272,5 +272,5 @@ def _flags(flags: bytes, place: FrameLocation) -> np.ndarray:
     words = re.sub(rb"[\[\],]", b" ", flags).lower().split()
     words = words * 3 if len(words) == 1 else words
     if len(words) != 3 or not set(words) <= {b"t", b"f", b"true", b"false", b"1", b"0"}:
-        raise place.error(f"pbc needs three of T and F, found {shown(flags)}.", 1)
+        raise place.error(f"pbc needs three of T and F, found {quoted(flags)}.", 1)
     return np.array([word in (b"t", b"true", b"1") for word in words])

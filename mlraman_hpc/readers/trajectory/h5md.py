@@ -14,7 +14,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
-from mlraman_hpc.readers.text import FrameLocation, Piece, Warn, atomic_number, readable, runs_of
+from mlraman_hpc.readers.text import FileIndex, FrameLocation, Warn, atomic_number, consecutive_slices, reading_errors
 from mlraman_hpc.readers.trajectory.column import SPAN, Column, Growing
 
 h5py = LazyModule("h5py")
@@ -34,9 +34,9 @@ _LENGTHS = {
 _TIMES = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "us": 1e9, "s": 1e15, "femtosecond": 1.0, "picosecond": 1e3}
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """How many frames there are. Errors: DataError for files that hold no positions or no known elements."""
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
+    with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
         group = _particles(file, name)
         frames, atoms = _shape(group, name)
         if not any(label in group["position/value"].attrs for label in ("unit", "units")):
@@ -44,16 +44,16 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
         _length_unit(group["position/value"], name)
         numbers = _numbers(group, atoms, table, name)[_order(group, slice(0, 1), atoms, FrameLocation(name, 0, 0))[0]]
         steps, times = _steps(group["position"], frames, name), _times(group["position"], frames, name)
-    return Piece.counted(frames, numbers, steps=steps, times=times)
+    return FileIndex.counted(frames, numbers, steps=steps, times=times)
 
 
 def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; place(k) names the k-th for messages."""
-    name, parts = place(0).name, []
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
+    name, parts = place(0).file, []
+    with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
         group = _particles(file, name)
         factor = _length_unit(group["position/value"], name)
-        for run in runs_of(rows):
+        for run in consecutive_slices(rows):
             where = place(len(parts))
             order = _order(group, run, len(numbers), where)
             cells, periodic = _cells(group, run, name, factor)
@@ -71,13 +71,13 @@ def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], num
 
 def velocities(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation]) -> list[np.ndarray] | None:
     """(atoms, 3) of each row as in the file, or None where it has none for every frame."""
-    with readable(place(0).name if len(rows) else path, KIND), h5py.File(path, "r", locking=False) as file:
+    with reading_errors(place(0).file if len(rows) else path, KIND), h5py.File(path, "r", locking=False) as file:
         group = _particles(file, path)
         there = "velocity/value" in group and group["velocity/value"].shape == group["position/value"].shape
         if not there:
             return None
         found = []
-        for run in runs_of(rows):
+        for run in consecutive_slices(rows):
             order = _order(group, run, group["velocity/value"].shape[1], place(len(found)))
             found += [one[sort] for one, sort in zip(group["velocity/value"][run], order)]
         return found

@@ -17,7 +17,16 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.readers.text import FrameLocation, Piece, Warn, described, frames_of, good_cells, species_table, unpack
+from mlraman_hpc.readers.text import (
+    FileIndex,
+    FrameLocation,
+    Warn,
+    build_frames,
+    composition,
+    species_table,
+    unpacked_copy,
+    valid_cells,
+)
 from mlraman_hpc.readers.trajectory import ase_traj as asetraj
 from mlraman_hpc.readers.trajectory import (
     extxyz,
@@ -130,7 +139,7 @@ def build_index(
         raise DataError("trajectory.files: no file matches; check the path.")
     table = species_table(h5md.species_per_atom(species) if isinstance(species, list) else species)
     names = tuple(str(file) for file in files)
-    paths = tuple(str(unpack(Path(file), scratch, warn)) for file in files)
+    paths = tuple(str(unpacked_copy(Path(file), scratch, warn)) for file in files)
     format = _one_format(paths, names, format)
     pieces = [_piece(path, name, format, table, scratch, warn) for path, name in zip(paths, names)]
     _check_same_atoms(pieces, names)
@@ -161,7 +170,7 @@ def read_frames(index: TrajectoryIndex, which) -> Frames:
         ]
     else:
         parts = _parsed(index, which)
-    frames = _in_given_cell(index, frames_of(parts, index.frame[which]))
+    frames = _in_given_cell(index, build_frames(parts, index.frame[which]))
     _check_frames(index, which, frames)
     return frames
 
@@ -220,7 +229,7 @@ def detect(path: str, name: str) -> str:
     raise DataError(f"{name}: unknown format. Give trajectory.format, one of {', '.join(FORMATS)}.")
 
 
-def _piece(path: str, name: str, format: str, table: dict[str, int], scratch: Path, warn: Warn) -> Piece:
+def _piece(path: str, name: str, format: str, table: dict[str, int], scratch: Path, warn: Warn) -> FileIndex:
     module = FORMATS[format]
     if format in BINARY:
         return module.scan(path, name, table, warn)
@@ -263,7 +272,7 @@ def _one_format(paths: tuple[str, ...], names: tuple[str, ...], format: str) -> 
     return found[0]
 
 
-def _check_same_atoms(pieces: list[Piece], names: tuple[str, ...]) -> None:
+def _check_same_atoms(pieces: list[FileIndex], names: tuple[str, ...]) -> None:
     """Same atoms in the same order in every piece, and as many in every frame."""
     for piece, name in zip(pieces, names):
         odd = _first(piece.atoms.blocks(), lambda atoms: atoms != len(pieces[0].numbers))
@@ -274,7 +283,7 @@ def _check_same_atoms(pieces: list[Piece], names: tuple[str, ...]) -> None:
             )
         if not np.array_equal(piece.numbers, pieces[0].numbers):
             raise DataError(
-                f"{name}: {described(piece.numbers)}; {names[0]}: {described(pieces[0].numbers)}. "
+                f"{name}: {composition(piece.numbers)}; {names[0]}: {composition(pieces[0].numbers)}. "
                 "The pieces of a run must have the same atoms in the same order."
             )
 
@@ -288,7 +297,7 @@ def _first(blocks: Iterator[tuple[int, np.ndarray]], test: Callable[[np.ndarray]
     return None
 
 
-def _check_even_steps(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> None:
+def _check_even_steps(pieces: list[FileIndex], names: tuple[str, ...], warn: Warn) -> None:
     for piece, name in zip(pieces, names):
         if piece.steps is None or len(piece) < 2:
             continue
@@ -301,7 +310,7 @@ def _check_even_steps(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -
             )
 
 
-def _interval(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> float | None:
+def _interval(pieces: list[FileIndex], names: tuple[str, ...], warn: Warn) -> float | None:
     """fs between frames, from their times; None where a piece has none or where they are uneven."""
     if any(piece.times is None for piece in pieces) or not any(len(part) for part in _time_strides(pieces)):
         return None
@@ -314,7 +323,7 @@ def _interval(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> float 
     return float(np.round(math.fsum(sums) / sum(counts), 9))
 
 
-def _time_strides(pieces: list[Piece]) -> Iterator[np.ndarray]:
+def _time_strides(pieces: list[FileIndex]) -> Iterator[np.ndarray]:
     """Times between frames and those before them, some at a time, but for joints."""
     for piece in pieces:
         joints = np.array(piece.joints, dtype=int)
@@ -322,7 +331,7 @@ def _time_strides(pieces: list[Piece]) -> Iterator[np.ndarray]:
             yield np.delete(strides, joints[(joints >= row) & (joints < row + len(strides))] - row)
 
 
-def _nearly_even(pieces: list[Piece], names: tuple[str, ...], warn: Warn) -> bool:
+def _nearly_even(pieces: list[FileIndex], names: tuple[str, ...], warn: Warn) -> bool:
     """Whether all times between frames are as most are; if not, a warning names the first."""
     strides = [np.concatenate(list(_time_strides([piece])) or [np.empty(0)]) for piece in pieces]
     interval = float(np.median(np.concatenate(strides)))
@@ -363,7 +372,7 @@ def _joined(pieces, paths, names, format, table, interval) -> TrajectoryIndex:
     )
 
 
-def _joints(pieces: list[Piece]) -> list[int]:
+def _joints(pieces: list[FileIndex]) -> list[int]:
     """Global numbers of the frames that follow a joint, before anything is left out."""
     starts = np.cumsum([0] + [len(piece) for piece in pieces])
     inner = [int(start) + joint for start, piece in zip(starts, pieces) for joint in piece.joints]
@@ -400,14 +409,14 @@ def _check_frames(index: TrajectoryIndex, which: np.ndarray, frames: Frames) -> 
         numbers = frames.numbers[begin:end]
         if not _same_atoms(index, numbers):
             raise index.location(int(which[k])).error(
-                f"{described(numbers)}; the first frame has {described(index.numbers)}, by id where there are ids."
+                f"{composition(numbers)}; the first frame has {composition(index.numbers)}, by id where there are ids."
             )
     if np.abs(frames.positions).max(initial=0) > FARTHEST:
         atom = int(np.abs(frames.positions).max(axis=1).argmax())
         raise index.location(int(which[frames.frame_of_atom[atom]])).error(
             f"an atom at {frames.positions[atom].tolist()} Angstrom; the file is damaged."
         )
-    for k in np.flatnonzero(~good_cells(frames.cells, frames.periodic)):
+    for k in np.flatnonzero(~valid_cells(frames.cells, frames.periodic)):
         raise index.location(int(which[k])).error(
             f"the cell {np.round(frames.cells[k], 4).tolist()} has no volume although the frame is periodic."
         )

@@ -14,16 +14,18 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import Piece, Warn
+from mlraman_hpc.readers.text import FileIndex, Warn
 from mlraman_hpc.readers.trajectory.column import Column
 
 VERSION = 2
 LEAST_BYTES = 1 << 22  # a shorter file is looked through faster than anyone can notice
-_FIELDS = [field.name for field in dataclasses.fields(Piece)]
+_FIELDS = [field.name for field in dataclasses.fields(FileIndex)]
 _PARTS = [field.name for field in dataclasses.fields(Column)]
 
 
-def piece(path: str, name: str, settings: list, scratch: Path, warn: Warn, scan: Callable[[Warn], Piece]) -> Piece:
+def piece(
+    path: str, name: str, settings: list, scratch: Path, warn: Warn, scan: Callable[[Warn], FileIndex]
+) -> FileIndex:
     """scan(warn), or what it gave before with the same settings for the same size and time stamp of the file.
 
     Warnings are kept with it. Errors: DataError where the file is not there.
@@ -47,14 +49,14 @@ def piece(path: str, name: str, settings: list, scratch: Path, warn: Warn, scan:
     return found[0]
 
 
-def _load(kept: Path, key: str) -> tuple[Piece, list[str]] | None:
+def _load(kept: Path, key: str) -> tuple[FileIndex, list[str]] | None:
     """None where there is none, or one of another state of the file."""
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(kept) as file:
         if str(file["key"]) != key:
             return None
         found = {name: _unpacked(file, name) for name in _FIELDS}
         found["joints"] = tuple(found["joints"].tolist())
-        return Piece(**found), file["warnings"].tolist()
+        return FileIndex(**found), file["warnings"].tolist()
     return None
 
 
@@ -65,7 +67,7 @@ def _unpacked(file, name: str) -> Column | np.ndarray | None:
     return Column(**{**parts, "real": bool(parts["real"])})
 
 
-def _packed(found: Piece) -> dict[str, np.ndarray]:
+def _packed(found: FileIndex) -> dict[str, np.ndarray]:
     arrays = {}
     for name in _FIELDS:
         value = getattr(found, name)
@@ -76,7 +78,7 @@ def _packed(found: Piece) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _save(kept: Path, key: str, found: Piece, warnings: list[str]) -> None:
+def _save(kept: Path, key: str, found: FileIndex, warnings: list[str]) -> None:
     """Where nothing can be written the file is looked through again the next time."""
     part = kept.with_name(f"{kept.name}.part{os.getpid()}.npz")
     with contextlib.suppress(OSError):

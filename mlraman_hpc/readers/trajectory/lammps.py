@@ -7,17 +7,17 @@ import mmap
 import numpy as np
 
 from mlraman_hpc.readers.text import (
+    FileIndex,
     FrameLocation,
-    Piece,
     Rows,
     Warn,
     atomic_number,
-    forget,
-    incomplete,
-    mapped,
-    numbers_in,
-    numbers_of,
-    shown,
+    incomplete_frame,
+    memory_mapped,
+    parse_numbers,
+    parse_words,
+    quoted,
+    release_pages,
 )
 
 MARK = b"ITEM: TIMESTEP"
@@ -26,9 +26,9 @@ _COLUMNS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "
 _FS_PER_TIME = {"real": 1.0, "metal": 1e3}
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """Where the frames of a dump lie. Errors: DataError for frames cut short and for units without Angstrom."""
-    with mapped(path, name) as text:
+    with memory_mapped(path, name) as text:
         begin = _next_mark(text, 0)
         if begin < 0:
             raise FrameLocation(name, 1, 0).error("no line 'ITEM: TIMESTEP' in the file; is it a LAMMPS text dump?")
@@ -41,7 +41,7 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     place = FrameLocation(name, int(line[0]), 0)
     if "id" not in _head(frame, place)[2]:
         warn(f"{name}: no column 'id'; atoms are taken in the order of the file, which LAMMPS does not keep by itself.")
-    return Piece(
+    return FileIndex(
         first,
         last,
         line,
@@ -78,7 +78,7 @@ def _bounds(text: mmap.mmap, begin: int, name: str, fs: float | None, warn: Warn
     rows, times, since = Rows(5), Rows(1, real=True), 0
     line, before = text[:begin].count(b"\n") + 1, text[:begin]
     while begin >= 0:
-        since = forget(text, begin, since)
+        since = release_pages(text, begin, since)
         following = _next_mark(text, begin + 1)
         block = text[begin : following if following >= 0 else len(text)]
         lines = block.count(b"\n")
@@ -90,7 +90,7 @@ def _bounds(text: mmap.mmap, begin: int, name: str, fs: float | None, warn: Warn
                     f"the frame has {max(lines - HEADER, 0)} atom lines and says {atoms} atoms. "
                     "Remove the damaged frame, or list the parts of the run as separate files."
                 )
-            warn(incomplete(name, len(rows), line))
+            warn(incomplete_frame(name, len(rows), line))
             break
         rows.add((begin, begin + len(block), line, atoms, step))
         moment = _time(before) if fs else None
@@ -113,7 +113,7 @@ def _step_and_atoms(block: bytes, place: FrameLocation, last: bool) -> tuple[int
 
 def _time(before: bytes) -> float | None:
     at = before.rfind(b"ITEM: TIME\n")
-    value = None if at < 0 else numbers_in(before[at + 11 :].split(b"\n")[0], 1)
+    value = None if at < 0 else parse_numbers(before[at + 11 :].split(b"\n")[0], 1)
     return None if value is None else float(value[0])
 
 
@@ -163,7 +163,7 @@ def _ordered(rows: bytes, names: list[str], atoms: int, place: FrameLocation):
         bad = next((k for k, line in enumerate(lines) if len(line.split()) != len(names)), None)
         if bad is None:
             raise place.error(f"{len(lines)} atom lines, the frame says {atoms} atoms.", HEADER)
-        raise place.error(f"expected {len(names)} columns, found {shown(lines[bad])}.", bad + HEADER)
+        raise place.error(f"expected {len(names)} columns, found {quoted(lines[bad])}.", bad + HEADER)
     if "id" not in names:
         return words, np.arange(atoms)
     ids = _numeric(words, names, ("id",), place)[:, 0]
@@ -178,10 +178,10 @@ def _numeric(words: list[bytes], names: list[str], wanted: tuple[str, ...], plac
     parts = []
     for name in wanted:
         column = words[names.index(name) :: len(names)]
-        part = numbers_of(column, len(column))
+        part = parse_words(column, len(column))
         if part is None:
-            row = next(row for row, word in enumerate(column) if numbers_of([word], 1) is None)
-            raise place.error(f"expected a number in column '{name}', found {shown(column[row])}.", row + HEADER)
+            row = next(row for row, word in enumerate(column) if parse_words([word], 1) is None)
+            raise place.error(f"expected a number in column '{name}', found {quoted(column[row])}.", row + HEADER)
         parts.append(part)
     return np.stack(parts, axis=1)
 
@@ -210,9 +210,9 @@ def _box(lines: list[bytes], place: FrameLocation) -> tuple[np.ndarray, np.ndarr
     flags = [word for word in lines[0].split()[3:] if set(word) <= set(b"pfsm")]
     periodic = np.array([flag == b"pp" for flag in flags] if len(flags) == 3 else [True] * 3)
     width = len(lines[1].split())
-    bounds = numbers_in(b" ".join(lines[1:4]), 3 * width)
+    bounds = parse_numbers(b" ".join(lines[1:4]), 3 * width)
     if bounds is None or width not in (2, 3, 4):
-        raise place.error(f"expected the bounds of the box, found {shown(lines[1])}.", 5)
+        raise place.error(f"expected the bounds of the box, found {quoted(lines[1])}.", 5)
     bounds = bounds.reshape(3, width)
     if width == 4:  # general triclinic: vectors and origin
         return bounds[:, :3], bounds[:, 3], periodic

@@ -8,7 +8,7 @@ import numpy as np
 from ase.geometry import cellpar_to_cell
 
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
-from mlraman_hpc.readers.text import FrameLocation, numbers_in, shown
+from mlraman_hpc.readers.text import FrameLocation, parse_numbers, quoted
 
 _NUMBER = rb"([-+0-9.eEdD]+)"
 _CP2K = re.compile(rb"^\s*i\s*=\s*(\d+)\s*,(?:\s*time\s*=\s*" + _NUMBER + rb"\s*,)?")
@@ -28,7 +28,7 @@ def cp2k_times(comments: list[bytes]) -> np.ndarray | None:
     found = [_CP2K.match(comment) for comment in comments]
     if not all(one and one[2] for one in found):
         return None
-    return numbers_in(b" ".join(one[2] for one in found), len(found))
+    return parse_numbers(b" ".join(one[2] for one in found), len(found))
 
 
 def ipi_steps(comments: list[bytes]) -> np.ndarray | None:
@@ -50,7 +50,7 @@ def cell_and_unit(comment: bytes, place: FrameLocation) -> tuple[np.ndarray | No
     units = {label.lower(): unit.lower() for label, unit in _UNIT.findall(comment[found.end() :])}
     cell_unit = units.pop(b"cell", None)
     if len(units) != 1:
-        raise place.error(f"i-PI's comment does not name the unit of the positions: {shown(comment)}.", 1)
+        raise place.error(f"i-PI's comment does not name the unit of the positions: {quoted(comment)}.", 1)
     label, unit = units.popitem()
     if label not in (b"positions", b"x_centroid", b"x_centroid_even", b"x_centroid_odd"):
         raise place.error(f"the file holds '{label.decode()}', not positions.", 1)
@@ -66,11 +66,11 @@ def _length(unit: bytes, place: FrameLocation) -> float:
 def _vectors(found: re.Match, factor: float, place: FrameLocation) -> np.ndarray:
     kind, words = found[1].decode("ascii", "replace"), found[2].split()
     if kind == "abcABC":
-        values = numbers_in(b" ".join(words), 6)
+        values = parse_numbers(b" ".join(words), 6)
         if values is not None and (values[:3] > 0).all() and ((values[3:] > 0) & (values[3:] < 180)).all():
             return cellpar_to_cell(values) * [[factor]]
     elif kind in ("H", "GENH"):
-        values = numbers_in(b" ".join(words), 9)
+        values = parse_numbers(b" ".join(words), 9)
         if values is not None:
             return values.reshape(3, 3).T * factor  # i-PI keeps lattice vectors in columns
-    raise place.error(f"the cell {shown(found[0])} is not understood.", 1)
+    raise place.error(f"the cell {quoted(found[0])} is not understood.", 1)

@@ -12,7 +12,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
-from mlraman_hpc.readers.text import FrameLocation, Piece, Warn, atomic_number, readable, runs_of
+from mlraman_hpc.readers.text import FileIndex, FrameLocation, Warn, atomic_number, consecutive_slices, reading_errors
 from mlraman_hpc.readers.trajectory.column import Column
 
 h5py = LazyModule("h5py")
@@ -20,21 +20,21 @@ KIND = "a vaspout.h5"
 _STEPS, _RESPONSE, _TYPES = "intermediate/ion_dynamics", "results/linear_response", "results/positions"
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """How many structures there are. Errors: DataError for a file without them."""
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
+    with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
         numbers = _elements(file, name)
         frames = _frames(file, len(numbers), name, warn)
         interval = _time_step(file)
-    return Piece.counted(frames, numbers, times=None if interval is None else Column.multiples(interval, frames))
+    return FileIndex.counted(frames, numbers, times=None if interval is None else Column.multiples(interval, frames))
 
 
 def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; place(k) names the k-th for messages."""
-    with readable(place(0).name, KIND), h5py.File(path, "r", locking=False) as file:
+    with reading_errors(place(0).file, KIND), h5py.File(path, "r", locking=False) as file:
         steps = file[_STEPS]
-        cells = [_scaled(file, _STEPS) * steps["lattice_vectors"][part] for part in runs_of(rows)]
-        fractional = [steps["position_ions"][part] for part in runs_of(rows)]
+        cells = [_scaled(file, _STEPS) * steps["lattice_vectors"][part] for part in consecutive_slices(rows)]
+        fractional = [steps["position_ions"][part] for part in consecutive_slices(rows)]
     cells, fractional = np.concatenate(cells), np.concatenate(fractional)
     for k in np.flatnonzero(~np.isfinite(fractional).all(axis=(1, 2)))[:1]:
         raise place(int(k)).error("a position is not a number.")
@@ -91,7 +91,7 @@ def read_label(path: str, name: str) -> Calculation:
 
     Errors: DataError without it, for several ionic steps, and for electronic steps that did not converge.
     """
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
+    with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
         if f"{_RESPONSE}/electron_dielectric_tensor" not in file:
             raise DataError(f"{name}: no dielectric tensor; compute it with LEPSILON = .TRUE.")
         tensor = np.array(file[f"{_RESPONSE}/electron_dielectric_tensor"][()], dtype=float).reshape(3, 3)

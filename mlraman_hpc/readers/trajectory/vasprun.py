@@ -14,17 +14,17 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
 from mlraman_hpc.readers.text import (
+    FileIndex,
     FrameLocation,
-    Piece,
     Rows,
     Warn,
     atomic_number,
-    forget,
-    incomplete,
-    mapped,
-    numbers_in,
-    shown,
-    unglued,
+    incomplete_frame,
+    memory_mapped,
+    parse_numbers,
+    quoted,
+    release_pages,
+    split_touching_numbers,
 )
 from mlraman_hpc.readers.trajectory.column import Column
 
@@ -32,9 +32,9 @@ MARK, _END = b"<structure>", b"</structure>"
 _RENAMED = {b"r": b"Zr", b"X": b"Xe"}  # VASP cuts these names
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """Where the structures of the ionic steps lie. Errors: DataError without atoms or structures."""
-    with mapped(path, name) as text:
+    with memory_mapped(path, name) as text:
         begin = text.find(MARK)
         if begin < 0:
             raise DataError(f"{name}: no structure of an ionic step; is it a vasprun.xml, and is the first step done?")
@@ -44,7 +44,7 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
     if not len(rows):
         raise DataError(f"{name}: no complete structure.")
     interval = _time_step(head)
-    return Piece(
+    return FileIndex(
         *rows.columns(),
         Column.progression(len(numbers), 0, len(rows)),
         numbers,
@@ -56,13 +56,13 @@ def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> Rows:
     """First and last byte and first line of each structure."""
     rows, line, before, since = Rows(3), 1, 0, 0
     while begin >= 0:
-        since = forget(text, before, since)
+        since = release_pages(text, before, since)
         line, before = line + text[before:begin].count(b"\n"), begin
         end, following = text.find(_END, begin), text.find(MARK, begin + 1)
         if end < 0 or 0 <= following < end:
             if following >= 0:
                 raise FrameLocation(name, line, len(rows)).error("the structure has no end.")
-            warn(incomplete(name, len(rows), line))
+            warn(incomplete_frame(name, len(rows), line))
             break
         rows.add((begin, end, line))
         begin = following
@@ -88,7 +88,7 @@ def elements(head: bytes, name: str) -> np.ndarray:
         )
     found = [atomic_number(_RENAMED.get(label, label).decode("ascii", "replace"), {}) for label in labels]
     if None in found:
-        raise DataError(f"{name}: {shown(labels[found.index(None)])} is not a chemical element.")
+        raise DataError(f"{name}: {quoted(labels[found.index(None)])} is not a chemical element.")
     return np.array(found)
 
 
@@ -96,10 +96,10 @@ def _varray(text: bytes, label: bytes, rows: int, place: FrameLocation) -> np.nd
     start = text.find(b'<varray name="' + label + b'"')
     end = text.find(b"</varray>", start)
     body = text[text.find(b">", start) + 1 : end] if 0 <= start < end else b""
-    values = numbers_in(unglued(re.sub(rb"</?v>", b" ", body)), 3 * rows)
+    values = parse_numbers(split_touching_numbers(re.sub(rb"</?v>", b" ", body)), 3 * rows)
     if values is None:
         raise place.error(
-            f"expected {rows} vectors in '{label.decode()}', found {shown(body)}.", text[: max(start, 0)].count(b"\n")
+            f"expected {rows} vectors in '{label.decode()}', found {quoted(body)}.", text[: max(start, 0)].count(b"\n")
         )
     return values.reshape(rows, 3)
 
@@ -111,7 +111,7 @@ def _setting(head: bytes, label: bytes) -> bytes | None:
 
 
 def _number(head: bytes, label: bytes) -> float | None:
-    value = numbers_in(_setting(head, label) or b"", 1)
+    value = parse_numbers(_setting(head, label) or b"", 1)
     return None if value is None else float(value[0])
 
 
@@ -186,7 +186,7 @@ def _energies(text: bytes, name: str) -> np.ndarray:
         re.findall(rb'name="e_fr_energy">([^<]*)<', step)[-1:]
         for step in re.findall(rb"<scstep>.*?</scstep>", text, re.DOTALL)
     ]
-    values = numbers_in(b" ".join(word for one in words for word in one), len(words))
+    values = parse_numbers(b" ".join(word for one in words for word in one), len(words))
     if values is None:
         raise DataError(f"{name}: the energy of an iteration is not a number.")
     return values

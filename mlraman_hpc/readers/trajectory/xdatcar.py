@@ -10,18 +10,18 @@ import numpy as np
 
 from mlraman_hpc.readers.text import (
     LOOKED_AT,
+    FileIndex,
     FrameLocation,
-    Piece,
     Rows,
     Warn,
     atomic_number,
-    forget,
-    incomplete,
-    mapped,
-    numbers_in,
-    numbers_of,
-    shown,
-    unglued,
+    incomplete_frame,
+    memory_mapped,
+    parse_numbers,
+    parse_words,
+    quoted,
+    release_pages,
+    split_touching_numbers,
 )
 from mlraman_hpc.readers.trajectory.byte_ranges import open_file
 from mlraman_hpc.readers.trajectory.column import BLOCK, Column
@@ -37,9 +37,9 @@ class Header:
     lines: int
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """Where the frames of an XDATCAR lie. Errors: DataError for headers and for frames with too few lines."""
-    with mapped(path, name) as text:
+    with memory_mapped(path, name) as text:
         begin = _next_mark(text, 0)
         if begin < 0:
             raise FrameLocation(name, 1, 0).error("no line 'Direct configuration='; is it an XDATCAR of VASP 5 or 6?")
@@ -53,9 +53,9 @@ def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
 def read(text: bytes, place: FrameLocation, numbers: np.ndarray, cell: np.ndarray):
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one frame, `text` starting at its 'Direct' line."""
     rows = text[text.find(b"\n") + 1 :]
-    values = numbers_in(rows, 3 * len(numbers))
+    values = parse_numbers(rows, 3 * len(numbers))
     if values is None:
-        values = numbers_in(unglued(rows), 3 * len(numbers))
+        values = parse_numbers(split_touching_numbers(rows), 3 * len(numbers))
     if values is None:
         raise _bad_row(rows, len(numbers), place)
     return _cartesian(values.reshape(-1, 3), cell), numbers, cell, np.ones(3, bool)
@@ -92,7 +92,7 @@ def _five_lines(file, first: int) -> bytes:
 def _cells_alike(texts: list[bytes]) -> np.ndarray | None:
     """The cells of headers with the same scale and the same columns, all at once; None for others."""
     lines = texts[0].split(b"\n")
-    scale, ends = numbers_in(lines[1], 1), np.cumsum([len(line) + 1 for line in lines[:5]])
+    scale, ends = parse_numbers(lines[1], 1), np.cumsum([len(line) + 1 for line in lines[:5]])
     if len({len(text) for text in texts}) > 1 or scale is None or scale[0] <= 0 or len({*map(len, lines[2:5])}) > 1:
         return None
     records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
@@ -148,16 +148,16 @@ def read_header(text: bytes, place: FrameLocation, table: dict[str, int]) -> Hea
 
 
 def _cell(lines: list[bytes], place: FrameLocation) -> np.ndarray:
-    scale = numbers_in(lines[1], 1)
+    scale = parse_numbers(lines[1], 1)
     if scale is None or scale[0] == 0:
-        raise place.error(f"expected the scale of the cell, found {shown(lines[1])}.", 1)
+        raise place.error(f"expected the scale of the cell, found {quoted(lines[1])}.", 1)
     vectors = b"\n".join(lines[2:5])
-    values = numbers_in(vectors, 9)
+    values = parse_numbers(vectors, 9)
     if values is None:
-        values = numbers_in(unglued(vectors), 9)
+        values = parse_numbers(split_touching_numbers(vectors), 9)
     if values is None:
-        k = next((k for k in (2, 3, 4) if numbers_in(unglued(lines[k]), 3) is None), 2)
-        raise place.error(f"expected a lattice vector, found {shown(lines[k])}.", k)
+        k = next((k for k in (2, 3, 4) if parse_numbers(split_touching_numbers(lines[k]), 3) is None), 2)
+        raise place.error(f"expected a lattice vector, found {quoted(lines[k])}.", k)
     cell = values.reshape(3, 3)
     # VASP: a negative scale is minus the volume of the cell
     return cell * (scale[0] if scale[0] > 0 else np.cbrt(-scale[0] / abs(np.linalg.det(cell))))
@@ -166,7 +166,7 @@ def _cell(lines: list[bytes], place: FrameLocation) -> np.ndarray:
 def _counts(lines: list[bytes], row: int, place: FrameLocation) -> np.ndarray:
     words = lines[row].split() if row < len(lines) else []
     if not words or not all(word.isdigit() for word in words):
-        found = shown(lines[row]) if row < len(lines) else "the end of the header"
+        found = quoted(lines[row]) if row < len(lines) else "the end of the header"
         raise place.error(f"expected the number of atoms of each element, found {found}.", row)
     return np.array([int(word) for word in words])
 
@@ -196,11 +196,11 @@ def _next_mark(text: mmap.mmap, begin: int) -> int:
 def last_line_is_whole(text: mmap.mmap) -> bool:
     """Whether the last line lacks nothing but its line end: the last six numbers have equal decimals."""
     words = text[max(0, len(text) - 200) :].split(b"\n")[-2:]
-    decimals = [len(word.partition(b".")[2]) for line in words for word in unglued(line).split()]
+    decimals = [len(word.partition(b".")[2]) for line in words for word in split_touching_numbers(line).split()]
     return text[-1:] != b"\n" and len(decimals) == 6 and min(decimals) == max(decimals) > 5
 
 
-def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn) -> Piece | None:
+def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn) -> FileIndex | None:
     """A fixed cell: every frame takes as many bytes as the first, which is checked at every frame's first word."""
     atoms, size = len(header.numbers), len(text)
     second = _next_mark(text, begin + 1)
@@ -214,9 +214,9 @@ def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn
     if not marked or not cut_frame:
         return None
     if rest.strip():
-        warn(incomplete(name, frames, header.lines + 1 + (atoms + 1) * frames))
+        warn(incomplete_frame(name, frames, header.lines + 1 + (atoms + 1) * frames))
     inner, end = Column.progression(begin + record, record, frames - 1), min(begin + record * frames, size)
-    return Piece(
+    return FileIndex(
         Column.progression(begin, record, frames),
         Column.joined([inner, Column.progression(end, 0, 1)]),
         Column.progression(header.lines + 1, atoms + 1, frames),
@@ -238,18 +238,18 @@ def _all_marked(text: mmap.mmap, begin: int, record: int, frames: int) -> bool:
     return good
 
 
-def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:
+def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
     """Headers may stand before any frame: a changing cell, or a run started again into the same file."""
     atoms, line, header_byte, first_header = len(header.numbers), header.lines + 1, 0, text[:begin]
     rows, joints, last_header, since = Rows(4), Rows(1), first_header, 0
     while begin >= 0:
-        since = forget(text, begin, since)
+        since = release_pages(text, begin, since)
         following = _next_mark(text, begin + 1)
         block = text[begin : following if following >= 0 else len(text)]
         lines = block.count(b"\n") + (following < 0 and last_line_is_whole(text))
         place = FrameLocation(name, line, len(rows))
         if lines < atoms + 1 and following < 0:
-            warn(incomplete(name, len(rows), line))
+            warn(incomplete_frame(name, len(rows), line))
             break
         end, extra = _split(block, atoms, lines, place)
         rows.add((begin, begin + end, line, header_byte))
@@ -261,14 +261,14 @@ def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict
                 _check_header(extra, first_header, header, place, table)
                 last_header, header_byte = extra, begin + end
         elif following < 0 and extra.strip():
-            warn(incomplete(name, len(rows), line + atoms + 1))
+            warn(incomplete_frame(name, len(rows), line + atoms + 1))
         begin, line = following, line + lines
     if not len(rows):
         raise FrameLocation(name, line, 0).error(f"no complete frame of {atoms} atoms.")
     first, last, lines, headers = rows.columns()
     # where the header stands before every frame it is no sign of a new start
     starts = joints.columns()[0].tolist() if len(joints) <= len(rows) // 10 + 1 else []
-    return Piece(
+    return FileIndex(
         first,
         last,
         lines,
@@ -310,6 +310,6 @@ def _bad_row(rows: bytes, atoms: int, place: FrameLocation):
     """The error for the first line that does not hold three numbers."""
     lines = rows.splitlines()
     for k, line in enumerate(lines):
-        if numbers_of(unglued(line).split(), 3) is None:
-            return place.error(f"expected three coordinates, found {shown(line)}. Remove the damaged frame.", k + 1)
+        if parse_words(split_touching_numbers(line).split(), 3) is None:
+            return place.error(f"expected three coordinates, found {quoted(line)}. Remove the damaged frame.", k + 1)
     return place.error(f"{len(lines)} lines of coordinates, the header says {atoms} atoms.", len(lines))

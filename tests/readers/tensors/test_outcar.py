@@ -7,7 +7,7 @@ import pytest
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.tensors import outcar
-from mlraman_hpc.readers.text import whole
+from mlraman_hpc.readers.text import read_bytes
 from tests.helpers import DATA
 
 LINE = "-" * 20
@@ -86,12 +86,12 @@ def test_tensors_of_sio2_are_those_of_the_table(frame):
     file, table = DATA / f"sio2/outcar/{frame:06d}.OUTCAR.gz", DATA / "sio2/alpha.dat"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read_label(whole(file), str(file))
+    one = outcar.read_label(read_bytes(file), str(file))
     xx, yy, zz, xy, yz, zx = np.loadtxt(table)[frame // 10 - 1]
     e = one.tensor
     assert [e[0, 0], e[1, 1], e[2, 2], e[0, 1], e[1, 2], e[2, 0]] == [xx, yy, zz, xy, yz, zx]
     # the cell and the frame of the trajectory that the table is for
-    rows = whole(DATA / "sio2/XDATCAR.gz").split(b"\n")
+    rows = read_bytes(DATA / "sio2/XDATCAR.gz").split(b"\n")
     first = 8 + 10 * (frame - 1)
     positions = np.array([row.split() for row in rows[first : first + 9]], float)
     cell = np.array([row.split() for row in rows[2:5]], float)
@@ -104,7 +104,7 @@ def test_vasp_6():
     file = DATA / "samples/tio2_ref_eps.OUTCAR.gz"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read_label(whole(file), str(file))
+    one = outcar.read_label(read_bytes(file), str(file))
     assert np.bincount(one.numbers)[[8, 22]].tolist() == [72, 36]
     assert one.tensor[2, 2] == 6.372343
 
@@ -113,7 +113,7 @@ def test_displaced_atom():
     file = DATA / "samples/tio2_Ti5_0.1x_eps.OUTCAR.gz"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = outcar.read_label(whole(file), str(file))
+    one = outcar.read_label(read_bytes(file), str(file))
     # pymatgen 2026.10.24: Outcar(...).dielectric_tensor
     assert one.tensor.tolist() == [[6.953771, 7e-06, -0.022987], [8e-06, 6.957956, 0.0], [-0.022998, -4e-06, 6.371485]]
     assert np.allclose(one.positions[4], [5.78842168, 5.68842173, 4.8022871])
@@ -124,7 +124,7 @@ def test_glued_tensor_is_refused():
     if not file.exists():
         pytest.skip("the real data are not here")
     with pytest.raises(DataError, match=r"malformed_eps.OUTCAR.gz, line 12434: expected three.*5.704647-0.000011"):
-        outcar.read_label(whole(file), str(file))
+        outcar.read_label(read_bytes(file), str(file))
 
 
 @pytest.mark.parametrize(
