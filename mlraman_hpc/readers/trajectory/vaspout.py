@@ -12,37 +12,65 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
-from mlraman_hpc.readers.text import FileIndex, FrameLocation, Warn, atomic_number, consecutive_slices, reading_errors
-from mlraman_hpc.readers.trajectory.column import Column
+from mlraman_hpc.readers.text import (
+    Configuration,
+    FrameLocation,
+    Warn,
+    atomic_number,
+    consecutive_slices,
+    reading_errors,
+)
+from mlraman_hpc.readers.trajectory.base import BinaryFormat, FileIndex
+from mlraman_hpc.readers.trajectory.frame_table import FrameTable
 
 h5py = LazyModule("h5py")
 KIND = "a vaspout.h5"
-_STEPS, _RESPONSE, _TYPES = "intermediate/ion_dynamics", "results/linear_response", "results/positions"
+STEPS, _RESPONSE, _TYPES = "intermediate/ion_dynamics", "results/linear_response", "results/positions"
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
-    """How many structures there are. Errors: DataError for a file without them."""
-    with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
-        numbers = _elements(file, name)
-        frames = _frames(file, len(numbers), name, warn)
-        interval = _time_step(file)
-    return FileIndex.counted(frames, numbers, times=None if interval is None else Column.multiples(interval, frames))
+class Vaspout(BinaryFormat):
+    name = "vaspout"
+    file_names = r"vaspout.*\.h5"
+    needs = ("frame_interval",)
+
+    def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
+        """Errors: DataError for a file without structures."""
+        with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
+            numbers = elements(file, name)
+            frames = complete_frames(file, len(numbers), name, warn)
+            interval = _time_step(file)
+        table.extend_numbered(frames, len(numbers), lambda rows: {"time": (interval or 0.0) * rows})
+        return FileIndex(table.finish(), numbers, has_times=interval is not None)
+
+    def read_file(
+        self,
+        path: str,
+        rows: np.ndarray,
+        location: Callable[[int], FrameLocation],
+        numbers: np.ndarray,
+        velocities: bool,
+    ) -> list[Configuration]:
+        return [Configuration(*fields) for fields in read(path, rows, location, numbers)]
 
 
-def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
-    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; place(k) names the k-th for messages."""
-    with reading_errors(place(0).file, KIND), h5py.File(path, "r", locking=False) as file:
-        steps = file[_STEPS]
-        cells = [_scaled(file, _STEPS) * steps["lattice_vectors"][part] for part in consecutive_slices(rows)]
+FORMAT = Vaspout()
+
+
+def read(path: str, rows: np.ndarray, location: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
+    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; location(k) names the k-th for messages."""
+    with reading_errors(location(0).file, KIND), h5py.File(path, "r", locking=False) as file:
+        steps = file[STEPS]
+        cells = [_scaled(file, STEPS) * steps["lattice_vectors"][part] for part in consecutive_slices(rows)]
         fractional = [steps["position_ions"][part] for part in consecutive_slices(rows)]
     cells, fractional = np.concatenate(cells), np.concatenate(fractional)
     for k in np.flatnonzero(~np.isfinite(fractional).all(axis=(1, 2)))[:1]:
-        raise place(int(k)).error("a position is not a number.")
+        raise location(int(k)).error("a position is not a number.")
     return [(one @ cell, numbers, cell, np.ones(3, bool)) for one, cell in zip(fractional, cells)]
 
 
-def _frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
-    shape, cells = file[f"{_STEPS}/position_ions"].shape, file[f"{_STEPS}/lattice_vectors"]
+def complete_frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
+    """Number of complete structures. Errors: DataError without any, or where shapes do not fit."""
+    shape, cells = file[f"{STEPS}/position_ions"].shape, file[f"{STEPS}/lattice_vectors"]
     if len(shape) != 3 or shape[1:] != (atoms, 3) or cells.shape[1:] != (3, 3):
         raise DataError(
             f"{name}: positions of shape {shape} and cells of shape {cells.shape} do not fit {atoms} atoms."
@@ -57,8 +85,9 @@ def _frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
     return frames
 
 
-def _elements(file: h5py.File, name: str) -> np.ndarray:
-    labels = [_text(label).split("_")[0] for label in file[f"{_TYPES}/ion_types"][()]]
+def elements(file: h5py.File, name: str) -> np.ndarray:
+    """(atoms,) atomic numbers."""
+    labels = [decoded(label).split("_")[0] for label in file[f"{_TYPES}/ion_types"][()]]
     counts = np.asarray(file[f"{_TYPES}/number_ion_types"][()])
     found = [atomic_number(label, {}) for label in labels]
     if None in found or len(found) != len(counts) or not (counts > 0).all() or counts.sum() > 1 << 24:
@@ -66,7 +95,8 @@ def _elements(file: h5py.File, name: str) -> np.ndarray:
     return np.repeat(found, counts)
 
 
-def _text(value) -> str:
+def decoded(value) -> str:
+    """A string of the file, which may be bytes."""
     return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
@@ -101,12 +131,12 @@ def read_label(path: str, name: str) -> Calculation:
                 f"{name}: the dielectric tensor is of the method '{method}', without local fields of the "
                 "functional; compute it with LRPA = .FALSE."
             )
-        steps = len(file[f"{_STEPS}/position_ions"])
+        steps = len(file[f"{STEPS}/position_ions"])
         if steps != 1:
             raise DataError(f"{name}: {steps} ionic steps; compute one configuration at a time (NSW = 0).")
         _check_converged(file, name)
-        numbers = _elements(file, name)
-        _frames(file, len(numbers), name, lambda text: None)
+        numbers = elements(file, name)
+        complete_frames(file, len(numbers), name, lambda text: None)
         positions, _, cell, _ = read(path, np.arange(1), lambda k: FrameLocation(name, 0, k), numbers)[0]
     if not np.isfinite(tensor).all():
         raise DataError(f"{name}: a component of the dielectric tensor is not a number.")
@@ -115,10 +145,10 @@ def read_label(path: str, name: str) -> Calculation:
 
 def _method(file: h5py.File) -> str:
     path = f"{_RESPONSE}/method_dielectric_tensor"
-    return _text(file[path][()]).lower() if path in file else ""
+    return decoded(file[path][()]).lower() if path in file else ""
 
 
 def _check_converged(file: h5py.File, name: str) -> None:
-    path = f"{_STEPS}/electronic_step_converged"
+    path = f"{STEPS}/electronic_step_converged"
     if path in file and np.any(file[path][()] != 0):
         raise DataError(f"{name}: the electronic loop did not reach EDIFF (NELM reached).")

@@ -14,9 +14,8 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.tensors.base import Calculation, same_tensor
 from mlraman_hpc.readers.text import (
-    FileIndex,
+    Configuration,
     FrameLocation,
-    Rows,
     Warn,
     atomic_number,
     incomplete_frame,
@@ -26,53 +25,76 @@ from mlraman_hpc.readers.text import (
     release_pages,
     split_touching_numbers,
 )
-from mlraman_hpc.readers.trajectory.column import Column
+from mlraman_hpc.readers.trajectory.base import FileIndex, TextFormat, TrajectoryIndex
+from mlraman_hpc.readers.trajectory.frame_table import FrameTable
 
-MARK, _END = b"<structure>", b"</structure>"
+MARK, END = b"<structure>", b"</structure>"
 _RENAMED = {b"r": b"Zr", b"X": b"Xe"}  # VASP cuts these names
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> FileIndex:
-    """Where the structures of the ionic steps lie. Errors: DataError without atoms or structures."""
-    with memory_mapped(path, name) as text:
-        begin = text.find(MARK)
-        if begin < 0:
-            raise DataError(f"{name}: no structure of an ionic step; is it a vasprun.xml, and is the first step done?")
-        head = text[:begin]
-        numbers = elements(head, name)
-        rows = _bounds(text, begin, name, warn)
-    if not len(rows):
-        raise DataError(f"{name}: no complete structure.")
-    interval = _time_step(head)
-    return FileIndex(
-        *rows.columns(),
-        Column.progression(len(numbers), 0, len(rows)),
-        numbers,
-        times=None if interval is None else Column.multiples(interval, len(rows)),
-    )
+class Vasprun(TextFormat):
+    name = "vasprun"
+    file_names = r"vasprun.*xml"
+    needs = ("frame_interval",)
+
+    def recognises(self, start: bytes) -> bool:
+        return start.startswith(b"<?xml")
+
+    def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
+        """Errors: DataError without atoms or structures."""
+        with memory_mapped(path, name) as text:
+            begin = text.find(MARK)
+            if begin < 0:
+                raise DataError(
+                    f"{name}: no structure of an ionic step; is it a vasprun.xml, and is the first step done?"
+                )
+            head = text[:begin]
+            numbers, interval = elements(head, name), _time_step(head)
+            _find_structures(text, begin, name, len(numbers), interval or 0.0, table, warn)
+        if not len(table):
+            raise DataError(f"{name}: no complete structure.")
+        return FileIndex(table.finish(), numbers, masses=_masses(head, len(numbers)), has_times=interval is not None)
+
+    def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
+        return [Configuration(*read(text, index.location(row), index.numbers)) for row, text in enumerate(texts)]
 
 
-def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> Rows:
-    """First and last byte and first line of each structure."""
-    rows, line, before, since = Rows(3), 1, 0, 0
+FORMAT = Vasprun()
+
+
+def _find_structures(
+    text: mmap.mmap, begin: int, name: str, atoms: int, interval: float, table: FrameTable, warn: Warn
+) -> None:
+    """Append all structures to `table`, `interval` fs apart."""
+    line, before, since = 1, 0, 0
     while begin >= 0:
         since = release_pages(text, before, since)
         line, before = line + text[before:begin].count(b"\n"), begin
-        end, following = text.find(_END, begin), text.find(MARK, begin + 1)
+        end, following = text.find(END, begin), text.find(MARK, begin + 1)
         if end < 0 or 0 <= following < end:
             if following >= 0:
-                raise FrameLocation(name, line, len(rows)).error("the structure has no end.")
-            warn(incomplete_frame(name, len(rows), line))
+                raise FrameLocation(name, line, len(table)).error("the structure has no end.")
+            warn(incomplete_frame(name, len(table), line))
             break
-        rows.add((begin, end, line))
+        table.add(begin, end, line, atoms, time=interval * len(table))
         begin = following
-    return rows
 
 
-def read(text: bytes, place: FrameLocation, numbers: np.ndarray):
+def _masses(head: bytes, atoms: int) -> np.ndarray | None:
+    """(atoms,) u from the table of atom types (POMASS), where that is complete."""
+    start = head.find(b'<array name="atomtypes"')
+    table = head[start : head.find(b"</array>", start)] if start >= 0 else b""
+    types = re.findall(rb"<rc>\s*<c>\s*(\d+)\s*</c>\s*<c>[^<]*</c>\s*<c>\s*([0-9.]+)\s*</c>", table)
+    values = parse_numbers(b" ".join(word for row in types for word in row), 2 * len(types))
+    if not types or values is None or values[0::2].sum() != atoms:
+        return None
+    return np.repeat(values[1::2], values[0::2].astype(int))
+
+
+def read(text: bytes, location: FrameLocation, numbers: np.ndarray):
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one structure."""
-    cell = _varray(text, b"basis", 3, place)
-    return _varray(text, b"positions", len(numbers), place) @ cell, numbers, cell, np.ones(3, bool)
+    cell = vectors(text, b"basis", 3, location)
+    return vectors(text, b"positions", len(numbers), location) @ cell, numbers, cell, np.ones(3, bool)
 
 
 def elements(head: bytes, name: str) -> np.ndarray:
@@ -92,35 +114,37 @@ def elements(head: bytes, name: str) -> np.ndarray:
     return np.array(found)
 
 
-def _varray(text: bytes, label: bytes, rows: int, place: FrameLocation) -> np.ndarray:
+def vectors(text: bytes, label: bytes, rows: int, location: FrameLocation) -> np.ndarray:
+    """(rows, 3) of the first <varray> with this name. Errors: DataError where it is missing or not complete."""
     start = text.find(b'<varray name="' + label + b'"')
     end = text.find(b"</varray>", start)
     body = text[text.find(b">", start) + 1 : end] if 0 <= start < end else b""
     values = parse_numbers(split_touching_numbers(re.sub(rb"</?v>", b" ", body)), 3 * rows)
     if values is None:
-        raise place.error(
+        raise location.error(
             f"expected {rows} vectors in '{label.decode()}', found {quoted(body)}.", text[: max(start, 0)].count(b"\n")
         )
     return values.reshape(rows, 3)
 
 
-def _setting(head: bytes, label: bytes) -> bytes | None:
+def setting(head: bytes, label: bytes) -> bytes | None:
     """The value that VASP used, which stands after what the user gave."""
     found = re.findall(rb'<i [^>]*name="' + label + rb'"[^>]*>\s*([^<\s]+)\s*</i>', head)
     return found[-1] if found else None
 
 
-def _number(head: bytes, label: bytes) -> float | None:
-    value = parse_numbers(_setting(head, label) or b"", 1)
+def parameter(head: bytes, label: bytes) -> float | None:
+    """A setting that is a number, or None."""
+    value = parse_numbers(setting(head, label) or b"", 1)
     return None if value is None else float(value[0])
 
 
 def _time_step(head: bytes) -> float | None:
     """fs between structures: POTIM, where each step of the dynamics is written."""
-    learned = (_setting(head, b"ML_LMLFF") or b"F").strip(b".").upper()[:1] == b"T"
-    if _number(head, b"IBRION") != 0 or _number(head, b"NBLOCK") not in (None, 1) or learned:
+    learned = (setting(head, b"ML_LMLFF") or b"F").strip(b".").upper()[:1] == b"T"
+    if parameter(head, b"IBRION") != 0 or parameter(head, b"NBLOCK") not in (None, 1) or learned:
         return None
-    return _number(head, b"POTIM") or None
+    return parameter(head, b"POTIM") or None
 
 
 # labels
@@ -152,10 +176,10 @@ def read_label(text: bytes, name: str) -> Calculation:
     _check_converged(text, head, begin, places[-1], name)
     numbers = elements(head, name)
     positions, _, cell, _ = read(
-        text[begin : text.find(_END, begin)], FrameLocation(name, head.count(b"\n") + 1, 0), numbers
+        text[begin : text.find(END, begin)], FrameLocation(name, head.count(b"\n") + 1, 0), numbers
     )
     tensors = [
-        _varray(text[at : at + 1000], b"epsilon", 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
+        vectors(text[at : at + 1000], b"epsilon", 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
         for at in places
     ]
     return Calculation(positions, numbers, cell, same_tensor(tensors, name), "dielectric")
@@ -168,7 +192,7 @@ def _others(text: bytes) -> str:
 
 def _check_converged(text: bytes, head: bytes, structure: int, tensor: int, name: str) -> None:
     """No loop took NELM iterations, which is how one ends that did not reach EDIFF."""
-    most = _number(head, b"NELM")
+    most = parameter(head, b"NELM")
     if most is None:
         raise DataError(f"{name}: NELM is missing from the parameters.")
     loops = [_energies(text[head.rfind(b"<calculation>") : structure], name)]
