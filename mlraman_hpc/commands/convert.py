@@ -20,7 +20,8 @@ from mlraman_hpc.numerics.transport import velocity_unit
 from mlraman_hpc.numerics.transport.displacements import unwrap
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import trajectory_index
-from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames, read_velocities
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
+from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.storage.h5md_writer import TrajectoryFile
 from mlraman_hpc.storage.provenance import Origin
 
@@ -81,7 +82,7 @@ def _plan(job: Job, path: Path, origin: Origin, stack: ExitStack) -> Plan:
         stack.enter_context(atomic_write(path)),
         numbers=index.numbers,
         periodic=first.periodic[0],
-        steps=index.steps if index.steps is not None else np.arange(len(index)),
+        steps=index.steps(range(len(index))) if index.has_steps else np.arange(len(index)),
         times=None if interval is None else interval * np.arange(len(index)),
         velocities=velocity is not None,
     )
@@ -96,16 +97,18 @@ def _asked_unit(job: Job) -> str:
 def _velocity_factor(job: Job, index: TrajectoryIndex, interval: float | None) -> float | None:
     """Angstrom/fs per unit of the file's velocities; None where there are none, or where their unit is not clear."""
     asked, count = _asked_unit(job), min(SAMPLE, len(index))
-    if asked == "positions" or read_velocities(index, [0]) is None:
+    if asked == "positions" or read_frames(index, [0], velocities=True).velocities is None:
         return None
     if asked != "auto":
         return VELOCITY_UNITS[asked]
-    velocities = read_velocities(index, np.arange(count))
+    frames = read_frames(index, np.arange(count), velocities=True)
     unit = (
         None
-        if interval is None or count < 2 or velocities is None
+        if interval is None or count < 2 or frames.velocities is None
         else velocity_unit.unit_from(
-            velocity_unit.overlaps(_followed(index, count), velocities.transpose(1, 2, 0), interval)
+            velocity_unit.overlaps(
+                _followed(frames), frames.velocities.reshape(count, -1, 3).transpose(1, 2, 0), interval
+            )
         )
     )
     if unit is None:
@@ -118,11 +121,10 @@ def _velocity_factor(job: Job, index: TrajectoryIndex, interval: float | None) -
     return VELOCITY_UNITS[unit]
 
 
-def _followed(index: TrajectoryIndex, count: int) -> np.ndarray:
+def _followed(frames: Frames) -> np.ndarray:
     """(atoms, 3, frames) positions without jumps across the cell."""
-    frames = read_frames(index, np.arange(count))
     cells = completed(frames.cells, frames.periodic[0])
-    coordinates = fractional(frames.positions.reshape(count, -1, 3), cells).transpose(1, 2, 0).copy()
+    coordinates = fractional(frames.positions.reshape(len(frames), -1, 3), cells).transpose(1, 2, 0).copy()
     unwrap(coordinates, frames.periodic[0])
     return cartesian(coordinates, cells.mean(axis=0))
 
@@ -158,20 +160,20 @@ def _read(rows: slice, index: TrajectoryIndex, periodic: np.ndarray, velocity: f
     """(rows, positions, cells, velocities or None) of a hand; None for an empty one."""
     if not len(index):
         return None
-    frames = read_frames(index, np.arange(len(index)))
+    frames = read_frames(index, np.arange(len(index)), velocities=velocity is not None)
     shape = (len(index), len(index.numbers), 3)
     odd = (frames.numbers.reshape(shape[:2]) != index.numbers).any(axis=1) | (frames.periodic != periodic).any(axis=1)
     if odd.any():
         raise index.location(int(np.argmax(odd))).error(
             "the order of the atoms or the periodic directions are not those of the first frame; H5MD has them once."
         )
-    velocities = None if velocity is None else read_velocities(index, np.arange(len(index)))
-    if velocity is not None and velocities is None:
+    if velocity is not None and frames.velocities is None:
         raise index.location(0).error(
             "velocities are missing here or in one of the next frames, though the first frame "
             "has them; set dynamics.velocities to positions."
         )
-    return rows, frames.positions.reshape(shape), frames.cells, None if velocities is None else velocities * velocity
+    velocities = None if velocity is None else frames.velocities.reshape(shape) * velocity
+    return rows, frames.positions.reshape(shape), frames.cells, velocities
 
 
 def _write(plan: Plan, gathered: list) -> int:

@@ -174,7 +174,8 @@ def _result(sums: dict[str, ForceSums], squares: dict[str, Density], frames: For
 
 
 def _where(frames: ForceFrames, row: int) -> str:
-    return f"{frames.names[frames.file_of_frame[row]]}, frame {frames.frame[row]}"
+    location = frames.location(row)
+    return f"{location.file}, frame {location.frame}"
 
 
 def _report(job: Job, found: Forces) -> None:

@@ -162,8 +162,8 @@ def _open_partial(job: Job, partial: Path, model, index, chosen, interval, count
         return found
 
     def steps(rows: slice) -> np.ndarray:
-        part = chosen[rows]
-        return np.arange(part.start, part.stop, part.step) if index.steps is None else index.steps[part]
+        steps = index.steps(chosen[rows])
+        return np.asarray(chosen[rows]) if steps is None else steps
 
     return AlphaFile.create(
         partial,

@@ -21,7 +21,7 @@ from mlraman_hpc.base.elements import masses, symbols
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.pipeline.atom_arrays import InFile, InMemory, Shapes, held, size_of
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames, read_velocities
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.runtime.resources import free_memory
 from mlraman_hpc.runtime.session import Session
 
@@ -62,8 +62,8 @@ class Layout:
 
 def layout_of(index: TrajectoryIndex, rows: np.ndarray, interval: float, use_velocities: bool) -> Layout:
     """On root: the layout of these rows of the index."""
-    first = read_frames(index, rows[:1])
-    velocities = use_velocities and read_velocities(index, rows[:1]) is not None
+    first = read_frames(index, rows[:1], velocities=use_velocities)
+    velocities = first.velocities is not None
     return Layout(len(rows), interval, index.numbers, first.periodic[0], atom_blocks(index.numbers), velocities)
 
 
@@ -152,19 +152,18 @@ def _read(layout: Layout, part: TrajectoryIndex, chunk: slice):
     """(fractional coordinates, velocities or None, cells) of some rows, (frames, atoms, 3) and (frames, 3, 3)."""
     rows = np.arange(len(part))[chunk]
     shape = (len(rows), len(layout.numbers), 3)
-    frames = read_frames(part, rows)
+    frames = read_frames(part, rows, velocities=layout.velocities)
     _check_atoms(layout, part, rows, frames)
     cells = completed(frames.cells, layout.periodic)
     coordinates = fractional(frames.positions.reshape(shape), cells)
     if not layout.velocities:
         return coordinates, None, cells
-    velocities = read_velocities(part, rows) if len(rows) else np.empty(shape)
-    if velocities is None:
+    if len(rows) and frames.velocities is None:
         raise part.location(int(rows[0])).error(
             "velocities are missing here or in one of the next frames, though the "
             "first frame has them; set dynamics.velocities to positions."
         )
-    return coordinates, velocities, cells
+    return coordinates, frames.velocities.reshape(shape) if len(rows) else np.empty(shape), cells
 
 
 def _check_atoms(layout: Layout, part: TrajectoryIndex, rows, frames) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.trajectory import extxyz
-from mlraman_hpc.readers.trajectory import index as trajectory
+from mlraman_hpc.readers.trajectory.byte_ranges import frame_texts
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 
 FRAMES, ATOMS = 7, 6
 
@@ -31,21 +32,33 @@ def written(tmp_path):
         path = tmp_path / "a.xyz"
         ase.io.write(path, frames_with(np.random.default_rng(3), **options), format="extxyz")
         path.write_text(change(path.read_text()))
-        return path, trajectory.build_index([path], "auto", tmp_path, None, lambda text: None)
+        return path, build_index([path], "auto", tmp_path, None, lambda text: None)
 
     return write
 
 
 def one_by_one(index):
-    return [extxyz.read(text, index.location(k), {}) for k, text in trajectory.texts(index, np.arange(len(index)))]
+    return [extxyz.read(text, index.location(row), {}) for row, text in enumerate(frame_texts(index))]
+
+
+def one_configuration(configuration):
+    """The method, which may be used for one frame only: the first, which says what the others must look like."""
+    calls = []
+
+    def once(*arguments):
+        calls.append(arguments)
+        assert len(calls) == 1
+        return configuration(*arguments)
+
+    return once
 
 
 @pytest.mark.parametrize("options", [{"extra": False}, {"extra": True}, {"extra": False, "changing_cell": True}])
 def test_together_as_one_by_one(written, options, monkeypatch):
     _, index = written(**options)
     expected = one_by_one(index)
-    monkeypatch.setattr(trajectory, "_reader", lambda index: pytest.fail)  # nothing is left to it
-    found = trajectory.read_frames(index, np.arange(FRAMES))
+    monkeypatch.setattr(extxyz._Atoms, "configuration", one_configuration(extxyz._Atoms.configuration))
+    found = read_frames(index, np.arange(FRAMES))
     assert np.array_equal(found.positions, np.concatenate([part[0] for part in expected]))
     assert np.array_equal(found.numbers, np.concatenate([part[1] for part in expected]))
     assert np.array_equal(found.cells, np.stack([part[2] for part in expected]))
@@ -63,7 +76,7 @@ def test_together_as_one_by_one(written, options, monkeypatch):
 )
 def test_unlike_frames_are_read_all_the_same(written, change):
     _, index = written(change, extra=False)
-    found = trajectory.read_frames(index, np.arange(FRAMES))
+    found = read_frames(index, np.arange(FRAMES))
     assert np.array_equal(found.positions, np.concatenate([part[0] for part in one_by_one(index)]))
 
 
@@ -74,7 +87,7 @@ def test_atoms_in_another_order_are_seen(written):
         return "\n".join(lines) + "\n"
 
     _, index = written(swap, extra=False)
-    found = trajectory.read_frames(index, np.arange(FRAMES))
+    found = read_frames(index, np.arange(FRAMES))
     assert found.numbers[-ATOMS] == 53 and found.numbers[-1] == 47
 
 
@@ -86,7 +99,7 @@ def test_damage_is_named(written, extra, wrong, by):
     column = text.rstrip().rfind(by)
     path.write_text(text[:column] + wrong + text[column + 1 :])
     if extra and wrong == "x":
-        assert len(trajectory.read_frames(index, np.arange(FRAMES))) == FRAMES  # forces are not read here
+        assert len(read_frames(index, np.arange(FRAMES))) == FRAMES  # forces are not read here
     else:
         with pytest.raises(DataError, match=r"frame 6.*(number|columns)"):
-            trajectory.read_frames(index, np.arange(FRAMES))
+            read_frames(index, np.arange(FRAMES))
