@@ -36,7 +36,7 @@ def series_of(plan: Campaign, there: list[str]) -> Arrhenius | None:
     for one in plan.materials:
         name = one.deck.dynamics.arrhenius if one.deck.dynamics else None
         if name is not None and one.name in there:
-            found = hdf5.load(one.folder / "dynamics.h5", Dynamics, "dynamics")
+            found = hdf5.load(Dynamics, one.folder / "dynamics.h5")
             for element in found.mobile or tuple(found.diffusion):
                 points.setdefault(f"{name} {element}", []).append(_point(one, found, element))
     if not points:

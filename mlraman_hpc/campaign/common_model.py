@@ -15,7 +15,7 @@ import numpy as np
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, UserError
 from mlraman_hpc.commands.run import run
-from mlraman_hpc.commands.train import KIND, read_labels, training_origin
+from mlraman_hpc.commands.train import read_labels, training_origin
 from mlraman_hpc.config.campaign_deck import Campaign, Material, ordinary_yaml
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.model import Model
@@ -72,5 +72,5 @@ def test_rows(plan: Campaign, material: Material) -> np.ndarray | None:
         return None
     folder = Path(plan.common.output)
     first, last, _ = _rows(folder)[material.name]
-    test = hdf5.load(folder / "model.h5", Model, KIND).test
+    test = hdf5.load(Model, folder / "model.h5").test
     return test[(test >= first) & (test < last)] - first

@@ -161,7 +161,7 @@ def _origin(job: Job, labels_job: Job, rows):
 def _save_test(job: Job, path: Path, origin, model, labels, parts, left_out: bool) -> None:
     predicted = polarizability.predict_features(model, Features.join(parts))
     found = scores(labels.polarizability, predicted)
-    hdf5.save(path, LabelTest(found["r2"], found["rmse"], len(labels), left_out), TEST_KIND, origin)
+    hdf5.save(LabelTest(found["r2"], found["rmse"], len(labels), left_out), path, origin)
     job.console.say(
         f"the model on {len(labels)} labels of this material: R2 {found['r2']['diagonal']:.4f} diagonal, "
         f"{found['r2']['off_diagonal']:.4f} off-diagonal"

@@ -88,10 +88,10 @@ def _read(row: Row, one: Material) -> None:
     row.status = DONE if raman else DYNAMICS_ONLY
     warnings: list[str] = []
     if raman:
-        warnings += _raman(row, hdf5.load(one.folder / "raman.h5", RamanSpectrum, "raman spectrum"))
+        warnings += _raman(row, hdf5.load(RamanSpectrum, one.folder / "raman.h5"))
         warnings += _outliers(one) if one.deck.series is None else []
     if one.deck.dynamics:
-        warnings += _dynamics(row, hdf5.load(one.folder / "dynamics.h5", Dynamics, "dynamics"))
+        warnings += _dynamics(row, hdf5.load(Dynamics, one.folder / "dynamics.h5"))
     _scores(row, one)
     row.warnings, row.warning_text = len(warnings), "\n".join(warnings)
 
@@ -147,12 +147,12 @@ def _scores(row: Row, one: Material) -> None:
     """Errors on labels: the material's own where there are any."""
     path = one.folder / materials.TEST
     if one.labels is not None and path.exists():
-        found = hdf5.load(path, LabelTest, materials.TEST_KIND)
+        found = hdf5.load(LabelTest, path)
         scores, row.tested = {"r2": found.r2, "rmse": found.rmse}, found.labels
         row.tested_on = "own, left out of the training" if found.left_out else "own, which may have been trained on"
     elif one.model != NONE:
         path = one.folder / "model.h5" if one.model == OWN else one.deck.model.file
-        model = hdf5.load(path, Model, "model")
+        model = hdf5.load(Model, path)
         scores, row.tested = model.scores, len(model.test)
         row.tested_on = "own, left out of the training" if one.model == OWN else "those of the model"
     if row.tested:

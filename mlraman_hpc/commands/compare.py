@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.commands.spectrum import KIND as RAMAN
 from mlraman_hpc.commands.spectrum import options_of, read_series
 from mlraman_hpc.config.deck_reader import input_files, parse
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
@@ -48,7 +47,7 @@ def _compare(job: Job) -> None:
     if job.up_to_date(path, origin):
         job.console.say(f"{path} is up to date")
         return
-    spectrum = hdf5.load(ours, RamanSpectrum, RAMAN)
+    spectrum = hdf5.load(RamanSpectrum, ours)
     found = Comparison(
         wavenumber=spectrum.wavenumber,
         ours=spectrum.intensity["total"],
@@ -64,7 +63,7 @@ def _compare(job: Job) -> None:
         )
     if found.spectra:
         job.draw("comparison_spectra.png", figures_stack.stack_figure, _rows(found))
-    hdf5.save(path, found, KIND, origin)  # last: what is up to date has its figure
+    hdf5.save(found, path, origin)  # last: what is up to date has its figure
     _report(job, found)
     job.console.say(f"wrote {path} and its figures")
 
@@ -90,7 +89,7 @@ def _stack(job: Job, ours: RamanSpectrum, others: dict[str, Path]) -> dict:
         return {}
     spectra = {job.deck.comparison.label: ours}
     for label, file in others.items():
-        spectra[label] = hdf5.load(file, RamanSpectrum, RAMAN)
+        spectra[label] = hdf5.load(RamanSpectrum, file)
         _check_alike(job, file, ours, spectra[label])
     return {
         "spectra": {label: relative(spectrum) for label, spectrum in spectra.items()},

@@ -27,7 +27,6 @@ from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.records.training import Convergence
 from mlraman_hpc.storage import hdf5
-from mlraman_hpc.storage.alpha_file import KIND as ALPHA
 
 KIND = "convergence"
 SECTIONS = ("reference", "descriptor", "model", "trajectory", "spectrum", "convergence")
@@ -76,7 +75,7 @@ def _against_labels(job: Job, kept: Kept) -> tuple[list[int], PolarizabilitySeri
     if not job.session.on_root(job.up_to_date, path, origin):
         _fit_all(job, kept, labels, sizes)
         predict_with(job, job.session.on_root(_model, kept.pieces, sizes), origin, path)
-    return sizes, job.session.only_on_root(hdf5.load, path, PolarizabilitySeries, ALPHA)
+    return sizes, job.session.only_on_root(hdf5.load, PolarizabilitySeries, path)
 
 
 def _series_origin(job: Job, sizes: list[int]):
@@ -142,7 +141,7 @@ def _finish(job: Job, path: Path, origin, sizes: list[int], by_size: Polarizabil
         statistical_error=_norm(final.error_statistical["total"], final) if final.error_statistical else np.nan,
     )
     job.draw("convergence.png", figures_training.convergence_figure, convergence, job.deck.title)
-    hdf5.save(path, convergence, KIND, origin)  # last: what is up to date has its figure
+    hdf5.save(convergence, path, origin)  # last: what is up to date has its figure
     _report(job, convergence)
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
 

@@ -15,7 +15,6 @@ from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.reports.numbers import number
 from mlraman_hpc.storage import hdf5
-from mlraman_hpc.storage.alpha_file import KIND as ALPHA
 
 KIND = "coupling"
 
@@ -34,7 +33,7 @@ def _coupling(job: Job) -> None:
         return
     result = _result(job, cutoff)
     job.draw("coupling.png", figures_coupling.coupling_figure, result, job.deck.title)
-    hdf5.save(path, result, KIND, origin)  # last: what is up to date has its figure
+    hdf5.save(result, path, origin)  # last: what is up to date has its figure
     job.console.say(sentence(result))
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
 
@@ -48,8 +47,8 @@ def _parents(job: Job) -> dict[str, str]:
 
 
 def _result(job: Job, cutoff: float) -> Coupling:
-    series = hdf5.load(job.output / "alpha.h5", PolarizabilitySeries, ALPHA)
-    motion = hdf5.load(job.output / "dynamics.h5", Dynamics, "dynamics")
+    series = hdf5.load(PolarizabilitySeries, job.output / "alpha.h5")
+    motion = hdf5.load(Dynamics, job.output / "dynamics.h5")
     _check(job, series, motion)
     blocks = job.deck.dynamics.blocks if job.deck.dynamics else 8
     plan = vdos_plan(len(series.value), series.frame_interval, motion.smoothing, blocks)

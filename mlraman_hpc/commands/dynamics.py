@@ -316,7 +316,7 @@ def _finish(
     job.draw("msd.png", figures_dynamics.msd_figure, result, job.deck.title)
     if result.jumps is not None:
         job.draw("jumps.png", figures_jumps.jumps_figure, result.jumps, job.deck.title)
-    hdf5.save(path, result, KIND, origin)  # last: whoever finds it finds the figures too
+    hdf5.save(result, path, origin)  # last: whoever finds it finds the figures too
     for line in [*summary(result), *jumps.lines(result.jumps)]:
         job.console.say(line)
     job.console.say(f"wrote {path}, vdos.png, msd.png" + (", jumps.png" if result.jumps is not None else ""))

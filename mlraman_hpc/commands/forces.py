@@ -145,7 +145,7 @@ def _finish(job: Job, path, origin: Origin, both, sums: dict[str, ForceSums], sq
     for text in result.warnings:
         job.console.warn(text)
     job.draw("forces.png", figures_forces.forces_figure, result, job.deck.title)
-    hdf5.save(path, result, KIND, origin)  # last: what is up to date has its figure
+    hdf5.save(result, path, origin)  # last: what is up to date has its figure
     _report(job, result)
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
 

@@ -161,7 +161,7 @@ def _finish(job: Job, path, origin, sizes: list[int], scores: np.ndarray, there:
         test_size=tested,
     )
     job.draw("learning_curve.png", figures_training.learning_curve_figure, curve, job.deck.title)
-    hdf5.save(path, curve, KIND, origin)  # last: what is up to date has its figure
+    hdf5.save(curve, path, origin)  # last: what is up to date has its figure
     job.console.say("    N_T   R2 diagonal        R2 off-diagonal")
     for row, size in enumerate(sizes):
         job.console.say(f"  {size:5d}  " + "  ".join(_with_spread(curve, part, row) for part in PARTS[:2]))

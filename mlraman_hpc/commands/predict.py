@@ -118,7 +118,7 @@ def _load(job: Job) -> Model:
 
 
 def load_model(path: Path) -> Model:
-    return hdf5.load(path, Model, "model")
+    return hdf5.load(Model, path)
 
 
 def _origin(job: Job) -> Origin:

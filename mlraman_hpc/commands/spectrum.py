@@ -17,7 +17,6 @@ from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.reports import tables
 from mlraman_hpc.storage import hdf5
-from mlraman_hpc.storage.alpha_file import KIND as ALPHA
 
 KIND = "raman spectrum"
 
@@ -39,7 +38,7 @@ def _spectrum(job: Job) -> None:
         job.console.warn(text)
     _draw(job, result)
     tables.raman_table(path.with_suffix(".dat"), result, _provenance(job, origin), job.deck.spectrum.max_wavenumber)
-    hdf5.save(path, result, KIND, origin)  # last: whoever finds it finds figures and table too
+    hdf5.save(result, path, origin)  # last: whoever finds it finds figures and table too
     _report(job, result)
     job.console.say(f"wrote {path}, {path.with_suffix('.dat').name}, {path.with_suffix('.png').name}")
 
@@ -90,7 +89,7 @@ def our_series(job: Job) -> PolarizabilitySeries:
     """The series that the spectrum is of: the deck's own, or alpha.h5."""
     if job.deck.series:
         return read_series(job)
-    return hdf5.load(_alpha_path(job), PolarizabilitySeries, ALPHA)
+    return hdf5.load(PolarizabilitySeries, _alpha_path(job))
 
 
 def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:

@@ -143,7 +143,7 @@ def _fit(job: Job, labels: Labels, all_features: Features, train_rows, test_rows
         job.console.warn(text)
     predicted = polarizability.predict_features(model, all_features)
     _report(job, model, labels, predicted)
-    hdf5.save(path, model, KIND, origin)  # last: whoever finds it finds the figure too
+    hdf5.save(model, path, origin)  # last: whoever finds it finds the figure too
     job.console.say(f"wrote {path}")
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 from mlraman_hpc.records.transport import Arrhenius
 
 DONE, DYNAMICS_ONLY, FAILED, MISSING = "done", "dynamics only", "failed", "not computed"
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     """Materials in the order of their low-frequency Raman weight (campaign.h5); (materials,) each.
 
     status                done, dynamics only, failed, not computed; message: why

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Jumps:
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class Dynamics(Record, file_name="dynamics.h5", kind="dynamics"):
     """Motion of the atoms (dynamics.h5); dicts go by species.
 
     vdos, vdos_error    degrees of freedom per cm^-1, smoothed, also 'total'; degrees: their integrals

@@ -20,13 +20,13 @@ from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
+from mlraman_hpc.records.spectra import PolarizabilitySeries
 from mlraman_hpc.storage.checkpoint import bind, check_same, reading
 from mlraman_hpc.storage.hdf5 import opened, seal
 from mlraman_hpc.storage.provenance import Origin
 
 h5py = LazyModule("h5py")
 Column = Callable[[slice], np.ndarray]
-KIND = "polarizability"
 _VALUE = "observables/polarizability/value"
 _SPECIES = "observables/polarizability_by_species/value"
 _MEMBERS = "observables/polarizability_committee/value"
@@ -148,7 +148,7 @@ class AlphaFile:
             with open(temporary, "ab") as file:
                 file.write(bytes(_ATTRIBUTES))
             with h5py.File(temporary, "r+", locking=False) as file:
-                seal(file, KIND, origin)
+                seal(file, PolarizabilitySeries, origin)
         self.close()
         self._path.unlink(missing_ok=True)
 
@@ -166,9 +166,9 @@ class AlphaFile:
         return np.frombuffer(data, place.dtype).reshape(place.shape)
 
 
-def read_outliers(path: Path) -> np.ndarray | None:
-    """(frames,) atoms outside the training range, of a finished file; None where it has no such numbers."""
-    with opened(path, KIND) as file:
+def read_outliers(where: Path) -> np.ndarray | None:
+    """(frames,) atoms outside the training range, of a finished file or folder; None where it has no such numbers."""
+    with opened(PolarizabilitySeries, where) as file:
         return file[_OUTLIERS][:] if _OUTLIERS in file else None
 
 

@@ -18,7 +18,7 @@ from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
-from mlraman_hpc.storage import alpha_file, hdf5
+from mlraman_hpc.storage import hdf5
 from tests import small_system as small
 
 DECK = """output: {out}
@@ -40,7 +40,7 @@ def job(tmp_path):
     dynamics(job)
     alpha, step = small.alpha(positions[::2]), np.arange(0, 400, 2)
     series = PolarizabilitySeries(alpha, step, step * 10.0, members=np.stack([alpha, 1.01 * alpha], axis=1))
-    hdf5.save(job.output / "alpha.h5", series, alpha_file.KIND, job.origin("predict", {}))
+    hdf5.save(series, job.output / "alpha.h5", job.origin("predict", {}))
     return job
 
 
@@ -48,7 +48,7 @@ def test_what_the_file_holds(job):
     job.deck.figures = True
     coupling(job)
     path = job.output / "coupling.h5"
-    found = hdf5.load(path, Coupling, "coupling")
+    found = hdf5.load(Coupling, path)
     with h5py.File(path) as file, h5py.File(job.output / "dynamics.h5") as motion:
         assert file["coupling"].attrs["unit"] == "Angstrom^4/u"
         np.testing.assert_array_equal(file["vdos"], motion["vdos/total"])
@@ -76,7 +76,7 @@ def test_what_is_missing_is_said(job):
 def test_another_length_is_refused(job):
     step = np.arange(0, 200, 2)
     series = PolarizabilitySeries(small.alpha(small.frames(400)[:200:2]), step, step * 10.0)
-    hdf5.save(job.output / "alpha.h5", series, alpha_file.KIND, job.origin("predict", {}))
+    hdf5.save(series, job.output / "alpha.h5", job.origin("predict", {}))
     with pytest.raises(DataError, match="compute both with one deck"):
         coupling(job)
 

@@ -57,7 +57,7 @@ def prepare(folder, text: str, deck: str = DECK):
 
 
 def result(folder) -> Dynamics:
-    return hdf5.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(Dynamics, folder / "out" / "dynamics.h5")
 
 
 @pytest.mark.mpi

@@ -63,7 +63,7 @@ def compute(folder, *changes: str) -> tuple[Job, str]:
 
 
 def result(folder) -> Dynamics:
-    return hdf5.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(Dynamics, folder / "out" / "dynamics.h5")
 
 
 @pytest.mark.mpi
