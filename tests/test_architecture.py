@@ -24,7 +24,7 @@ ALLOWED = {  # room -> (rooms of ours, packages of others)
         {"numpy"},
     ),
 }
-ALLOWED["commands"] = ({*ALLOWED["pipeline"][0], "commands"}, {"numpy"})
+ALLOWED["commands"] = (ALLOWED["pipeline"][0], {"numpy"})
 ALLOWED["campaign"] = ({*ALLOWED["pipeline"][0], "commands", "campaign"}, {"numpy"})
 ALLOWED["cli"] = ({"base", "runtime", "config", "pipeline", "commands", "campaign"}, set())
 ALLOWED["__main__"] = ({"cli"}, set())

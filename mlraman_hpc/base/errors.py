@@ -16,6 +16,21 @@ class DeckError(UserError):
     exit_code = 2
 
 
+class DeckKeyError(DeckError):
+    """A key of the deck is wrong, raised where the deck's file and line are not known.
+
+    key   the key, such as 'reference.unit'
+    text  what is wrong with it and what to do
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(key, text)  # `args`, from which pickle makes it again
+        self.key, self.text = key, text
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.text}"
+
+
 class DataError(UserError):
     """A file that the deck names is missing, damaged or does not fit."""
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.commands.coupling import sentence
 from mlraman_hpc.config.deck_reader import resolved_yaml
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.jumps import sentence as jump_sentence
+from mlraman_hpc.pipeline.spectra import coupling_sentence
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
@@ -277,7 +277,7 @@ def _coupling(folder: Path, found: dict) -> list[str]:
     model = "without that of the model" if coupling.error_model is None else "with that of the model"
     return [
         html.heading("Raman intensity over density of states"),
-        html.verdict(sentence(coupling)),
+        html.verdict(coupling_sentence(coupling)),
         *_figures(
             folder,
             {

@@ -16,7 +16,7 @@ BATCH_ATOMS = 2048
 def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
     """Byte offsets of every frame; to be called on root alone."""
     section = job.section("trajectory")
-    with job.deck_lines():
+    with job.located():
         return trajectory.build_index(
             job.files("trajectory.files"), section.format, job.scratch, section.species, job.console.warn, section.cell
         )

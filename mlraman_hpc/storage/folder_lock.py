@@ -29,8 +29,8 @@ class Busy(DeckError):
 
 
 @contextmanager
-def held(folder: Path, tell: Callable[[str], None]):
-    """The folder is ours inside the block. Raises Busy where a living job holds it."""
+def lock_folder(folder: Path, tell: Callable[[str], None]):
+    """No other job uses the folder during the block. Raises Busy where a living job holds the lock."""
     lock, done = folder / LOCK, threading.Event()
     mine = json.dumps(_holder())
     try:

@@ -14,7 +14,7 @@ import pytest
 from mlraman_hpc.base.errors import DeckError
 from mlraman_hpc.campaign.check import proposal
 from mlraman_hpc.campaign.command import chosen_names
-from mlraman_hpc.campaign.work_queue import Claims
+from mlraman_hpc.campaign.work_queue import WorkQueue
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.records.campaign import Ranking
 from mlraman_hpc.records.training import LabelTest
@@ -259,12 +259,12 @@ def test_chosen_materials(tmp_path):
 
 
 def test_claims_are_given_once_and_end_with_a_stop(tmp_path):
-    one = Claims.begin(tmp_path, 5)
-    other = Claims(one.folder, 5)
+    one = WorkQueue.create(tmp_path, 5)
+    other = WorkQueue(one.folder, 5)
     assert [one.take(), other.take(), other.take(), one.take()] == [0, 1, 2, 3]
     other.stop()
     assert one.take() is None and other.take() is None
-    Claims.sweep(tmp_path)
+    WorkQueue.remove_stale(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
