@@ -1,7 +1,7 @@
 """`mlraman benchmark`: frames per second by stage and by number of ranks, memory, and what that means for a job.
 
 Uses the deck's own trajectory and model; where there is no model yet, one of a few labels, which is as fast. Nothing is
-kept. Figures are of this machine at this moment: quote their ratios.
+written. Numbers are of this machine at this moment: quote their ratios.
 """
 
 from __future__ import annotations

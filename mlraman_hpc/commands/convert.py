@@ -62,7 +62,7 @@ def _compute(step: Step) -> Output | None:
 
 def _origin(job: Job) -> Origin:
     settings = job.deck.trajectory.model_dump(include={"format", "species", "cell", "frame_interval"})
-    return job.origin("convert", hashes(job.files("trajectory.files")), settings, _asked_unit(job))
+    return job.origin("convert", hashes(job.files("trajectory.files")), settings, _wanted_unit(job))
 
 
 def _plan(job: Job, path: Path, stack: ExitStack) -> Plan:
@@ -87,17 +87,17 @@ def _plan(job: Job, path: Path, stack: ExitStack) -> Plan:
     return Plan(index, file, first.periodic[0], velocity)
 
 
-def _asked_unit(job: Job) -> str:
+def _wanted_unit(job: Job) -> str:
     return job.deck.dynamics.velocities if job.deck.dynamics else "auto"
 
 
 def _velocity_factor(job: Job, index: TrajectoryIndex, interval: float | None) -> float | None:
     """Angstrom/fs per unit of the file's velocities; None where there are none, or where their unit is not clear."""
-    asked, count = _asked_unit(job), min(SAMPLE, len(index))
-    if asked == "positions" or read_velocities(index, [0]) is None:
+    wanted, count = _wanted_unit(job), min(SAMPLE, len(index))
+    if wanted == "positions" or read_velocities(index, [0]) is None:
         return None
-    if asked != "auto":
-        return VELOCITY_UNITS[asked]
+    if wanted != "auto":
+        return VELOCITY_UNITS[wanted]
     velocities = read_velocities(index, np.arange(count))
     unit = (
         None

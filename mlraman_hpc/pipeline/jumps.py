@@ -137,7 +137,7 @@ def _find_sites(job: Job, blocks: AtomBlocks, cell: np.ndarray, host: Crystal) -
         raise DataError(f"{job.deck.location(KEY)}: {path}: {error}") from None
     copies = "" if len(reference.numbers) == len(unit.numbers) else ", repeated to fill the trajectory's cell"
     job.console.say(
-        ", ".join(f"{len(found.scaled)} sites of {name}" for name, found in sites.items())
+        ", ".join(f"{len(of_species.scaled)} sites of {name}" for name, of_species in sites.items())
         + f" from {path}{copies}; host lattice within {misfit:.2f} Angstrom"
     )
     return sites, misfit
@@ -172,28 +172,26 @@ def record(
     """The record and warnings; `fits` of D of each species."""
     if sums is None:
         return None, ()
-    each = {
+    statistics = {
         name: jump_statistics(
-            stay, sums.sites[name], blocks.frames, blocks.interval, sums.own[name] @ fits[name].weights
+            stays_, sums.sites[name], blocks.frames, blocks.interval, sums.own[name] @ fits[name].weights
         )
-        for name, stay in sums.stays.items()
+        for name, stays_ in sums.stays.items()
     }
-    ours = {"position", "radius", "cell", "misfit", "one_rate"}
-    values = {
-        field.name: {name: getattr(one, field.name) for name, one in each.items()}
-        for field in fields(Jumps)
-        if field.name not in ours
+
+    def each(field: str) -> dict:
+        return {name: getattr(values, field) for name, values in statistics.items()}
+
+    sites = {name: sums.sites[name] for name in statistics}
+    of_sites = {
+        "position": {name: of_species.positions for name, of_species in sites.items()},
+        "radius": {name: of_species.radius for name, of_species in sites.items()},
+        "cell": next(iter(sites.values())).cell,
+        "misfit": sums.misfit,
+        "one_rate": {name: -1 if flag is None else int(flag) for name, flag in each("one_rate").items()},
     }
-    sites = {name: sums.sites[name] for name in each}
-    jumps = Jumps(
-        **values,
-        misfit=sums.misfit,
-        cell=next(iter(sites.values())).cell,
-        one_rate={name: -1 if one.one_rate is None else int(one.one_rate) for name, one in each.items()},
-        position={name: one.positions for name, one in sites.items()},
-        radius={name: one.radius for name, one in sites.items()},
-    )
-    return jumps, tuple(f"{name}: {text}" for name, one in each.items() for text in one.warnings)
+    jumps = Jumps(**of_sites, **{field.name: each(field.name) for field in fields(Jumps) if field.name not in of_sites})
+    return jumps, tuple(f"{name}: {text}" for name, texts in each("warnings").items() for text in texts)
 
 
 def lines(jumps: Jumps | None) -> list[str]:

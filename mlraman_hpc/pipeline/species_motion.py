@@ -82,10 +82,10 @@ def _check_step(job: Job, step: float) -> None:
         job.console.warn(f"{text}; beyond half of it the direction is ambiguous. Store more frames")
 
 
-def reference_frame(job: Job, motion: AtomTrajectories, chosen_elements: list[str], asked_unit: str) -> ReferenceFrame:
+def reference_frame(job: Job, motion: AtomTrajectories, chosen_elements: list[str], wanted_unit: str) -> ReferenceFrame:
     """Drift of the centre of mass, and the velocities' unit; the same on every rank.
 
-    `asked_unit` is the deck's dynamics.velocities.
+    `wanted_unit` is the deck's dynamics.velocities.
     """
     session, blocks = job.session, motion.blocks
     total, chosen, velocity, overlap = _Mean(), _Mean(), _Mean(), np.zeros(3)
@@ -96,7 +96,7 @@ def reference_frame(job: Job, motion: AtomTrajectories, chosen_elements: list[st
         overlap = overlap + match
         if block.species in chosen_elements:
             chosen.add(weight, block.mass * position)
-    unit = session.on_root(_unit, job, blocks, overlap, asked_unit)
+    unit = session.on_root(_unit, job, blocks, overlap, wanted_unit)
     factor = VELOCITY_UNITS.get(unit)
     return session.on_root(
         lambda: ReferenceFrame(
@@ -133,24 +133,24 @@ def _moments(motion: AtomTrajectories, number: int):
     return positions.sum(axis=0), velocities.sum(axis=0), overlap
 
 
-def _unit(job: Job, blocks: AtomBlocks, overlap: np.ndarray, asked: str) -> str | None:
+def _unit(job: Job, blocks: AtomBlocks, overlap: np.ndarray, wanted: str) -> str | None:
     """The velocities' unit; None: they are not there or cannot be used."""
     if not blocks.velocities:
         return None
     likely = velocity_unit.unit_from(overlap)
-    if asked == "auto":
+    if wanted == "auto":
         if likely is None:
             job.console.warn(
                 "the velocities of the trajectory match the displacements between its frames in no unit; "
                 "positions are used instead. dynamics.velocities gives the unit"
             )
         return likely
-    if likely is not None and likely != asked:
+    if likely is not None and likely != wanted:
         job.console.warn(
-            f"{job.deck.location('dynamics.velocities')}: {asked}, but displacements say {likely}; the deck's "
+            f"{job.deck.location('dynamics.velocities')}: {wanted}, but displacements say {likely}; the deck's "
             "unit is used"
         )
-    return asked
+    return wanted
 
 
 def species_sums(

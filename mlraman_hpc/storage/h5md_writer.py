@@ -1,6 +1,6 @@
 """trajectory.h5: a trajectory as H5MD 1.1, written frame by frame.
 
-Positions in Angstrom, times in fs, cells as rows of lattice vectors; data lie in one piece, so that any frame is one
+Positions in Angstrom, times in fs, cells as rows of lattice vectors; data are contiguous, so that any frame is one
 seek away. Readable by MDAnalysis and whatever else knows H5MD.
 """
 

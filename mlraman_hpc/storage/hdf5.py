@@ -73,12 +73,12 @@ def content_hash(file: h5py.File) -> str:
     digest = hashlib.sha256()
 
     def add(name):
-        found = h5py.h5o.open(file.id, name.encode())  # h5py's own objects of groups would take longer than the hash
-        if isinstance(found, h5py.h5d.DatasetID):
-            item = h5py.Dataset(found)
+        handle = h5py.h5o.open(file.id, name.encode())  # h5py's own objects of groups take longer than the hash
+        if isinstance(handle, h5py.h5d.DatasetID):
+            item = h5py.Dataset(handle)
             digest.update(f"{name} {item.dtype} {item.shape}".encode())
-            for part in _chunks(item):
-                digest.update(part)
+            for chunk in _chunks(item):
+                digest.update(chunk)
 
     file.visit(add)
     return digest.hexdigest()[:24]
@@ -96,7 +96,7 @@ def _chunks(dataset: h5py.Dataset):
 
 
 def write_fields(group: h5py.Group, record) -> None:
-    """A record's fields into a group, each to its place, with its unit."""
+    """A record's fields into a group, each to its path, with its unit."""
     for field in dataclasses.fields(record):
         _write(
             group, field.metadata.get("path", field.name), getattr(record, field.name), field.metadata.get("unit", "1")
@@ -159,19 +159,19 @@ def opened(record_type: type[Record], where: Path) -> Iterator[h5py.File]:
 def read_fields(group: h5py.Group, record_type, path):
     """The record in a group of the file `path`; DataError where a field is missing."""
     hints = _hints(record_type)
-    places = {field.name: field.metadata.get("path", field.name) for field in dataclasses.fields(record_type)}
+    paths = {field.name: field.metadata.get("path", field.name) for field in dataclasses.fields(record_type)}
     values = {}
     for field in dataclasses.fields(record_type):
-        where = places[field.name]
-        if where in group:
-            values[field.name] = _read(group[where], hints[field.name], path)
+        inside = paths[field.name]
+        if inside in group:
+            values[field.name] = _read(group[inside], hints[field.name], path)
             if isinstance(values[field.name], dict):  # another field may lie in the same group
-                for place in places.values():
-                    values[field.name].pop(place.removeprefix(f"{where}/"), None)
+                for other in paths.values():
+                    values[field.name].pop(other.removeprefix(f"{inside}/"), None)
         elif _optional(hints[field.name]):
             values[field.name] = None
         else:
-            raise DataError(f"{path}: '{where}' is missing; the file is damaged or from another program")
+            raise DataError(f"{path}: '{inside}' is missing; the file is damaged or from another program")
     return record_type(**values)
 
 
