@@ -38,7 +38,7 @@ def write(plan: Campaign, rows: list[Row] | None = None) -> str:
     _draw(plan, ranking)
     write_text(output / "campaign.csv", _csv(ranking))
     write_text(output / "campaign.html", _page(plan, ranking))
-    hdf5.save(output / "campaign.h5", ranking, KIND, _origin(plan, rows))
+    hdf5.save(ranking, output, _origin(plan, rows))
     return _table(ranking) + f"\nwrote {output / 'campaign.h5'}, campaign.csv, campaign.html"
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.commands.coupling import sentence
 from mlraman_hpc.config.deck_reader import resolved_yaml
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.jumps import sentence as jump_sentence
+from mlraman_hpc.pipeline.spectra import coupling_sentence
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
@@ -20,18 +20,11 @@ from mlraman_hpc.records.transport import Dynamics, Jumps
 from mlraman_hpc.reports import html
 from mlraman_hpc.reports import wording as verdict
 from mlraman_hpc.storage import hdf5
-from mlraman_hpc.storage.alpha_file import KIND as ALPHA
 from mlraman_hpc.storage.alpha_file import read_outliers
 
-RESULTS = {  # file -> (record, kind)
-    "model.h5": (Model, "model"),
-    "learning_curve.h5": (LearningCurve, "learning curve"),
-    "alpha.h5": (PolarizabilitySeries, ALPHA),
-    "raman.h5": (RamanSpectrum, "raman spectrum"),
-    "dynamics.h5": (Dynamics, "dynamics"),
-    "convergence.h5": (Convergence, "convergence"),
-    "coupling.h5": (Coupling, "coupling"),
-    "forces.h5": (Forces, "forces"),
+RESULTS = {
+    record.file_name: record
+    for record in (Model, LearningCurve, PolarizabilitySeries, RamanSpectrum, Dynamics, Convergence, Coupling, Forces)
 }
 
 
@@ -57,7 +50,7 @@ def _report(job: Job) -> None:
 
 def _load(path: Path):
     """The record in a file; of alpha.h5, which may be long, the outliers alone, None where there are none."""
-    return read_outliers(path) if path.name == "alpha.h5" else hdf5.load(path, *RESULTS[path.name])
+    return read_outliers(path) if path.name == "alpha.h5" else hdf5.load(RESULTS[path.name], path)
 
 
 def _summary(found: dict) -> list[str]:
@@ -284,7 +277,7 @@ def _coupling(folder: Path, found: dict) -> list[str]:
     model = "without that of the model" if coupling.error_model is None else "with that of the model"
     return [
         html.heading("Raman intensity over density of states"),
-        html.verdict(sentence(coupling)),
+        html.verdict(coupling_sentence(coupling)),
         *_figures(
             folder,
             {

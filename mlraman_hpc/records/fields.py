@@ -1,9 +1,27 @@
-"""How a record's fields say where they lie in their HDF5 file."""
+"""How a record says where it lies on disk: file name, kind and version on the class, path and unit on each field."""
 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
+
+
+class Record:
+    """A frozen dataclass that is the content of one HDF5 file.
+
+    class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"): ...
+
+    file_name  in a folder of results
+    kind       what the file says that it holds
+    version    of the file's format; raised, with an entry in `storage.upgrades`, when older files need a change
+    """
+
+    file_name: ClassVar[str]
+    kind: ClassVar[str]
+    version: ClassVar[int]
+
+    def __init_subclass__(cls, *, file_name: str, kind: str, version: int = 1) -> None:
+        cls.file_name, cls.kind, cls.version = file_name, kind, version
 
 
 def stored(path: str, unit: str, **kwargs: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Descriptor:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Record, file_name="model.h5", kind="model"):
     """Linear lambda-SOAP model of the polarizability (model.h5).
 
     alpha = sum_s N_s b_s 1 + spherical parts lambda = 0, 2 of sum over centre species s of X^{s, lambda} w^{s, lambda};

@@ -118,7 +118,7 @@ def write_xdatcar(path: Path, frames: Frames, count: int) -> None:
 def prepare(folder: Path, frames: Frames, model: Model, count: int) -> Path:
     """XDATCAR, model.h5 and deck.yaml; the deck's path."""
     write_xdatcar(folder / "XDATCAR", frames, count)
-    hdf5.save(folder / "model.h5", model, "model", provenance.Origin("train", "{}", "benchmark", {}))
+    hdf5.save(model, folder / "model.h5", provenance.Origin("train", "{}", "benchmark", {}))
     (folder / "deck.yaml").write_text(
         f"output: {folder}/out\nmodel: {{file: {folder}/model.h5}}\n"
         f"trajectory: {{files: {folder}/XDATCAR, frame_interval: 10}}\n"
@@ -248,7 +248,7 @@ def compare(atoms: int, kinds: int, which: tuple[int, int], seconds: float, comm
             tensors = result if tensors is None or len(result) > len(tensors) else tensors
             rows[batch] = spent / few
         where = f"{atoms:6d} {which[0]} {which[1]} {kinds}"
-        alpha = hdf5.load(folder / "out" / "alpha.h5", PolarizabilitySeries, "polarizability").value
+        alpha = hdf5.load(PolarizabilitySeries, folder / "out" / "alpha.h5").value
         deviation = np.abs(alpha[: len(tensors)] - tensors).max() / np.abs(tensors).max()
         single, best = rows[1], min(rows, key=lambda batch: rows[batch][0])
         print(

@@ -34,7 +34,7 @@ def ours(folder: Path) -> Dynamics:
     )
     session = Session()
     dynamics(Job(read_deck(folder / "deck.yaml"), session, Console(session, level=-1)))
-    return hdf5.load(folder / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(Dynamics, folder / "dynamics.h5")
 
 
 def velocities(folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -49,7 +49,7 @@ def run(folder, changes=()) -> tuple[Forces, list[str]]:
     job = Job(deck, session, console, force=True)
     with job.folder():
         forces(job)
-    return hdf5.load(folder / "out" / "forces.h5", Forces, "forces"), list(console.warnings)
+    return hdf5.load(Forces, folder / "out" / "forces.h5"), list(console.warnings)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def compute(folder, *changes: str) -> tuple[Job, str]:
 
 
 def result(folder) -> Dynamics:
-    return hdf5.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(Dynamics, folder / "out" / "dynamics.h5")
 
 
 @pytest.mark.mpi
@@ -99,11 +99,11 @@ def test_file_log_and_report(tmp_path):
 def test_check_places_the_sites_in_the_first_frame(tmp_path):
     write(tmp_path, frames=40)
     session, stream = Session(), io.StringIO()
-    inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session, stream=stream)), trial_seconds=0.01)
+    inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session, stream=stream)), print, trial_seconds=0.01)
     assert "27 sites of Ag" in stream.getvalue()
     (tmp_path / "sites.vasp").write_text(poscar(1.3 * EDGE, "Ag", "1", [[0, 0, 0]]))
     with pytest.raises(UserError, match="nor one of which"):
-        inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session)), trial_seconds=0.01)
+        inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session)), print, trial_seconds=0.01)
 
 
 def test_a_campaign_finds_the_sites_from_anywhere(tmp_path):
