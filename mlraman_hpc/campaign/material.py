@@ -18,7 +18,7 @@ from mlraman_hpc.config import campaign_deck as campaign
 from mlraman_hpc.config.campaign_deck import Campaign, Material
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features, features
-from mlraman_hpc.numerics.regression.ridge import scores
+from mlraman_hpc.numerics.regression.scores import tensor_scores
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.records.training import LabelTest
 from mlraman_hpc.runtime.console import Console
@@ -160,7 +160,7 @@ def _origin(job: Job, labels_job: Job, rows):
 
 def _save_test(job: Job, path: Path, origin, model, labels, parts, left_out: bool) -> None:
     predicted = polarizability.predict_features(model, Features.join(parts))
-    found = scores(labels.polarizability, predicted)
+    found = tensor_scores(labels.polarizability, predicted)
     hdf5.save(path, LabelTest(found["r2"], found["rmse"], len(labels), left_out), TEST_KIND, origin)
     job.console.say(
         f"the model on {len(labels)} labels of this material: R2 {found['r2']['diagonal']:.4f} diagonal, "

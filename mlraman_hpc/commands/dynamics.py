@@ -25,10 +25,14 @@ from mlraman_hpc.numerics.spectra.vdos import (
     velocities_from_positions,
     velocity_products,
 )
-from mlraman_hpc.numerics.transport import velocity_unit
-from mlraman_hpc.numerics.transport.diffusion import AT_REST, DIFFUSIVE, Diffusion, diffusion
+from mlraman_hpc.numerics.transport.diffusion import AT_REST, Diffusion, diffusion
 from mlraman_hpc.numerics.transport.displacements import DisplacementSums, displacement_sums, log_lags, unwrap
-from mlraman_hpc.numerics.transport.zero_frequency import diffusion_from_spectrum, low_frequency_power
+from mlraman_hpc.numerics.transport.velocities import (
+    diffusion_from_spectrum,
+    displacement_overlaps,
+    low_frequency_power,
+    velocity_unit,
+)
 from mlraman_hpc.pipeline import jumps
 from mlraman_hpc.pipeline.atom_motion import Layout, Motion, block_sums, collect, layout_of, place_for
 from mlraman_hpc.pipeline.checkpointing import Kept, drop
@@ -36,6 +40,7 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.plots import dynamics as figures_dynamics
 from mlraman_hpc.plots import jumps as figures_jumps
+from mlraman_hpc.records import transport
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.provenance import Origin
@@ -233,7 +238,7 @@ def _moments(motion: Motion, number: int):
         return positions.sum(axis=0), None, np.zeros(3)
     velocities = motion.velocities[number]
     few = slice(0, UNIT_FRAMES)
-    overlap = velocity_unit.overlaps(positions[..., few], velocities[..., few], motion.layout.interval)
+    overlap = displacement_overlaps(positions[..., few], velocities[..., few], motion.layout.interval)
     return positions.sum(axis=0), velocities.sum(axis=0), overlap
 
 
@@ -242,7 +247,7 @@ def _unit(job: Job, layout: Layout, overlap: np.ndarray) -> str | None:
     given = _section(job).velocities
     if not layout.velocities:
         return None
-    found = velocity_unit.unit_from(overlap)
+    found = velocity_unit(overlap)
     if given == "auto":
         if found is None:
             job.console.warn(
@@ -402,7 +407,7 @@ def _fits(found: dict[str, Diffusion]) -> dict:
 def _warnings(section, found: dict[str, Diffusion], zero: dict, plan: VdosPlan, states: Vdos) -> tuple[str, ...]:
     texts = []
     for name, fit in found.items():
-        diffuses = fit.verdict == DIFFUSIVE
+        diffuses = fit.motion is transport.Motion.DIFFUSIVE
         if name in section.mobile and not diffuses:
             texts.append(f"{name}: {fit.verdict}")
         if section.mobile and name not in section.mobile and diffuses:
@@ -435,7 +440,7 @@ def summary(result: Dynamics) -> list[str]:
     """D of each mobile species with its error and fit window, and what the host lattice does."""
     lines = []
     for name in result.diffusion:
-        if name in result.mobile or (not result.mobile and result.verdict[name] == DIFFUSIVE):
+        if name in result.mobile or (not result.mobile and result.verdict[name] == transport.Motion.DIFFUSIVE):
             lines.append(_sentence(result, name))
         else:
             lines.append(
@@ -452,7 +457,7 @@ def _sentence(result: Dynamics, name: str) -> str:
     first, last = result.fit_window[name] / 1000
     if not result.diffusion_upper[name]:
         return f"{name}: {result.verdict[name]}; D = 0"
-    if result.verdict[name] != DIFFUSIVE:
+    if result.verdict[name] != transport.Motion.DIFFUSIVE:
         return (
             f"{name}: {result.verdict[name]}; D below {result.diffusion_upper[name]:.1e} cm^2/s (two standard errors)"
         )

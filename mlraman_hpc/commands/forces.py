@@ -6,8 +6,7 @@ import numpy as np
 
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DeckError
-from mlraman_hpc.numerics.regression.density import Density, density
-from mlraman_hpc.numerics.regression.force_errors import ForceSums, force_sums, force_warnings
+from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, density, force_sums, force_warnings
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import batches
 from mlraman_hpc.plots import forces as figures_forces
