@@ -16,7 +16,7 @@ from mlraman_hpc.commands.run import run
 from mlraman_hpc.config.campaign_deck import Campaign, Material, ordinary_yaml
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
-from mlraman_hpc.numerics.regression.ridge import scores
+from mlraman_hpc.numerics.regression.scores import tensor_scores
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.labels import read_labels, shared_features
 from mlraman_hpc.pipeline.prediction import load_model, model_path
@@ -173,7 +173,7 @@ def _origin(job: Job, labels_job: Job, rows: np.ndarray | None) -> Origin:
 
 def _label_test(model: Model, labels: Labels, features: Features, left_out: bool) -> Output:
     predicted = polarizability.predict_features(model, features)
-    errors = scores(labels.polarizability, predicted)
+    errors = tensor_scores(labels.polarizability, predicted)
     line = (
         f"the model on {len(labels)} labels of this material: R2 {errors['r2']['diagonal']:.4f} diagonal, "
         f"{errors['r2']['off_diagonal']:.4f} off-diagonal"

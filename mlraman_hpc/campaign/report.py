@@ -14,7 +14,7 @@ from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.campaign.material import write as write_text
 from mlraman_hpc.campaign.rows import Row, row_of
 from mlraman_hpc.config.campaign_deck import GIVEN, NONE, OWN, SHARED, Campaign, Material, ordinary_yaml
-from mlraman_hpc.numerics.regression import rank_correlation
+from mlraman_hpc.numerics.regression.scores import LEAST_PAIRS, spearman_with_interval
 from mlraman_hpc.plots import arrhenius as figures_arrhenius
 from mlraman_hpc.plots import campaign as figures_campaign
 from mlraman_hpc.records.campaign import DONE, DYNAMICS_ONLY, FAILED, Ranking
@@ -59,7 +59,7 @@ def _ranking(rows: list[Row]) -> Ranking:
         name: tuple(column) if isinstance(column[0], str) else np.array(column) for name, column in columns.items()
     }
     pairs = correlated(values["weight"], values["diffusion"])
-    rho, interval = rank_correlation.with_interval(values["weight"][pairs], values["diffusion"][pairs])
+    rho, interval = spearman_with_interval(values["weight"][pairs], values["diffusion"][pairs])
     return Ranking(
         **values,
         correlation=rho,
@@ -123,10 +123,10 @@ def _motion(name: str, value: float, error: float, upper: float) -> str:
 
 
 def correlation_text(ranking: Ranking) -> str:
-    if ranking.correlated < rank_correlation.LEAST:
+    if ranking.correlated < LEAST_PAIRS:
         return (
             f"Too few materials for a correlation of low-frequency weight and diffusion: {ranking.correlated} with "
-            f"both, at least {rank_correlation.LEAST} are needed."
+            f"both, at least {LEAST_PAIRS} are needed."
         )
     low, high = ranking.correlation_interval
     means = "" if low > 0 or high < 0 else " It cannot be told from none."

@@ -16,8 +16,8 @@ import numpy as np
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.cells import cartesian, completed, fractional
 from mlraman_hpc.base.units import VELOCITY_UNITS
-from mlraman_hpc.numerics.transport import velocity_unit
 from mlraman_hpc.numerics.transport.displacements import unwrap
+from mlraman_hpc.numerics.transport.velocities import displacement_overlaps, velocity_unit
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import trajectory_index
@@ -103,8 +103,8 @@ def _velocity_factor(job: Job, index: TrajectoryIndex, interval: float | None) -
     unit = (
         None
         if interval is None or count < 2 or frames.velocities is None
-        else velocity_unit.unit_from(
-            velocity_unit.overlaps(
+        else velocity_unit(
+            displacement_overlaps(
                 _followed(frames), frames.velocities.reshape(count, -1, 3).transpose(1, 2, 0), interval
             )
         )

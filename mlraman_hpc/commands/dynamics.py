@@ -12,9 +12,9 @@ from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.config.deck import DynamicsSection
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.numerics.spectra.vdos import Vdos, VdosPlan, vdos, vdos_plan
-from mlraman_hpc.numerics.transport.diffusion import AT_REST, DIFFUSIVE, Diffusion, diffusion
+from mlraman_hpc.numerics.transport.diffusion import AT_REST, Diffusion, diffusion
 from mlraman_hpc.numerics.transport.displacements import log_lags
-from mlraman_hpc.numerics.transport.zero_frequency import diffusion_from_spectrum
+from mlraman_hpc.numerics.transport.velocities import diffusion_from_spectrum
 from mlraman_hpc.pipeline import jumps
 from mlraman_hpc.pipeline.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
 from mlraman_hpc.pipeline.job import Job, hashes
@@ -23,7 +23,7 @@ from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.plots import dynamics as figures_dynamics
 from mlraman_hpc.plots import jumps as figures_jumps
-from mlraman_hpc.records.transport import Dynamics, misses_fast_motion
+from mlraman_hpc.records.transport import Dynamics, Motion, misses_fast_motion
 from mlraman_hpc.storage.provenance import Origin
 
 SECTIONS = ("trajectory", "dynamics")
@@ -210,7 +210,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     texts = []
     for name, fit in fits.items():
-        diffuses = fit.verdict == DIFFUSIVE
+        diffuses = fit.motion is Motion.DIFFUSIVE
         if name in section.mobile and not diffuses:
             texts.append(f"{name}: {fit.verdict}")
         if section.mobile and name not in section.mobile and diffuses:
@@ -243,7 +243,7 @@ def _summary(result: Dynamics) -> list[str]:
     """D of each mobile species with its error and fit window, and what the host lattice does."""
     lines = []
     for name in result.diffusion:
-        if name in result.mobile or (not result.mobile and result.verdict[name] == DIFFUSIVE):
+        if name in result.mobile or (not result.mobile and result.verdict[name] == Motion.DIFFUSIVE):
             lines.append(_sentence(result, name))
         else:
             lines.append(
@@ -259,7 +259,7 @@ def _sentence(result: Dynamics, name: str) -> str:
     first, last = result.fit_window[name] / 1000
     if not result.diffusion_upper[name]:
         return f"{name}: {result.verdict[name]}; D = 0"
-    if result.verdict[name] != DIFFUSIVE:
+    if result.verdict[name] != Motion.DIFFUSIVE:
         return (
             f"{name}: {result.verdict[name]}; D below {result.diffusion_upper[name]:.1e} cm^2/s (two standard errors)"
         )

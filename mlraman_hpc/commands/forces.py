@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mlraman_hpc.numerics.regression.density import Density
-from mlraman_hpc.numerics.regression.force_errors import ForceSums, force_warnings
+from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, force_warnings
 from mlraman_hpc.pipeline.forces import add_up_forces, force_frames
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.step import Output, Step, run_step

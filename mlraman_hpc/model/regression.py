@@ -12,6 +12,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.numerics.regression import ridge
+from mlraman_hpc.numerics.regression.scores import tensor_scores
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model
@@ -96,7 +97,7 @@ def fit(
         number_density=_density_range(train_labels.frames),
     )
     predicted = predict_features(model, features.take(test))
-    scores = ridge.scores(labels.polarizability[test], predicted)
+    scores = tensor_scores(labels.polarizability[test], predicted)
     warnings = _repetitions(features, labels, train, test) + solution0.warnings + solution2.warnings
     return replace(model, scores=scores), warnings
 
@@ -155,7 +156,7 @@ def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | No
 
 
 def _solve(problem: _RidgeProblem, regularization: str | float, subsets: np.ndarray, order: int) -> _RidgeSolution:
-    spectrum = ridge.spectrum(problem.kernel, problem.baseline, problem.block)
+    spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block)
     if regularization == "auto" and not spectrum.free.any():
         raise DataError(
             f"{len(spectrum.free)} training structures are too few to choose "

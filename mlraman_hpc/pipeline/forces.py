@@ -6,8 +6,7 @@ import numpy as np
 
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DeckKeyError
-from mlraman_hpc.numerics.regression.density import Density, density
-from mlraman_hpc.numerics.regression.force_errors import ForceSums, force_sums
+from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, density, force_sums
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.trajectory import batches
 from mlraman_hpc.readers import force_pairs

@@ -11,9 +11,8 @@ from mlraman_hpc.base.cells import cartesian
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.numerics.spectra.vdos import VdosPlan, velocities_from_positions, velocity_products
-from mlraman_hpc.numerics.transport import velocity_unit
 from mlraman_hpc.numerics.transport.displacements import DisplacementSums, displacement_sums, log_lags, unwrap
-from mlraman_hpc.numerics.transport.zero_frequency import low_frequency_power
+from mlraman_hpc.numerics.transport.velocities import displacement_overlaps, low_frequency_power, velocity_unit
 from mlraman_hpc.pipeline.atom_motion import AtomBlocks, AtomTrajectories, map_blocks
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job
@@ -129,7 +128,7 @@ def _moments(motion: AtomTrajectories, number: int):
         return positions.sum(axis=0), None, np.zeros(3)
     velocities = motion.velocities[number]
     first = slice(0, UNIT_FRAMES)
-    overlap = velocity_unit.overlaps(positions[..., first], velocities[..., first], motion.blocks.interval)
+    overlap = displacement_overlaps(positions[..., first], velocities[..., first], motion.blocks.interval)
     return positions.sum(axis=0), velocities.sum(axis=0), overlap
 
 
@@ -137,7 +136,7 @@ def _unit(job: Job, blocks: AtomBlocks, overlap: np.ndarray, wanted: str) -> str
     """The velocities' unit; None: they are not there or cannot be used."""
     if not blocks.velocities:
         return None
-    likely = velocity_unit.unit_from(overlap)
+    likely = velocity_unit(overlap)
     if wanted == "auto":
         if likely is None:
             job.console.warn(

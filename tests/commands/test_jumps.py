@@ -14,7 +14,7 @@ from mlraman_hpc.commands.report import report
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.config.deck_reader import read_deck
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.records.transport import Dynamics
+from mlraman_hpc.records.transport import Dynamics, JumpMotion
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import hdf5
@@ -85,7 +85,7 @@ def test_file_log_and_report(tmp_path):
     assert found.counts["Ag"][0] > 0.95 * found.jumps["Ag"]
     assert abs(found.rate["Ag"] - 0.05 / 2 / 0.02) < 4 * found.rate_error["Ag"]
     assert found.radius["Ag"] == pytest.approx(EDGE / 3, rel=0.01) and found.position["Ag"].shape == (27, 3)
-    assert found.misfit < 0.05 and found.verdict["Ag"].startswith("hopping")
+    assert found.misfit < 0.05 and found.verdict["Ag"].startswith(f"{JumpMotion.HOPPING}: ")
     assert f"{found.jumps['Ag']} jumps between sites" in said
     assert (tmp_path / "out" / "jumps.png").stat().st_size > 1000
     report(job)

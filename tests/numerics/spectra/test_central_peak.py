@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics.spectra.central_peak import Bins, low_frequency_weight, model, whittle
+from mlraman_hpc.numerics.spectra.central_peak import Bins, Verdict, low_frequency_weight, model, whittle
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.records.spectra import DebyeTerm
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
 MODES = (Oscillator(90.0, 15.0), Oscillator(140.0, 12.0))
@@ -19,18 +22,33 @@ def test_a_relaxator_beside_oscillators_is_found():
     assert abs(peak.debye_width - 15) < 4 * peak.debye_width_error < 12
     assert abs(peak.debye_area - 1) < 4 * peak.debye_area_error < 0.8
     np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
-    assert "clear evidence of a Debye term" in peak.verdict
+    assert peak.verdict.startswith(f"{DebyeTerm.CLEAR} besides 2 damped oscillators and a constant (BIC lower by ")
 
 
 def test_no_relaxator_no_central_peak():
     peak = raman_spectrum(isotropic(series(None, 1)), 20.0).central_peak
-    assert peak.debye_width is None and peak.verdict.startswith("no Debye term")
+    assert peak.debye_width is None and peak.verdict.startswith(f"{DebyeTerm.NONE}: 2 damped oscillators")
     np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
 
 
 def test_too_short_a_series_says_so():
     peak = raman_spectrum(isotropic(series(Relaxator(15.0), 2)[:100]), 20.0).central_peak
-    assert peak.verdict.startswith("no fit: only")
+    assert peak.verdict.startswith(DebyeTerm.TOO_FEW_POINTS) and peak.debye_width is None
+
+
+def test_verdicts_are_data_with_a_text():
+    assert str(Verdict(DebyeTerm.NO_FLUCTUATION)) == "no fit: alpha does not fluctuate"
+    assert str(Verdict(DebyeTerm.TOO_FEW_POINTS, points=7, end=250.0)) == (
+        "no fit: only 7 independent points below 250 cm^-1; a longer trajectory is needed"
+    )
+    assert str(Verdict(DebyeTerm.UNDECIDED, modes=1, gain=-3.21)) == (
+        "undecided whether there is a Debye term: 1 damped oscillator and a constant describe the spectrum better "
+        "without one (BIC lower by 3.2)"
+    )
+    found = Verdict(DebyeTerm.WEAK, modes=2, gain=4.0, resolution=1.0, width=12.34, error=2.5, share=0.426)
+    begin = "weak evidence of a Debye term besides 2 damped oscillators and a constant (BIC lower by 4.0): "
+    assert str(found) == begin + "half width 12.3 +- 2.5 cm^-1, 43 % of the fitted variance"
+    assert str(replace(found, width=1.2)) == begin + "narrower than the trajectory resolves (1 cm^-1)"
 
 
 def test_low_frequency_weight_between_grid_points():

@@ -10,8 +10,12 @@ from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PE
 from mlraman_hpc.numerics.spectra.correlation import Block, integrate, lagged_products, taper_width
 from mlraman_hpc.numerics.spectra.plan import RamanOptions, spectrum_plan
 from mlraman_hpc.numerics.spectra.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
-from mlraman_hpc.numerics.transport.velocity_unit import overlaps, unit_from
-from mlraman_hpc.numerics.transport.zero_frequency import diffusion_from_spectrum, low_frequency_power
+from mlraman_hpc.numerics.transport.velocities import (
+    diffusion_from_spectrum,
+    displacement_overlaps,
+    low_frequency_power,
+    velocity_unit,
+)
 from tests.close import assert_close
 
 
@@ -206,11 +210,11 @@ def test_zero_frequency_limit_is_the_diffusion_coefficient():
 @pytest.mark.parametrize("unit", VELOCITY_UNITS)
 def test_unit_of_velocities_is_told_from_displacements(unit):
     x, v = oscillators([60, 90, 20], [0.3, 0.1, 0.3], 300, 20.0)
-    assert unit_from(overlaps(x, v / VELOCITY_UNITS[unit], 20.0)) == unit
+    assert velocity_unit(displacement_overlaps(x, v / VELOCITY_UNITS[unit], 20.0)) == unit
 
 
 def test_unit_of_other_velocities_is_not_guessed():
     x, v = oscillators([60, 90, 20], [0.3, 0.1, 0.3], 300, 20.0)
-    assert unit_from(overlaps(x, np.roll(v, 97, axis=-1) * 0.3, 20.0)) is None
-    assert unit_from(overlaps(x, np.zeros_like(v), 20.0)) is None
-    assert unit_from(overlaps(x, 3.0 * v, 20.0)) is None
+    assert velocity_unit(displacement_overlaps(x, np.roll(v, 97, axis=-1) * 0.3, 20.0)) is None
+    assert velocity_unit(displacement_overlaps(x, np.zeros_like(v), 20.0)) is None
+    assert velocity_unit(displacement_overlaps(x, 3.0 * v, 20.0)) is None
