@@ -23,6 +23,7 @@ from mlraman_hpc.readers.trajectory.index import read_frames
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.runtime.console import duration
+from mlraman_hpc.runtime.fault_injection import slow_down
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.alpha_file import AlphaFile
 from mlraman_hpc.storage.checkpoint import drop
@@ -265,7 +266,7 @@ def predict_hand(hand: Hand, predictor: Predictor, threads: int) -> Prediction |
     frames = len(hand.index)
     if not frames:
         return None
-    time.sleep(hand.batches / threads * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # for tests that interrupt runs
+    slow_down(hand.batches / threads)
     size = min(-(-frames // threads), max(1, READ_ATOMS // len(hand.index.numbers)))
 
     def some(first: int) -> Prediction:

@@ -5,13 +5,13 @@ Whatever ends the run, the next one goes on with the pieces that are there, on a
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlraman_hpc.base.errors import UserError
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.runtime.fault_injection import slow_down
 from mlraman_hpc.storage import checkpoint as partial
 from mlraman_hpc.storage.provenance import Origin
 
@@ -50,7 +50,7 @@ class Kept:
 
     def pause(self, more: bool = True) -> None:
         """Between two pieces, on all ranks: to the disk now and then. Raises StoppedEarly where that is asked."""
-        time.sleep(float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt a run that takes a while
+        slow_down()
         self._job.session.only_on_root(self._write_if_due)
         stop = self._job.session.stop_requested()
         if stop and more:

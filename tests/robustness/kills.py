@@ -1,7 +1,6 @@
 """Kills and stops predictions at random moments, as supercomputers do, and compares what comes out bit by bit.
 
     python tests/robustness/kills.py --kills 200 --stops 50          # about half an hour on two cores
-    MLRAMAN_SHARE_CORES= python tests/robustness/kills.py            # ranks without a core of their own wait
 
 Every restart goes on with what is there, on a random number of ranks. While ranks run, the files are opened again and
 again. The run is good if every finished series equals that of an uninterrupted run and no file was ever unreadable.

@@ -95,7 +95,7 @@ def kill(kept):
 
 
 def stop(kept):
-    kept._job.session.stop._note(signal.SIGUSR1, None)
+    kept._job.session.stop.request(signal.SIGUSR1)
     raise kept._job.session.stop_requested()
 
 
