@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Protocol, TextIO
 
 SILENT, QUIET, NORMAL, VERBOSE = -1, 0, 1, 2
 BAR_SECONDS, FIRST_LINE_SECONDS, LONGEST_LINE_SECONDS = 0.2, 5.0, 600.0  # between two reports of progress
@@ -26,7 +27,7 @@ class HasRoot(Protocol):
 class Console:
     """The log of a run. `warnings`: how often each was given; `stages`: seconds spent in each stage."""
 
-    def __init__(self, session: HasRoot, level: int = NORMAL, stream=None):
+    def __init__(self, session: HasRoot, level: int = NORMAL, stream: TextIO | None = None):
         self.stream = stream or sys.stdout
         self.level = level if session.is_root else SILENT
         self.warnings: dict[str, int] = {}
@@ -81,7 +82,7 @@ class Console:
         self.say(f"{end} {duration(time.monotonic() - self.start)}")
 
     @contextmanager
-    def stage(self, name: str):
+    def stage(self, name: str) -> Iterator[None]:
         """Time spent inside goes to the summary."""
         start = time.monotonic()
         try:
@@ -90,7 +91,7 @@ class Console:
             self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - start
 
     @contextmanager
-    def progress(self, what: str, total: int, unit: str, done: int = 0):
+    def progress(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
         """Yields `advance(count)`, which reports now and then; `done` units are there from an earlier run."""
         meter = _Meter(self, what, total, unit, done)
         yield meter.advance

@@ -20,7 +20,7 @@ class Fault:
     rank        which rank of the session; -1: none, there is no fault
     kind        'exception', 'memory', 'exit', 'segfault' or 'kill'
     collective  at which collective of that stage, counted from 1; 0: when the stage is entered
-    file        created just before, if given
+    file        created just before; empty: none
     """
 
     stage: str = ""
@@ -35,7 +35,7 @@ class Fault:
         if not text:
             return cls()
         stage, rank, kind, *rest = text.split(":", 4)
-        return cls(stage, int(rank), kind, *(int(number) for number in rest[:1]), *rest[1:])
+        return cls(stage, int(rank), kind, int(rest[0]) if rest else 1, rest[1] if len(rest) > 1 else "")
 
     @classmethod
     def from_environment(cls) -> Fault:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from mlraman_hpc.base.errors import StoppedEarly, UserError
 
@@ -48,7 +50,7 @@ class Stop:
         return 0 if self._deferred else self.requested
 
     @contextmanager
-    def deferred(self):
+    def deferred(self) -> Iterator[None]:
         """Inside, requests are noted and nothing else. All ranks enter and leave it alike."""
         before, self._deferred = self._deferred, True
         try:
@@ -57,7 +59,7 @@ class Stop:
             self._deferred = before
 
     @contextmanager
-    def interruptible(self):
+    def interruptible(self) -> Iterator[None]:
         """Inside, a request raises StoppedEarly at once, and so does one that is pending."""
         before, self._interruptible = self._interruptible, True
         try:
@@ -73,7 +75,7 @@ class Stop:
         finally:
             self._interruptible = before
 
-    def request(self, number: int, frame=None) -> None:
+    def request(self, number: int, frame: FrameType | None = None) -> None:
         """The signal handler. A second signal that is not a repetition ends the process as if there were no handler."""
         now = time.monotonic()
         if self.requested and number != signal.SIGALRM and now - self._first_request > REPEAT_SECONDS:

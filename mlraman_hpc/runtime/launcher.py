@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -53,7 +54,7 @@ class Launch:
         sys.exit(ExitCode.DECK)
 
 
-def launched(env=os.environ) -> Launch | None:
+def launched(env: Mapping[str, str] = os.environ) -> Launch | None:
     """The launcher that has started this process; None for a process by itself."""
     for name, size, rank in _LAUNCHERS:
         if env.get(size, "").isdigit():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,7 @@ SHARED_MEMORY = Path("/dev/shm")
 CLOCK_SECONDS = 1.0  # file times and the start of the job step are known this well
 
 
-def remove_stale_shared_memory(env=os.environ) -> None:
+def remove_stale_shared_memory(env: Mapping[str, str] = os.environ) -> None:
     """Remove MPICH's files of this job step's name that are older than the step itself; outside Slurm nothing."""
     start = _job_step_start()
     if start is None or "SLURM_STEP_ID" not in env:

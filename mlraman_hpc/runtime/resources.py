@@ -10,7 +10,7 @@ import re
 import resource
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,12 @@ _THREAD_LIMITS = ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS")
 MARGIN, LONGEST_MARGIN, SHORTEST_MARGIN = 0.05, 120.0, 10.0  # before a time limit: part of the time left, bounds in s
 
 
-def thread_count(requested: int | None, cores: frozenset, cores_of_host: list[frozenset], env=os.environ) -> int:
+def thread_count(
+    requested: int | None,
+    cores: frozenset[int],
+    cores_of_host: list[frozenset[int]],
+    env: Mapping[str, str] = os.environ,
+) -> int:
     """Threads of a rank that may use `cores`; `cores_of_host`: those of every rank of its host, itself included.
 
     `requested` (--threads) and MLRAMAN_THREADS are taken as they are. Else the ranks of a host divide the cores that
@@ -34,7 +39,7 @@ def thread_count(requested: int | None, cores: frozenset, cores_of_host: list[fr
     return min([share, *filter(None, (_number(env, name) for name in _THREAD_LIMITS))])
 
 
-def _number(env, name: str) -> int | None:
+def _number(env: Mapping[str, str], name: str) -> int | None:
     value = env.get(name, "").split(",")[0]
     return int(value) if value.isdigit() and int(value) > 0 else None
 
@@ -63,7 +68,7 @@ class Process:
     host: str
     pid: int
     start: int | None
-    cores: frozenset
+    cores: frozenset[int]
 
     @classmethod
     def this(cls, rank: int) -> Process:
@@ -108,7 +113,9 @@ def _left_in(group: Path) -> float | None:
     return max(limit - used + cache, 0) / 2**20
 
 
-def seconds_left(walltime: float | None, tell: Callable[[str], None], env=os.environ) -> float | None:
+def seconds_left(
+    walltime: float | None, report: Callable[[str], None], env: Mapping[str, str] = os.environ
+) -> float | None:
     """Seconds until the run should stop by itself, some time before its limit; None: no limit is known.
 
     The limit is `walltime` (minutes from the start of the program) or Slurm's, whichever comes first.
@@ -121,11 +128,11 @@ def seconds_left(walltime: float | None, tell: Callable[[str], None], env=os.env
         return None
     left = min(known)
     margin = min(LONGEST_MARGIN, max(SHORTEST_MARGIN, MARGIN * left))
-    tell(f"time limit in {left:.0f} s; the run stops {margin:.0f} s before it")
+    report(f"time limit in {left:.0f} s; the run stops {margin:.0f} s before it")
     return max(left - margin, 1e-3)
 
 
-def _slurm_left(env) -> float | None:
+def _slurm_left(env: Mapping[str, str]) -> float | None:
     """Seconds until Slurm ends this job; None outside Slurm, or where it does not answer."""
     job, end = env.get("SLURM_JOB_ID", ""), env.get("SLURM_JOB_END_TIME", "")
     if end.isdigit():

@@ -18,8 +18,8 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from mlraman_hpc.base.errors import ExitCode, StoppedEarly, UserError
 from mlraman_hpc.runtime import resources
@@ -38,29 +38,29 @@ ABORT_STEP_SECONDS, ABORT_STEPS = 0.2, 5  # ranks that fail together report one 
 _OUT_OF_MEMORY = "out of memory; all ranks are stopped. Use fewer ranks on each host, or hosts with more memory"
 _BUG = "all ranks are stopped. This is a bug of mlraman, please report it"
 
+T = TypeVar("T")
+Problem = TypeVar("Problem", bound=UserError)
+
 
 class _SerialComm:
     """The few communicator methods that Session uses, for one process."""
 
     rank, size = 0, 1
 
-    def bcast(self, value, root=0):
+    def bcast(self, value: T) -> T:
         return value
 
-    def gather(self, value, root=0):
+    def gather(self, value: T) -> list[T]:
         return [value]
 
-    def allgather(self, value):
+    def allgather(self, value: T) -> list[T]:
         return [value]
 
-    def scatter(self, values, root=0):
+    def scatter(self, values: list[T]) -> T:
         return values[0]
 
-    def alltoall(self, values):
+    def alltoall(self, values: list[T]) -> list[T]:
         return values
-
-    def Abort(self, code):
-        os._exit(code)
 
 
 class _CurrentStage:
@@ -87,8 +87,8 @@ class Session:
     stop           requests to stop that this rank has received
     """
 
-    def __init__(self, comm=None, library: str = "none (serial)", launcher: str = "none"):
-        self._comm = comm or _SerialComm()
+    def __init__(self, comm: Any = None, library: str = "none (serial)", launcher: str = "none"):
+        self._comm: Any = comm or _SerialComm()
         self._world = self
         self.library, self.launcher, self.threads = library, launcher, 1
         self._process = Process.this(self.rank)
@@ -118,12 +118,12 @@ class Session:
 
     # Collective methods
 
-    def on_root(self, work: Callable, *args, **kwargs):
+    def on_root(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Root's result of `work(*args, **kwargs)`, on every rank; so is a UserError that it raises."""
         result = self.only_on_root(work, *args, **kwargs)
         return self._comm.bcast(result)
 
-    def only_on_root(self, work: Callable, *args, **kwargs):
+    def only_on_root(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
         """As on_root, but the result stays on root; None elsewhere."""
         result = problem = None
         if self.is_root:
@@ -137,7 +137,7 @@ class Session:
         return result
 
     @contextlib.contextmanager
-    def collective_errors(self):
+    def collective_errors(self) -> Iterator[None]:
         """A UserError that any rank raises in this block is raised on every rank at its end: that of the first rank."""
         problem = None
         try:
@@ -157,23 +157,23 @@ class Session:
         """Wait for all ranks."""
         self._synchronise()
 
-    def scatter(self, values: list | None):
+    def scatter(self, values: list[T] | None) -> T:
         """values[r] of root on rank r; the other ranks pass None."""
         self._synchronise()
         return self._comm.scatter(values)
 
-    def gather(self, value) -> list | None:
+    def gather(self, value: T) -> list[T] | None:
         """The values of all ranks, in rank order, on root; None elsewhere."""
         self._synchronise()
         return self._comm.gather(value)
 
-    def allgather(self, value) -> list:
+    def allgather(self, value: T) -> list[T]:
         """The values of all ranks, in rank order, on every rank."""
         self._synchronise()
         return self._comm.allgather(value)
 
-    def alltoall(self, values: list) -> list:
-        """values[r] goes to rank r; returns what each rank had for this one, in rank order. Send less than 2 GB."""
+    def alltoall(self, values: list[T]) -> list[T]:
+        """values[r] goes to rank r; returns what each rank has sent to this one. Less than 2 GB each."""
         self._synchronise()
         return self._comm.alltoall(values)
 
@@ -203,7 +203,7 @@ class Session:
 
     # Local methods
 
-    def local_share(self, items: Sequence) -> Sequence:
+    def local_share(self, items: Sequence[T]) -> Sequence[T]:
         """This rank's part of `items`, contiguous, as even as possible; may be empty."""
         count, rest = divmod(len(items), self.size)
         start = self.rank * count + min(self.rank, rest)
@@ -280,8 +280,8 @@ class Session:
         self._neighbour = NeighbourWatch(following) if watch else None
 
 
-def _shared(problem: UserError) -> UserError:
-    """Every rank raises it, so each can end by itself."""
+def _shared(problem: Problem) -> Problem:
+    """Marked as one that every rank raises, so that each can end by itself."""
     problem.shared = True
     return problem
 
@@ -291,13 +291,13 @@ def start(threads: int | None = None, stop: Stop | None = None) -> Session:
     faulthandler.enable()
     session, processes = _connect(launched())
     session.stop = stop or session.stop
-    cores: dict[str, list[frozenset]] = {}
+    cores: dict[str, list[frozenset[int]]] = {}
     for process in processes:
         cores.setdefault(process.host, []).append(process.cores)
     own = session._process
     session.threads = resources.thread_count(threads, own.cores, cores[own.host])
     session.ranks_by_host = dict(Counter(process.host for process in processes))
-    session.cores_by_host = {host: len(frozenset().union(*sets)) for host, sets in cores.items()}
+    session.cores_by_host = {host: len(frozenset[int]().union(*sets)) for host, sets in cores.items()}
     resources.set_threads(session.threads)
     session._watch_neighbour(processes)
     return session

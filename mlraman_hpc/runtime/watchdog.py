@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mlraman_hpc.runtime.console import error_lines, write_stderr
@@ -16,7 +17,7 @@ CHECK_SECONDS = 2.0  # between two looks at a rank that is waited for; the launc
 
 
 @contextmanager
-def watched(rank: str):
+def watched(rank: str) -> Iterator[None]:
     """The block must end within MLRAMAN_START_PATIENCE seconds, or this process is killed with a message on `rank`.
 
     A process of its own watches, since MPI_Init lets no thread and no signal handler of Python's run.

@@ -40,7 +40,7 @@ def test_failure_leaves_readable_files(command, stage, folder, monkeypatch):
 
 def test_the_table_has_every_stage():
     known = {part for stages in STAGES.values() for stage in stages for part in stage.split("/")}
-    found = set()
+    named = set()
     for path in Path(mlraman_hpc.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
@@ -48,5 +48,5 @@ def test_the_table_has_every_stage():
                 and getattr(node.func, "attr", "") in ("enter_stage", "enter_step")
                 and isinstance(node.args[0], ast.Constant)
             ):
-                found.add(node.args[0].value)
-    assert found <= known
+                named.add(node.args[0].value)
+    assert named <= known
