@@ -5,7 +5,6 @@ Whatever ends the run, the next one continues with the records that are there, o
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from mlraman_hpc.base.errors import UserError
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.runtime.fault_injection import slow_down
 from mlraman_hpc.storage.checkpoint import CheckpointFile, partial_path
 from mlraman_hpc.storage.provenance import Origin
 
@@ -51,7 +51,7 @@ class Checkpoint:
 
     def commit_if_due(self, more: bool = True) -> None:
         """Between two records: to the disk now and then. Raises StoppedEarly where that is asked and there is more."""
-        time.sleep(float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # tests interrupt a run that takes a while
+        slow_down()
         self._job.session.only_on_root(self._commit_if_due)
         stop = self._job.session.stop_requested()
         if stop and more:

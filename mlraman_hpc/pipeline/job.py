@@ -135,17 +135,13 @@ class Job:
         )
         if self.deck.title:
             say(self.deck.title)
-        hosts = sorted(session.cores)
+        hosts = sorted(session.cores_by_host)
         where = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({hosts[0]}, ...)"
-        started, cores = sum(session.started.values()), sum(session.cores.values())
-        ranks = f"{_plural(started, 'rank')} of {_plural(session.threads, 'thread')}"
-        some = f", {session.size} at work," if session.size < started else ""
-        say(f"{ranks}{some} on {where}, {_plural(cores, 'core')}; MPI: {session.library}")
-        if started * session.threads > cores:
-            self.console.warn(
-                f"{ranks} share {_plural(cores, 'core')}; one rank for each core is fastest"
-                + (f". {session.size} at work, the others wait" if some else "")
-            )
+        ranks = f"{_plural(session.size, 'rank')} of {_plural(session.threads, 'thread')}"
+        cores = _plural(sum(session.cores_by_host.values()), "core")
+        say(f"{ranks} on {where}, {cores}; MPI: {session.library}")
+        if session.oversubscribed:
+            self.console.warn(f"{ranks} share {cores}; one rank for each core is fastest")
 
     def limit_time(self) -> None:
         """The run stops by itself before the deck's or Slurm's limit."""

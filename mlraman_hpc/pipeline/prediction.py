@@ -26,6 +26,7 @@ from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.runtime.console import duration
+from mlraman_hpc.runtime.fault_injection import slow_down
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.alpha_file import AlphaFile
 from mlraman_hpc.storage.checkpoint import partial_path
@@ -259,7 +260,7 @@ def predict_unit(unit: WorkUnit, predictor: Predictor, threads: int) -> Predicti
     frames = len(unit.index)
     if not frames:
         return None
-    time.sleep(unit.batches / threads * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))  # for tests that interrupt runs
+    slow_down(unit.batches / threads)
     size = min(-(-frames // threads), max(1, READ_ATOMS // len(unit.index.numbers)))
 
     def predict_from(first: int) -> Prediction:

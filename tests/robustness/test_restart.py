@@ -95,7 +95,7 @@ def kill(checkpoint):
 
 
 def stop(checkpoint):
-    checkpoint._job.session.stop._note(signal.SIGUSR1, None)
+    checkpoint._job.session.stop.request(signal.SIGUSR1)
     raise checkpoint._job.session.stop_requested()
 
 
