@@ -17,8 +17,7 @@ from mlraman_hpc.commands.spectrum import options_of, read_series
 from mlraman_hpc.config.deck_reader import input_files, parse
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.plots import comparison as figures_compare
-from mlraman_hpc.plots import stack as figures_stack
+from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.spectra import Comparison, RamanSpectrum
 from mlraman_hpc.storage import hdf5
@@ -59,11 +58,9 @@ def _compare(job: Job) -> None:
     )
     label = section.experiment.label if section.experiment else ""
     if section.series or section.experiment:
-        job.draw(
-            "comparison.png", figures_compare.comparison_figure, found, spectrum.visible_end, label, job.deck.title
-        )
+        job.draw("comparison.png", figures.comparison_figure, found, spectrum.visible_end, label, job.deck.title)
     if found.spectra:
-        job.draw("comparison_spectra.png", figures_stack.stack_figure, _rows(found))
+        job.draw("comparison_spectra.png", figures.stack_figure, _rows(found))
     hdf5.save(path, found, KIND, origin)  # last: what is up to date has its figure
     _report(job, found)
     job.console.say(f"wrote {path} and its figures")
@@ -131,9 +128,9 @@ def _weight(spectrum: RamanSpectrum) -> np.ndarray:
     return np.array([peak.weight, peak.weight_error, peak.cutoff] if peak is not None else [np.nan] * 3)
 
 
-def _rows(found: Comparison) -> list[figures_stack.StackRow]:
+def _rows(found: Comparison) -> list[figures.StackRow]:
     return [
-        figures_stack.StackRow(label, **spectrum, weight=float(weight), weight_error=float(error), cutoff=float(cutoff))
+        figures.StackRow(label, **spectrum, weight=float(weight), weight_error=float(error), cutoff=float(cutoff))
         for (label, spectrum), (weight, error, cutoff) in zip(found.spectra.items(), found.weight.values())
     ]
 

@@ -21,7 +21,7 @@ from mlraman_hpc.numerics.spectra.plan import calibration_of, plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.pipeline.checkpointing import Kept, drop
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.plots import training as figures_training
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
@@ -141,7 +141,7 @@ def _finish(job: Job, path: Path, origin, sizes: list[int], by_size: Polarizabil
         **{name: values[..., shown] if values.ndim == 2 else values for name, values in (labels | lengths).items()},
         statistical_error=_norm(final.error_statistical["total"], final) if final.error_statistical else np.nan,
     )
-    job.draw("convergence.png", figures_training.convergence_figure, convergence, job.deck.title)
+    job.draw("convergence.png", figures.convergence_figure, convergence, job.deck.title)
     hdf5.save(path, convergence, KIND, origin)  # last: what is up to date has its figure
     _report(job, convergence)
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.numbers import number
 from mlraman_hpc.numerics.spectra import errorbars
 from mlraman_hpc.numerics.spectra.coupling import Ratio, States
 from mlraman_hpc.numerics.spectra.coupling import coupling as ratio_of
 from mlraman_hpc.numerics.spectra.vdos import vdos_plan
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.plots import coupling as figures_coupling
+from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.records.transport import Dynamics
-from mlraman_hpc.reports.numbers import number
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.alpha_file import KIND as ALPHA
 
@@ -33,7 +33,7 @@ def _coupling(job: Job) -> None:
         job.console.say(f"{path} is up to date")
         return
     result = _result(job, cutoff)
-    job.draw("coupling.png", figures_coupling.coupling_figure, result, job.deck.title)
+    job.draw("coupling.png", figures.coupling_figure, result, job.deck.title)
     hdf5.save(path, result, KIND, origin)  # last: what is up to date has its figure
     job.console.say(sentence(result))
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")

@@ -34,8 +34,7 @@ from mlraman_hpc.pipeline.atom_motion import Layout, Motion, block_sums, collect
 from mlraman_hpc.pipeline.checkpointing import Kept, drop
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
-from mlraman_hpc.plots import dynamics as figures_dynamics
-from mlraman_hpc.plots import jumps as figures_jumps
+from mlraman_hpc.plots import transport as figures
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.provenance import Origin
@@ -312,10 +311,10 @@ def _finish(
     result = _result(job, layout, drift, unit, sums, on_sites)
     for text in result.warnings:
         job.console.warn(text)
-    job.draw("vdos.png", figures_dynamics.vdos_figure, result, job.deck.title)
-    job.draw("msd.png", figures_dynamics.msd_figure, result, job.deck.title)
+    job.draw("vdos.png", figures.vdos_figure, result, job.deck.title)
+    job.draw("msd.png", figures.msd_figure, result, job.deck.title)
     if result.jumps is not None:
-        job.draw("jumps.png", figures_jumps.jumps_figure, result.jumps, job.deck.title)
+        job.draw("jumps.png", figures.jumps_figure, result.jumps, job.deck.title)
     hdf5.save(path, result, KIND, origin)  # last: whoever finds it finds the figures too
     for line in [*summary(result), *jumps.lines(result.jumps)]:
         job.console.say(line)

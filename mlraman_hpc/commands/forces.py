@@ -10,7 +10,7 @@ from mlraman_hpc.numerics.regression.density import Density, density
 from mlraman_hpc.numerics.regression.force_errors import ForceSums, force_sums, force_warnings
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import batches
-from mlraman_hpc.plots import forces as figures_forces
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.readers import force_pairs
 from mlraman_hpc.readers.force_pairs import ForceFrames, ForcePairs
 from mlraman_hpc.records.forces import Forces
@@ -144,7 +144,7 @@ def _finish(job: Job, path, origin: Origin, both, sums: dict[str, ForceSums], sq
     result = _result({**sums, "total": total}, squares, both[0])
     for text in result.warnings:
         job.console.warn(text)
-    job.draw("forces.png", figures_forces.forces_figure, result, job.deck.title)
+    job.draw("forces.png", figures.forces_figure, result, job.deck.title)
     hdf5.save(path, result, KIND, origin)  # last: what is up to date has its figure
     _report(job, result)
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")

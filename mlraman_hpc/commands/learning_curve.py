@@ -13,7 +13,7 @@ from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.pipeline.checkpointing import Kept, drop
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.plots import training as figures_training
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.training import LearningCurve
 from mlraman_hpc.storage import hdf5
@@ -160,7 +160,7 @@ def _finish(job: Job, path, origin, sizes: list[int], scores: np.ndarray, there:
         rmse_draws=named(scores[:, :, 1]),
         test_size=tested,
     )
-    job.draw("learning_curve.png", figures_training.learning_curve_figure, curve, job.deck.title)
+    job.draw("learning_curve.png", figures.learning_curve_figure, curve, job.deck.title)
     hdf5.save(path, curve, KIND, origin)  # last: what is up to date has its figure
     job.console.say("    N_T   R2 diagonal        R2 off-diagonal")
     for row, size in enumerate(sizes):

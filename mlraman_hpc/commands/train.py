@@ -11,7 +11,7 @@ from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features, features
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import trajectory_index
-from mlraman_hpc.plots import spectra as figures
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.readers.tensors import labels as reference
 from mlraman_hpc.readers.tensors.frame_match import on_trajectory
 from mlraman_hpc.records.frames import Labels
