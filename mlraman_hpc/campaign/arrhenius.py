@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mlraman_hpc.base.numbers import number
 from mlraman_hpc.config.campaign_deck import Campaign, Material
 from mlraman_hpc.numerics.transport.arrhenius import ROOM, Activation, activation
 from mlraman_hpc.records.transport import Arrhenius, Dynamics
 from mlraman_hpc.reports import html
-from mlraman_hpc.reports.numbers import number
 from mlraman_hpc.storage import hdf5
 
 LINE = 60  # points of a line in the figure

@@ -18,8 +18,7 @@ from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.spectra import raman_options, read_series, relative_total
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.plots import comparison as figures_compare
-from mlraman_hpc.plots import stack as figures_stack
+from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.spectra import Comparison, RamanSpectrum
 from mlraman_hpc.storage import hdf5
@@ -60,9 +59,9 @@ def _compute(step: Step) -> Output:
     if section.series or section.experiment:
         label = section.experiment.label if section.experiment else ""
         arguments = result, spectrum.visible_end, label, job.deck.title
-        output.figures["comparison.png"] = (figures_compare.comparison_figure, *arguments)
+        output.figures["comparison.png"] = (figures.comparison_figure, *arguments)
     if result.spectra:
-        output.figures["comparison_spectra.png"] = (figures_stack.stack_figure, _rows(result))
+        output.figures["comparison_spectra.png"] = (figures.stack_figure, _rows(result))
     return output
 
 
@@ -121,9 +120,9 @@ def _weight(spectrum: RamanSpectrum) -> np.ndarray:
     return np.array([peak.weight, peak.weight_error, peak.cutoff] if peak is not None else [np.nan] * 3)
 
 
-def _rows(result: Comparison) -> list[figures_stack.StackRow]:
+def _rows(result: Comparison) -> list[figures.StackRow]:
     return [
-        figures_stack.StackRow(label, **spectrum, weight=float(weight), weight_error=float(error), cutoff=float(cutoff))
+        figures.StackRow(label, **spectrum, weight=float(weight), weight_error=float(error), cutoff=float(cutoff))
         for (label, spectrum), (weight, error, cutoff) in zip(result.spectra.items(), result.weight.values())
     ]
 

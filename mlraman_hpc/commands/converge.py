@@ -21,7 +21,7 @@ from mlraman_hpc.pipeline.labels import descriptor_of, label_features, read_labe
 from mlraman_hpc.pipeline.prediction import predict_along_trajectory
 from mlraman_hpc.pipeline.spectra import polarizability_series, raman_options, series_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.plots import training as figures_training
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
@@ -139,7 +139,7 @@ def _output(job: Job, sizes: list[int], by_size: PolarizabilitySeries | None) ->
         **{name: values[..., visible] if values.ndim == 2 else values for name, values in (labels | lengths).items()},
         statistical_error=_norm(final.error_statistical["total"], final) if final.error_statistical else np.nan,
     )
-    figure = (figures_training.convergence_figure, result, job.deck.title)
+    figure = (figures.convergence_figure, result, job.deck.title)
     return Output(result, figures={"convergence.png": figure}, lines=_lines(result))
 
 

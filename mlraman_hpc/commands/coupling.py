@@ -12,7 +12,7 @@ from mlraman_hpc.numerics.spectra.vdos import vdos_plan
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.spectra import coupling_sentence
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.plots import coupling as figures_coupling
+from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.storage import hdf5
@@ -38,7 +38,7 @@ def _origin(job: Job) -> Origin:
 def _compute(step: Step) -> Output:
     job = step.job
     result = _coupling(job, job.deck.spectrum.low_frequency)
-    figure = (figures_coupling.coupling_figure, result, job.deck.title)
+    figure = (figures.coupling_figure, result, job.deck.title)
     return Output(result, figures={"coupling.png": figure}, lines=[coupling_sentence(result)])
 
 

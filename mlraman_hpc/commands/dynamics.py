@@ -21,8 +21,7 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.species_motion import SpeciesSums, reference_frame, species_sums, unwrap_positions
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
-from mlraman_hpc.plots import dynamics as figures_dynamics
-from mlraman_hpc.plots import jumps as figures_jumps
+from mlraman_hpc.plots import transport as figures
 from mlraman_hpc.records.transport import Dynamics, Motion, misses_fast_motion
 from mlraman_hpc.storage.provenance import Origin
 
@@ -121,10 +120,10 @@ def _output(
 ) -> Output:
     result = _result(job, blocks, drift, unit, sums, on_sites)
     output = Output(result, lines=[*_summary(result), *jumps.lines(result.jumps)], warnings=[*result.warnings])
-    output.figures["vdos.png"] = (figures_dynamics.vdos_figure, result, job.deck.title)
-    output.figures["msd.png"] = (figures_dynamics.msd_figure, result, job.deck.title)
+    output.figures["vdos.png"] = (figures.vdos_figure, result, job.deck.title)
+    output.figures["msd.png"] = (figures.msd_figure, result, job.deck.title)
     if result.jumps is not None:
-        output.figures["jumps.png"] = (figures_jumps.jumps_figure, result.jumps, job.deck.title)
+        output.figures["jumps.png"] = (figures.jumps_figure, result.jumps, job.deck.title)
     return output
 
 

@@ -6,7 +6,7 @@ from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, for
 from mlraman_hpc.pipeline.forces import add_up_forces, force_frames
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.plots import forces as figures_forces
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.readers.force_pairs import ForceFrames
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.storage.provenance import Origin
@@ -36,7 +36,7 @@ def _compute(step: Step) -> Output | None:
 def _output(job: Job, frames: tuple[ForceFrames, ForceFrames], sums: dict[str, ForceSums], counts) -> Output:
     total = sum(list(sums.values())[1:], start=next(iter(sums.values())))
     result = _forces({**sums, "total": total}, counts, frames[0])
-    figure = (figures_forces.forces_figure, result, job.deck.title)
+    figure = (figures.forces_figure, result, job.deck.title)
     return Output(result, figures={"forces.png": figure}, lines=_lines(result), warnings=[*result.warnings])
 
 

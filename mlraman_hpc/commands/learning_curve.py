@@ -14,7 +14,7 @@ from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import descriptor_of, label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.plots import training as figures_training
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.training import LearningCurve
 from mlraman_hpc.storage.checkpoint import CheckpointFile
@@ -168,7 +168,7 @@ def _output(job: Job, checkpoint: CheckpointFile, sizes: list[int], labels: int,
     lines = ["    N_T   R2 diagonal        R2 off-diagonal"]
     for row, size in enumerate(sizes):
         lines.append(f"  {size:5d}  " + "  ".join(_with_spread(curve, part, row) for part in PARTS[:2]))
-    figure = (figures_training.learning_curve_figure, curve, job.deck.title)
+    figure = (figures.learning_curve_figure, curve, job.deck.title)
     return Output(curve, figures={"learning_curve.png": figure}, lines=lines, warnings=_warnings(sizes, mean))
 
 

@@ -9,7 +9,7 @@ from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import descriptor_of, label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.plots import spectra as figures
+from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.storage.provenance import Origin

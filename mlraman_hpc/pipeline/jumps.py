@@ -9,6 +9,7 @@ import numpy as np
 from mlraman_hpc.base.cells import completed
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.base.numbers import number
 from mlraman_hpc.config.deck import DynamicsSection
 from mlraman_hpc.numerics.jumps import site_lattice
 from mlraman_hpc.numerics.jumps.site_lattice import Crystal
@@ -21,7 +22,6 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.structure import read_structure
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.transport import Jumps
-from mlraman_hpc.reports.numbers import number
 
 KEY = "dynamics.lattice_sites"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.base.numbers import number
 from mlraman_hpc.numerics.spectra.raman import RamanOptions
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
-from mlraman_hpc.reports.numbers import number
 from mlraman_hpc.storage import hdf5
 
 

@@ -13,7 +13,7 @@ from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.commands.dynamics import dynamics
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.plots import arrhenius as figures_arrhenius
+from mlraman_hpc.plots import transport as figures
 from mlraman_hpc.records.campaign import Ranking
 from mlraman_hpc.records.fields import Record, stored
 from mlraman_hpc.records.transport import Arrhenius, Dynamics
@@ -110,7 +110,7 @@ def test_file_log_page_and_figure(plan, tmp_path):
     hdf5.save(SeriesAlone(found), tmp_path, origin)
     again = hdf5.load(SeriesAlone, tmp_path).arrhenius
     assert again.energy == pytest.approx(found.energy, nan_ok=True) and again.material == found.material
-    figures_arrhenius.arrhenius_figure(tmp_path / "campaign_arrhenius.png", ranking)
+    figures.arrhenius_figure(tmp_path / "campaign_arrhenius.png", ranking)
     page = "".join(arrhenius.parts(found, tmp_path / "campaign_arrhenius.png"))
     assert "0.200 ± 0.0" in page and "data:image/png" in page
     log = arrhenius.lines(found)
