@@ -364,7 +364,7 @@ def _report(session: Session, error: UserError, text: str) -> ExitCode:
 
 
 def _leave(session: Session, code: int) -> NoReturn:
-    """All ranks together, since MPI's own end keeps a core busy; by os._exit it would look like a crash."""
+    """Wait for all ranks, since MPI_Finalize would keep a core busy meanwhile, and end the process."""
     session.stop.uninstall()
     session._allreduce_or(code)
     with contextlib.suppress(OSError):
