@@ -44,7 +44,7 @@ class ForceFrames:
         frame = self.table[row]
         return FrameLocation(self.names[frame["file"]], int(frame["line"]), int(frame["frame"]))
 
-    def take(self, rows) -> ForceFrames:
+    def take(self, rows: np.ndarray) -> ForceFrames:
         """Just these frames."""
         return replace(self, table=self.table[rows], number=self.number[rows])
 

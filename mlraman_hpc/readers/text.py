@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import starmap
@@ -153,7 +153,7 @@ class Configuration(NamedTuple):
     velocities: np.ndarray | None = None
 
 
-def build_frames(configurations: list[tuple], index: np.ndarray) -> Frames:
+def build_frames(configurations: Sequence[tuple], index: np.ndarray) -> Frames:
     """Frames from the fields of a Configuration each; `index` (frames,) are their numbers.
 
     Velocities are None unless all have them.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mlraman_hpc.readers.text import Configuration, FrameLocation, Warn
 from mlraman_hpc.readers.trajectory.byte_ranges import frame_texts
@@ -75,7 +76,7 @@ class TrajectoryIndex:
         """(frames,) number of atoms, the same in all; takes no memory."""
         return np.broadcast_to(len(self.numbers), len(self))
 
-    def steps(self, rows) -> np.ndarray | None:
+    def steps(self, rows: ArrayLike) -> np.ndarray | None:
         """(rows,) time steps as the files give them, or None where they give none."""
         return column_of(self.table, "step", np.asarray(rows, dtype=np.int64)) if self.has_steps else None
 
@@ -84,7 +85,7 @@ class TrajectoryIndex:
         frame = self.table[row]
         return FrameLocation(self.names[frame["file"]], int(frame["line"]), int(frame["frame"]))
 
-    def take(self, rows) -> TrajectoryIndex:
+    def take(self, rows: ArrayLike) -> TrajectoryIndex:
         """The index of just these frames, small enough to be sent to the rank that reads them."""
         return replace(self, table=rows_of(self.table, np.asarray(rows, dtype=np.int64).reshape(-1)))
 
@@ -104,7 +105,7 @@ class TrajectoryFormat(ABC):
     reorders: bool = False
 
     def recognises(self, start: bytes) -> bool:
-        """Whether a file with these first bytes has this format; asked for files whose name says nothing."""
+        """Whether a file with these first bytes has this format; used for files whose name says nothing."""
         return False
 
     @abstractmethod

@@ -52,5 +52,5 @@ def read_run(index, run: np.ndarray, file) -> bytes:
         parts.append(part)
         missing -= len(part)
     if missing:
-        raise index.location(int(run[0])).error("the file has become shorter since it was looked through; start again.")
+        raise index.location(int(run[0])).error("the file has become shorter since it was scanned; start again.")
     return parts[0] if len(parts) == 1 else b"".join(parts)

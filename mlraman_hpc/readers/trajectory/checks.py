@@ -1,4 +1,4 @@
-"""What the frames of a trajectory must have in common, and what is told of where its files meet."""
+"""What the frames of a trajectory must have in common, and warnings where its files do not continue each other."""
 
 from __future__ import annotations
 

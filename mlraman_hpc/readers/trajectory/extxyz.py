@@ -109,7 +109,7 @@ def keys(comment: bytes) -> list[str]:
     return [match[1].decode("utf-8", "replace") for match in matches]
 
 
-def series(comments: list[bytes], key: str, kind) -> np.ndarray | None:
+def series(comments: list[bytes], key: str, kind: type) -> np.ndarray | None:
     """The value of `key` in every frame, or None where a frame lacks it."""
     texts = []
     for comment in comments:
@@ -200,19 +200,20 @@ def _ipi_steps(comments: list[bytes]) -> np.ndarray | None:
     return _integers([_IPI_CELL.search(comment) and _IPI_STEP.search(comment) for comment in comments])
 
 
-_step = partial(series, key="step", kind=np.int64)
-_time_fs = partial(series, key="time_fs", kind=float)
-_time = partial(series, key="time", kind=float)
+Finder = Callable[[list[bytes]], np.ndarray | None]
+_step: Finder = partial(series, key="step", kind=np.int64)
+_time_fs: Finder = partial(series, key="time_fs", kind=float)
+_time: Finder = partial(series, key="time", kind=float)
 
 
 class _Clock:
     """Time steps and times (fs) in comment lines.
 
-    Where they stand is learned from the first comments; if a later frame has nothing there, there are none.
+    The first comments decide which of a program's keys are read; where a later frame lacks them there are none.
     """
 
-    def __init__(self):
-        self._finders: dict[str, Callable[[list[bytes]], np.ndarray | None]] | None = None
+    def __init__(self) -> None:
+        self._finders: dict[str, Finder] | None = None
 
     def has(self, column: str) -> bool:
         return column in (self._finders or {})
@@ -221,15 +222,19 @@ class _Clock:
         """Columns `step` and `time` of the next frames."""
         if self._finders is None:
             self._finders = self._choose(comments)
-        columns = {column: find(comments) for column, find in self._finders.items()}
-        columns = {column: values for column, values in columns.items() if values is not None}
-        self._finders = {column: self._finders[column] for column in columns}
+        columns = {}
+        for column, find in list(self._finders.items()):
+            values = find(comments)
+            if values is None:
+                del self._finders[column]
+            else:
+                columns[column] = values
         return columns
 
     @staticmethod
-    def _choose(comments: list[bytes]) -> dict[str, Callable[[list[bytes]], np.ndarray | None]]:
+    def _choose(comments: list[bytes]) -> dict[str, Finder]:
         if _cp2k_steps(comments) is not None:
-            candidates = {"step": (_cp2k_steps,), "time": (_cp2k_times,)}
+            candidates: dict[str, tuple[Finder, ...]] = {"step": (_cp2k_steps,), "time": (_cp2k_times,)}
         elif _ipi_steps(comments) is not None:
             candidates = {"step": (_ipi_steps,)}
         else:
@@ -241,7 +246,7 @@ class _Clock:
         return {column: find for column, find in chosen.items() if find is not None}
 
     def warn_of_unit(self, name: str, warn: Warn) -> None:
-        if self.has("time") and self._finders["time"] is _time:
+        if (self._finders or {}).get("time") is _time:
             warn(f"{name}: 'time' in the comment lines is read as fs; trajectory.frame_interval overrules it.")
 
 
@@ -308,10 +313,10 @@ def _atom_count(text: mmap.mmap | bytes, begin: int, location: FrameLocation) ->
     )
 
 
-# one frame
+# the atoms of a frame
 
 
-def read(text: bytes, location: FrameLocation, atom_types: dict[str, int]):
+def read(text: bytes, location: FrameLocation, atom_types: dict[str, int]) -> tuple[np.ndarray, ...]:
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one frame."""
     return _Atoms(text, location).configuration(atom_types, False)[:4]
 
@@ -364,7 +369,7 @@ class _Atoms:
         )
 
     def vectors(self, labels: tuple[str, ...]) -> np.ndarray | None:
-        """(atoms, 3) of the first of these properties that there is; None without."""
+        """(atoms, 3) of the first of these properties that the frame has; None without."""
         begin = self._column(labels, 3)
         if begin is None:
             return None

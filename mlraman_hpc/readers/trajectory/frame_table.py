@@ -93,7 +93,7 @@ class FrameTable:
     def finish(self) -> np.ndarray:
         """The table, read-only; nothing can be added afterwards."""
         self._flush()
-        if self._file is None:
+        if self._file is None or self._path is None:
             return np.concatenate([np.empty(0, FRAME), *self._chunks])
         try:
             self._file.close()
@@ -132,7 +132,7 @@ def mapped_rows(path: Path, count: int) -> np.ndarray:
 
 def release(table: np.ndarray) -> None:
     """Pages of a memory-mapped table leave this process's memory; the system reads them again when they are needed."""
-    base = table
+    base: object = table
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap):

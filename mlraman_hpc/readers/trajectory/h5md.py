@@ -7,6 +7,7 @@ frame; `step` and `time` are lists or a fixed increment; `image` counts the cell
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +25,10 @@ from mlraman_hpc.readers.text import (
 from mlraman_hpc.readers.trajectory.base import BinaryFormat, FileIndex
 from mlraman_hpc.readers.trajectory.frame_table import FrameTable
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
 KIND = "an H5MD file"
 _LENGTHS = {
     "angstrom": 1.0,
@@ -64,12 +68,12 @@ class H5md(BinaryFormat):
             has_steps, fs = "step" in position, _fs_per_time(position)
 
             def columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-                found = {}
+                values: dict[str, np.ndarray] = {}
                 if has_steps:
-                    found["step"] = np.round(_series(position["step"], "step", rows, frames, name)).astype(np.int64)
+                    values["step"] = np.round(_series(position["step"], "step", rows, frames, name)).astype(np.int64)
                 if fs is not None:
-                    found["time"] = _series(position["time"], "time", rows, frames, name) * fs
-                return found
+                    values["time"] = _series(position["time"], "time", rows, frames, name) * fs
+                return values
 
             table.extend_numbered(frames, atoms, columns)
         return FileIndex(
@@ -88,7 +92,8 @@ class H5md(BinaryFormat):
         numbers: np.ndarray,
         velocities: bool,
     ) -> list[Configuration]:
-        name, configurations = location(0).file, []
+        name = location(0).file
+        configurations: list[Configuration] = []
         with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
             group = _particles(file, name)
             for run in consecutive_slices(rows):
@@ -192,7 +197,7 @@ def _order(group: h5py.Group, run: slice, atoms: int, location: FrameLocation) -
     order = np.argsort(ids, axis=1, kind="stable")
     ranked = np.take_along_axis(ids, order, axis=1)
     if ids.shape[1] != atoms or (np.diff(ranked, axis=1) <= 0).any() or (ranked < 0).any():
-        raise location.error("an atom's id is missing or stands there twice, here or in one of the next frames.")
+        raise location.error("an atom's id is missing or listed twice, here or in one of the next frames.")
     return list(order)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError
@@ -34,8 +35,8 @@ def build_index(
 
     `species` maps LAMMPS types (a list: types 1, 2, ...) or labels to elements; `scratch` takes unpacked copies of .gz
     and the indices of long files, used again while a file stays as it is; `cell` (3, 3) Angstrom is for frames without
-    one. A frame that repeats the one before where two files meet is left out, and a joint across which atoms jump is
-    told, both as warnings.
+    one. A frame that repeats the one before where two files meet is left out, and a joint across which atoms jump
+    is reported, both as warnings.
     Errors: DataError for files that are damaged or do not fit together, naming file, line and frame.
     """
     if not files:
@@ -76,7 +77,7 @@ def build_index(
     return index
 
 
-def read_frames(index: TrajectoryIndex, rows, velocities: bool = False) -> Frames:
+def read_frames(index: TrajectoryIndex, rows: ArrayLike, velocities: bool = False) -> Frames:
     """The frames in these rows of the index, in this order; only their bytes are read.
 
     Positions are Cartesian, Angstrom, as in the file (unwrapped stays unwrapped). `velocities`: with them, where all
@@ -103,7 +104,7 @@ def _joined(tables: list[np.ndarray], left_out: list[int], scratch: Path) -> np.
         return concatenated(tables, rows, None)
 
 
-def _checked_rows(index: TrajectoryIndex, rows) -> np.ndarray:
+def _checked_rows(index: TrajectoryIndex, rows: ArrayLike) -> np.ndarray:
     rows = np.asarray(rows, dtype=np.int64).reshape(-1)
     outside = rows[(rows < 0) | (rows >= len(index))]
     if len(outside):

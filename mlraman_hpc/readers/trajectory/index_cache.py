@@ -21,7 +21,7 @@ from mlraman_hpc.readers.trajectory.base import FileIndex
 from mlraman_hpc.readers.trajectory.frame_table import FRAME, FrameTable, TableNotWritten, mapped_rows
 
 VERSION = 3
-LEAST_BYTES = 1 << 22  # a shorter file is looked through faster than anyone can notice
+LEAST_BYTES = 1 << 22  # a shorter file is scanned in some milliseconds
 FOOTER = 16
 
 Scan = Callable[[FrameTable, Warn], FileIndex]
@@ -51,7 +51,7 @@ def cached_index(path: str, name: str, settings: list, scratch: Path, warn: Warn
 
 
 def _load(cache: Path, key: str) -> tuple[FileIndex, list[str]] | None:
-    """None where there is no cache, or one of another state of the file."""
+    """None without a cache, or where it is of another state of the file."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(cache, "rb") as file:
         file.seek(-FOOTER, os.SEEK_END)
         length = int(file.read(FOOTER))
@@ -75,7 +75,7 @@ def _load(cache: Path, key: str) -> tuple[FileIndex, list[str]] | None:
 
 
 def _scan_and_save(cache: Path, key: str, scan: Scan) -> tuple[FileIndex, list[str]]:
-    """Where nothing can be written, the table is held in memory and the file is looked through again the next time."""
+    """Where nothing can be written, the table stays in memory and the file is scanned again the next time."""
     partial = cache.with_name(f"{cache.name}.part{os.getpid()}")
     try:
         warnings: list[str] = []

@@ -104,30 +104,32 @@ def _find_frames(text: mmap.mmap, begin: int, name: str, fs: float | None, table
         block = text[begin : following if following >= 0 else len(text)]
         lines = block.count(b"\n")
         location = FrameLocation(name, line, len(table))
-        step, atoms = _step_and_atoms(block, location, following < 0)
-        if atoms is None or lines < HEADER + atoms:
-            if following >= 0:
+        step_and_atoms = _step_and_atoms(block, location, following < 0)
+        if step_and_atoms is None or lines < HEADER + step_and_atoms[1]:
+            if step_and_atoms is not None and following >= 0:
                 raise location.error(
-                    f"the frame has {max(lines - HEADER, 0)} atom lines and says {atoms} atoms. "
+                    f"the frame has {max(lines - HEADER, 0)} atom lines and says {step_and_atoms[1]} atoms. "
                     "Remove the damaged frame, or list the parts of the run as separate files."
                 )
             warn(incomplete_frame(name, len(table), line))
             break
+        step, atoms = step_and_atoms
         time = _time(before) if has_times else None
         has_times = time is not None
-        table.add(begin, begin + len(block), line, atoms, step=step, time=time * fs if has_times else 0.0)
+        table.add(begin, begin + len(block), line, atoms, step=step, time=(time or 0.0) * (fs or 0.0))
         begin, line, before = following, line + lines, block[-200:]
     return has_times
 
 
-def _step_and_atoms(block: bytes, location: FrameLocation, last: bool) -> tuple[int | None, int | None]:
+def _step_and_atoms(block: bytes, location: FrameLocation, last: bool) -> tuple[int, int] | None:
+    """None for a last frame that ends before its number of atoms."""
     lines = block[:200].split(b"\n", 5)
     if len(lines) > 4 and lines[1].strip().isdigit() and lines[3].strip().isdigit() and int(lines[3]):
         step = int(lines[1])
         if step < 1 << 63:
             return step, int(lines[3])
     if last and len(lines) < 5:
-        return None, None
+        return None
     raise location.error("expected a time step and a number of atoms after 'ITEM: TIMESTEP'.", 1)
 
 
@@ -199,7 +201,7 @@ class _Atoms:
         order = np.argsort(ids, kind="stable")
         repeated = np.flatnonzero(np.diff(ids[order]) == 0)
         if len(repeated):
-            raise self._location.error(f"atom {ids[order][repeated[0]]:g} stands there twice.", HEADER)
+            raise self._location.error(f"atom {ids[order][repeated[0]]:g} is listed twice.", HEADER)
         return order
 
     def _column(self, name: str) -> list[bytes]:

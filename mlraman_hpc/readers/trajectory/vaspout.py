@@ -6,6 +6,7 @@ Names in the file: https://www.vasp.at/py4vasp/latest/
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +23,10 @@ from mlraman_hpc.readers.text import (
 from mlraman_hpc.readers.trajectory.base import BinaryFormat, FileIndex
 from mlraman_hpc.readers.trajectory.frame_table import FrameTable
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
 KIND = "a vaspout.h5"
 STEPS, _TYPES = "intermediate/ion_dynamics", "results/positions"
 
@@ -64,7 +68,7 @@ def read(path: str, rows: np.ndarray, location: Callable[[int], FrameLocation], 
     cells, fractional = np.concatenate(cells), np.concatenate(fractional)
     for k in np.flatnonzero(~np.isfinite(fractional).all(axis=(1, 2)))[:1]:
         raise location(int(k)).error("a position is not a number.")
-    return [(one @ cell, numbers, cell, np.ones(3, bool)) for one, cell in zip(fractional, cells)]
+    return [(frame @ cell, numbers, cell, np.ones(3, bool)) for frame, cell in zip(fractional, cells)]
 
 
 def complete_frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
@@ -88,10 +92,10 @@ def elements(file: h5py.File, name: str) -> np.ndarray:
     """(atoms,) atomic numbers."""
     labels = [decoded(label).split("_")[0] for label in file[f"{_TYPES}/ion_types"][()]]
     counts = np.asarray(file[f"{_TYPES}/number_ion_types"][()])
-    found = [atomic_number(label, {}) for label in labels]
-    if None in found or len(found) != len(counts) or not (counts > 0).all() or counts.sum() > 1 << 24:
+    numbers = [atomic_number(label, {}) for label in labels]
+    if None in numbers or len(numbers) != len(counts) or not (counts > 0).all() or counts.sum() > 1 << 24:
         raise DataError(f"{name}: elements {', '.join(labels)} with counts {counts.tolist()} make no sense.")
-    return np.repeat(found, counts)
+    return np.repeat(numbers, counts)
 
 
 def decoded(value) -> str:

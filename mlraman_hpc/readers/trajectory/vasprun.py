@@ -107,10 +107,10 @@ def elements(head: bytes, name: str) -> np.ndarray:
             f"{name}: {len(labels)} atoms in the table of atoms, <atoms> says "
             f"{count[1].decode() if count else 'nothing'}."
         )
-    found = [atomic_number(_RENAMED.get(label, label).decode("ascii", "replace"), {}) for label in labels]
-    if None in found:
-        raise DataError(f"{name}: {quoted(labels[found.index(None)])} is not a chemical element.")
-    return np.array(found)
+    numbers = [atomic_number(_RENAMED.get(label, label).decode("ascii", "replace"), {}) for label in labels]
+    if None in numbers:
+        raise DataError(f"{name}: {quoted(labels[numbers.index(None)])} is not a chemical element.")
+    return np.array(numbers)
 
 
 def vectors(text: bytes, label: bytes, rows: int, location: FrameLocation) -> np.ndarray:
@@ -128,8 +128,8 @@ def vectors(text: bytes, label: bytes, rows: int, location: FrameLocation) -> np
 
 def setting(head: bytes, label: bytes) -> bytes | None:
     """The value that VASP used, which stands after what the user gave."""
-    found = re.findall(rb'<i [^>]*name="' + label + rb'"[^>]*>\s*([^<\s]+)\s*</i>', head)
-    return found[-1] if found else None
+    values = re.findall(rb'<i [^>]*name="' + label + rb'"[^>]*>\s*([^<\s]+)\s*</i>', head)
+    return values[-1] if values else None
 
 
 def parameter(head: bytes, label: bytes) -> float | None:

@@ -348,7 +348,7 @@ def test_h5md_images_ids_and_numbers(tmp_path):
         ({"position/step": np.arange(4)}, r"'step' of shape \(4,\) does not fit 3 frames"),
         ({"species": np.array([b"Na", b"Qq"])}, "no element is known for species Qq"),
         ({"species": np.array([b"Na"])}, "species of shape"),
-        ({"id/value": np.array([[1, 2], [2, 2], [1, 2]])}, r"id is missing or stands there twice"),
+        ({"id/value": np.array([[1, 2], [2, 2], [1, 2]])}, r"id is missing or listed twice"),
         ({"box/edges": np.array([4.0, 0, 6])}, "has no volume"),
     ],
 )

@@ -134,4 +134,4 @@ def test_memory_of_an_index_does_not_grow_with_frames(tmp_path, monkeypatch, nam
         monkeypatch.setattr(module, constant, 256)
     monkeypatch.setattr(extxyz_module, "line_ends", lambda text: line_ends(text, 1 << 14))
     few, many = (peak(tmp_path / name, write(frames), tmp_path / "scratch") for frames in (2000, 8000))
-    assert (many - few) / 6000 < 2  # bytes a frame
+    assert (many - few) / 6000 < 5  # bytes a frame; a row of the table has 64

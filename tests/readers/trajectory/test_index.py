@@ -488,7 +488,7 @@ def test_dump_still_being_written(cut, tmp_path):
     [
         (dump("id type x y z", "1 1 1 1 1\n2 2 2 2 2\n"), r"line 10.*trajectory.species"),
         (dump(rows="1 Na 1 1 1\n2 Cl 1 1\n"), r"md.dump, line 11 \(frame 0\): expected 5 columns"),
-        (dump(rows="1 Na 1 1 1\n1 Cl 1 1 2\n"), "atom 1 stands there twice"),
+        (dump(rows="1 Na 1 1 1\n1 Cl 1 1 2\n"), "atom 1 is listed twice"),
         (dump(rows="1 Na 1 1 1\n2 Cl 1 1 x\n"), "line 11.*column 'z', found 'x'"),
         (dump(rows="1 Na 1 1 1\n2 Qq 1 1 2\n"), "no element is known for element Qq"),
         (dump("id element q x y", "1 Na 1 1 1\n2 Cl 1 1 2\n"), "no columns x y z"),
