@@ -231,7 +231,7 @@ def test_what_cannot_be_computed_is_refused():
         raman_spectrum(broken, 2.0)
     with pytest.raises(DataError, match="max_wavenumber"):
         raman_spectrum(alpha, 2.0, replace(BARE, max_wavenumber=1e-9))
-    with pytest.raises(DataError, match="real numbers.*complex128"):
+    with pytest.raises(DataError, match=r"real numbers.*complex128"):
         raman_spectrum(1j * alpha, 2.0)
     with pytest.raises(DataError, match="different lengths"):
         raman_spectrum([[1.0, 2.0], [3.0]], 2.0)
