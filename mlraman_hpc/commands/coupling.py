@@ -31,7 +31,7 @@ def _origin(job: Job) -> Origin:
         if not path.exists():
             raise DataError(f"{path}: not there yet; 'mlraman {command}' makes it")
         parents[str(path)] = hdf5.content_of(path)
-    history = hdf5.read_origin(job.output / PolarizabilitySeries.file_name).history
+    history = hdf5.history_of(job.output / PolarizabilitySeries.file_name)
     return job.origin("coupling", parents, job.deck.spectrum.low_frequency, history=history)
 
 

@@ -20,7 +20,7 @@ def forces(job: Job) -> None:
 
 
 def _origin(job: Job) -> Origin:
-    section = job.deck.forces
+    section = job.section("forces")
     parents = hashes(job.files("forces.files"))
     if section.predicted_files:
         parents |= hashes(job.files("forces.predicted_files"))
