@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from mlraman_hpc.pipeline.atom_motion import AtomBlocks, AtomTrajectories, block
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.structure import read_structure
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
+from mlraman_hpc.records.fields import columns_from
 from mlraman_hpc.records.transport import Jumps
 from mlraman_hpc.reports.numbers import number
 
@@ -180,22 +180,17 @@ def record(
         for name, stays_ in sums.stays.items()
     }
 
-    def each(field: str) -> dict:
-        return {name: getattr(values, field) for name, values in statistics.items()}
-
+    columns = columns_from(Jumps, statistics)
+    columns["one_rate"] = {name: -1 if flag is None else int(flag) for name, flag in columns["one_rate"].items()}
     sites = {name: sums.sites[name] for name in statistics}
-    of_sites: dict[str, Any] = {
-        "position": {name: of_species.positions for name, of_species in sites.items()},
-        "radius": {name: of_species.radius for name, of_species in sites.items()},
-        "cell": next(iter(sites.values())).cell,
-        "misfit": sums.misfit,
-        "one_rate": {name: -1 if flag is None else int(flag) for name, flag in each("one_rate").items()},
-    }
-    of_statistics: dict[str, Any] = {
-        field.name: each(field.name) for field in fields(Jumps) if field.name not in of_sites
-    }
-    jumps = Jumps(**of_sites, **of_statistics)
-    return jumps, tuple(f"{name}: {text}" for name, texts in each("warnings").items() for text in texts)
+    jumps = Jumps(
+        **columns,
+        misfit=sums.misfit,
+        cell=next(iter(sites.values())).cell,
+        position={name: of_species.positions for name, of_species in sites.items()},
+        radius={name: of_species.radius for name, of_species in sites.items()},
+    )
+    return jumps, tuple(f"{name}: {text}" for name, result in statistics.items() for text in result.warnings)
 
 
 def lines(jumps: Jumps | None) -> list[str]:
