@@ -61,8 +61,8 @@ class _Silent(Console):
 
 
 def _cost(plan: Campaign, material: Material, session: Session, trial: float) -> Cost:
-    console, findings = _Silent(session), []
-    seconds, problem = 0.0, ""
+    console, seconds, problem = _Silent(session), 0.0, ""
+    findings: list[str] = []
     try:
         seconds = inspect(Job(_deck(plan, material), session, console), findings.append, trial)
         seconds += OVERHEAD + FIGURE * _figures(material)

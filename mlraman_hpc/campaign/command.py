@@ -143,7 +143,7 @@ def _common(run: Run) -> dict[str, str]:
             raise
         text = f"the common model: {error}"
         run.console.say(text)
-        run.session.only_on_root(lambda: [fail(material, text) for material in sharing])
+        run.session.only_on_root(fail, sharing, text)
         return {material.name: text for material in sharing}
     run.console.say(
         f"common model for {len(sharing)} of {len(run.chosen)} materials: {duration(time.monotonic() - began)}"

@@ -112,10 +112,11 @@ def _note(job: Job, error: UserError) -> None:
             _mark(job, str(error))
 
 
-def fail(material: Material, text: str) -> None:
-    """Notes why a material was not computed at all; on root."""
-    material.folder.mkdir(parents=True, exist_ok=True)
-    write(material.folder / STATUS, text + "\n")
+def fail(materials: list[Material], text: str) -> None:
+    """Notes why materials were not computed at all; on root."""
+    for material in materials:
+        material.folder.mkdir(parents=True, exist_ok=True)
+        write(material.folder / STATUS, f"{text}\n")
 
 
 def _mark(job: Job, text: str) -> None:

@@ -19,7 +19,7 @@ from mlraman_hpc.model.predictor import Predictor, joined
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.prediction import READ_ATOMS, WorkUnit, predict_unit, working_model
 from mlraman_hpc.pipeline.trajectory import selected_frames, trajectory_index
-from mlraman_hpc.readers.trajectory.index import read_frames
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime.console import duration
@@ -34,7 +34,7 @@ ESTIMATES = (10**4, 10**5, 10**6, 10**7)
 class Sample:
     """The first frames of the selection, the same on every rank."""
 
-    index: object
+    index: TrajectoryIndex
     starts: np.ndarray
     atoms: int
     frames_in_all: int

@@ -99,7 +99,7 @@ def _training(job: Job, labels: Labels) -> float:
     return (time.perf_counter() - began) * len(labels) / len(few)
 
 
-def _reading(index: TrajectoryIndex, chosen: np.ndarray, trial_seconds: float) -> float:
+def _reading(index: TrajectoryIndex, chosen: range, trial_seconds: float) -> float:
     """Seconds to read a frame, from a trial."""
     began, done = time.perf_counter(), 0
     while done < len(chosen) and time.perf_counter() - began < trial_seconds / 3:
@@ -109,7 +109,7 @@ def _reading(index: TrajectoryIndex, chosen: np.ndarray, trial_seconds: float) -
 
 
 def _prediction(
-    job: Job, index: TrajectoryIndex, chosen: np.ndarray, model: Model, labels: Labels | None, trial_seconds: float
+    job: Job, index: TrajectoryIndex, chosen: range, model: Model, labels: Labels | None, trial_seconds: float
 ) -> float:
     """Seconds on one rank, from a trial; memory from this process and the sizes of the arrays."""
     starts, predictor = batches(index.atoms[chosen]), polarizability.Predictor(model)

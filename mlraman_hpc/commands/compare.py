@@ -32,7 +32,7 @@ def compare(job: Job) -> None:
 
 
 def _origin(job: Job) -> Origin:
-    section, ours = job.deck.comparison, job.output / RamanSpectrum.file_name
+    section, ours = job.section("comparison"), job.output / RamanSpectrum.file_name
     if not ours.exists():
         raise DataError(f"{ours}: no spectrum yet; 'mlraman spectrum' computes it")
     parents = {str(ours): hdf5.content_of(ours)}
@@ -41,11 +41,11 @@ def _origin(job: Job) -> Origin:
             parents |= hashes(job.files(f"comparison.{name}.file"))
     parents |= {str(file): hdf5.content_of(file) for file in _others(job).values()}
     settings = section.model_dump(), job.deck.spectrum.model_dump()
-    return job.origin("compare", parents, *settings, history=hdf5.read_origin(ours).history)
+    return job.origin("compare", parents, *settings, history=hdf5.history_of(ours))
 
 
 def _compute(step: Step) -> Output:
-    job, section = step.job, step.job.deck.comparison
+    job, section = step.job, step.job.section("comparison")
     spectrum = hdf5.load(RamanSpectrum, job.output)
     result = Comparison(
         wavenumber=spectrum.wavenumber,
@@ -67,7 +67,7 @@ def _compute(step: Step) -> Output:
 
 def _others(job: Job) -> dict[str, Path]:
     """Files of other runs' spectra by label."""
-    section, files = job.deck.comparison, {}
+    section, files = job.section("comparison"), {}
     for number, other in enumerate(section.spectra):
         dotted = f"comparison.spectra.{number}"
         if other.label in (section.label, *files) or "/" in other.label:
@@ -85,7 +85,7 @@ def _stack(job: Job, ours: RamanSpectrum, others: dict[str, Path]) -> dict:
     """This spectrum and those of other runs, side by side; what makes them unlike is told."""
     if not others:
         return {}
-    spectra = {job.deck.comparison.label: ours}
+    spectra = {job.section("comparison").label: ours}
     for label, file in others.items():
         spectra[label] = hdf5.load(RamanSpectrum, file)
         _check_alike(job, file, ours, spectra[label])
@@ -129,7 +129,7 @@ def _rows(result: Comparison) -> list[figures.StackRow]:
 
 def _reference(job: Job, ours: RamanSpectrum) -> dict:
     """Spectrum of the reference tensors with the same settings, and its distance from ours."""
-    if job.deck.comparison.series is None:
+    if job.section("comparison").series is None:
         return {}
     series = read_series(job, "comparison.series")
     reference = raman_spectrum(series.value, series.frame_interval, replace(raman_options(job), blocks=0))
@@ -141,7 +141,7 @@ def _reference(job: Job, ours: RamanSpectrum) -> dict:
 
 def _experiment(job: Job, ours: RamanSpectrum) -> dict:
     """The measured spectrum, scaled so that the areas over the common range are equal; nothing else is done to it."""
-    section = job.deck.comparison.experiment
+    section = job.section("comparison").experiment
     if section is None:
         return {}
     file = job.files("comparison.experiment.file")[0]

@@ -54,7 +54,7 @@ def _origin(job: Job) -> Origin:
             job.deck.reference.model_dump(exclude={"files"}),
             job.deck.descriptor.model_dump(),
             job.deck.model.model_dump(include={"regularization"}),
-            job.deck.trajectory.model_dump(),
+            job.section("trajectory").model_dump(),
         ]
     return job.origin("converge", parents, *settings, history=history)
 
@@ -80,7 +80,7 @@ def _against_labels(job: Job, checkpoint: Checkpoint) -> tuple[list[int], Polari
 def _series_origin(job: Job, sizes: list[int]) -> Origin:
     training = training_origin(job, "converge", {"sizes": sizes})
     parents = hashes(job.files("trajectory.files")) | training.parents
-    return job.origin("converge", parents, training.key, job.deck.trajectory.model_dump(exclude={"files"}))
+    return job.origin("converge", parents, training.key, job.section("trajectory").model_dump(exclude={"files"}))
 
 
 def _sizes(job: Job, labels: int) -> list[int]:
@@ -110,7 +110,7 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int])
 
 def _fit(job: Job, labels: Labels, known, size: int) -> Model:
     train, test = split_labels(job, len(labels))
-    shuffled = np.random.default_rng(job.deck.reference.seed).permutation(train)
+    shuffled = np.random.default_rng(job.section("reference").seed).permutation(train)
     return polarizability.fit(
         known, labels, np.sort(shuffled[:size]), test, descriptor_of(job), job.deck.model.regularization
     )[0]

@@ -6,13 +6,14 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.numerics.spectra import errorbars
-from mlraman_hpc.numerics.spectra.coupling import Ratio, States
+from mlraman_hpc.numerics.spectra.coupling import States
 from mlraman_hpc.numerics.spectra.coupling import coupling as ratio_of
 from mlraman_hpc.numerics.spectra.vdos import vdos_plan
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.spectra import coupling_sentence
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
+from mlraman_hpc.records.fields import fields_from
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.storage import hdf5
@@ -31,7 +32,7 @@ def _origin(job: Job) -> Origin:
         if not path.exists():
             raise DataError(f"{path}: not there yet; 'mlraman {command}' makes it")
         parents[str(path)] = hdf5.content_of(path)
-    history = hdf5.read_origin(job.output / PolarizabilitySeries.file_name).history
+    history = hdf5.history_of(job.output / PolarizabilitySeries.file_name)
     return job.origin("coupling", parents, job.deck.spectrum.low_frequency, history=history)
 
 
@@ -52,26 +53,16 @@ def _coupling(job: Job, cutoff: float) -> Coupling:
     members = [] if series.members is None else [series.members[:, k] for k in range(series.members.shape[1])]
     by_member = [ratio_of(member, plan, states, cutoff).value for member in members]
     error = errorbars.committee_deviation(np.array(by_member)) if len(by_member) > 1 else None
-    return _record(ratio, states, motion, cutoff, error)
-
-
-def _record(ratio: Ratio, states: States, motion: Dynamics, cutoff: float, error_model: np.ndarray | None) -> Coupling:
     return Coupling(
+        **fields_from(Coupling, ratio),
         wavenumber=states.wavenumber,
         coupling=ratio.value,
-        error=ratio.error,
-        activity=ratio.activity,
-        activity_error=ratio.activity_error,
         vdos=states.g,
         vdos_error=states.error,
-        mean=ratio.mean,
         cutoff=cutoff,
-        low=ratio.low,
-        low_error=ratio.low_error,
-        spread=ratio.spread,
         temperature=states.temperature,
         smoothing=motion.smoothing,
-        error_model=error_model,
+        error_model=error,
     )
 
 

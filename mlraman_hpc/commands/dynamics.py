@@ -66,7 +66,7 @@ def _compute(step: Step) -> Output | None:
 
 
 def _origin(job: Job) -> Origin:
-    section, (parents, own) = job.deck.trajectory, jumps.origin_parts(job, _section(job))
+    section, (parents, own) = job.section("trajectory"), jumps.origin_parts(job, _section(job))
     return job.origin(
         "dynamics",
         hashes(job.files("trajectory.files")) | parents,
@@ -139,7 +139,7 @@ def _result(
     if not max(sums[name].displacement.msd.max() for name in names) > AT_REST:
         raise DataError(f"{job.deck.location('trajectory.files')}: no atom moves from frame to frame")
     plan, lags = _vdos_plan(job, blocks), log_lags(blocks.frames)
-    mass = {block.species: block.mass for block in blocks.blocks}
+    mass = {block.species: block.mass for block in blocks}
     states = vdos(
         [sums[name].products for name in names],
         [mass[name] for name in names],

@@ -8,6 +8,7 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import training as figures
 from mlraman_hpc.readers.force_pairs import ForceFrames
+from mlraman_hpc.records.fields import columns_from
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.storage.provenance import Origin
 
@@ -19,7 +20,7 @@ def forces(job: Job) -> None:
 
 
 def _origin(job: Job) -> Origin:
-    section = job.deck.forces
+    section = job.section("forces")
     parents = hashes(job.files("forces.files"))
     if section.predicted_files:
         parents |= hashes(job.files("forces.predicted_files"))
@@ -41,19 +42,10 @@ def _output(job: Job, frames: tuple[ForceFrames, ForceFrames], sums: dict[str, F
 
 
 def _forces(sums: dict[str, ForceSums], counts: dict[str, Density], frames: ForceFrames) -> Forces:
-    def each(field):
-        return {name: getattr(values, field) for name, values in sums.items()}
-
     edges = {name: counted.edges() for name, counted in counts.items()}
     return Forces(
+        **columns_from(Forces, sums),
         frames=len(frames),
-        atoms=each("atoms"),
-        rmse=each("rmse"),
-        mae=each("mae"),
-        rms_reference=each("rms_reference"),
-        relative_rmse=each("relative_rmse"),
-        r2=each("r2"),
-        slope=each("slope"),
         largest_error={name: values.largest[0] for name, values in sums.items()},
         largest_at={name: _frame_name(frames, values.largest[1]) for name, values in sums.items()},
         density={name: counted.counts for name, counted in counts.items()},

@@ -113,7 +113,7 @@ def _name(row: int, number: int) -> str:
 
 
 def _scored(job: Job, labels: Labels, known: Features, row: int, number: int, size: int, pool, test):
-    shuffled = np.random.default_rng([job.deck.reference.seed, number]).permutation(pool)
+    shuffled = np.random.default_rng([job.section("reference").seed, number]).permutation(pool)
     return row, number, np.array(_fit(job, labels, known, shuffled[:size], test))
 
 

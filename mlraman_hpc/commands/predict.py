@@ -21,5 +21,5 @@ def predict(job: Job) -> None:
 def _origin(job: Job) -> Origin:
     model = existing_model(job)
     parents = hashes(job.files("trajectory.files")) | {str(model): hdf5.content_of(model)}
-    settings = job.deck.trajectory.model_dump(exclude={"files"})
-    return job.origin("predict", parents, settings, history=hdf5.read_origin(model).history)
+    settings = job.section("trajectory").model_dump(exclude={"files"})
+    return job.origin("predict", parents, settings, history=hdf5.history_of(model))

@@ -47,7 +47,7 @@ def _fit(job: Job, labels: Labels, all_features: Features, train_rows: np.ndarra
         descriptor_of(job),
         section.regularization,
         section.committee,
-        job.deck.reference.seed,
+        job.section("reference").seed,
     )
     ridge = ", ".join(f"{name} {value:.1e}" for name, value in model.regularization.items())
     output = Output(model, lines=[f"regularization by lambda: {ridge}"], warnings=[*warnings])

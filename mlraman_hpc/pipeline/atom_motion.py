@@ -134,12 +134,21 @@ class AtomBlocks:
     interval: float
     numbers: np.ndarray
     periodic: np.ndarray
-    blocks: tuple[AtomBlock, ...]
+    items: tuple[AtomBlock, ...]
     velocities: bool
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number]
+
+    def __iter__(self) -> Iterator[AtomBlock]:
+        return iter(self.items)
 
     @property
     def species(self) -> list[str]:
-        return list(dict.fromkeys(block.species for block in self.blocks))
+        return list(dict.fromkeys(block.species for block in self))
 
     @property
     def chunk(self) -> int:
@@ -230,8 +239,8 @@ def exchange(
 def _shapes(session: Session, blocks: AtomBlocks) -> Shapes:
     """Of this rank's blocks."""
     return {
-        number: (len(blocks.blocks[number].atoms), 3, blocks.frames)
-        for number in range(session.rank, len(blocks.blocks), session.size)
+        number: (len(blocks[number].atoms), 3, blocks.frames)
+        for number in range(session.rank, len(blocks), session.size)
     }
 
 
@@ -273,8 +282,8 @@ def _for_rank(blocks: AtomBlocks, chunk, rank: int, size: int, first: int) -> tu
         if values is None:
             return {}
         return {
-            number: np.ascontiguousarray(values[:, blocks.blocks[number].atoms].transpose(1, 2, 0))
-            for number in range(rank, len(blocks.blocks), size)
+            number: np.ascontiguousarray(values[:, blocks[number].atoms].transpose(1, 2, 0))
+            for number in range(rank, len(blocks), size)
         }
 
     return first, cut(chunk[0]), cut(chunk[1])
@@ -304,11 +313,11 @@ def map_blocks(
 
     One block of each rank at a time, and after these `between(whether there are more)` on all ranks.
     """
-    count = len(blocks.blocks)
+    count = len(blocks)
     for start in range(first - first % session.size, count, session.size):
         number = start + session.rank
         gathered = session.gather(work(number) if first <= number < count else None)
         for number, result in enumerate(gathered or [], start=start):
             if first <= number < count:
-                yield blocks.blocks[number], result
+                yield blocks[number], result
         between(start + session.size < count)

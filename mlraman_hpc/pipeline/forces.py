@@ -17,7 +17,7 @@ ROUND = 8  # batches between two exchanges of the ranks
 
 def force_frames(job: Job) -> tuple[ForceFrames, ForceFrames]:
     """Where reference and predicted forces lie; on root."""
-    section, warn = job.deck.forces, job.console.warn
+    section, warn = job.section("forces"), job.console.warn
     files = job.files("forces.files")
     if section.predicted is None and not section.predicted_files:
         there = ", ".join(force_pairs.vectors_in(files[0], job.scratch, warn)) or "none"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
@@ -60,7 +61,7 @@ class Job:
             located.shared = error.shared
             raise located from None
 
-    def section(self, name: str):
+    def section(self, name: str) -> Any:
         """A deck section that this command needs."""
         section = getattr(self.deck, name)
         if section is None:

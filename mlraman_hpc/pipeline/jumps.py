@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from mlraman_hpc.pipeline.atom_motion import AtomBlocks, AtomTrajectories, block
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.structure import read_structure
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
+from mlraman_hpc.records.fields import columns_from
 from mlraman_hpc.records.transport import Jumps
 
 KEY = "dynamics.lattice_sites"
@@ -52,7 +53,7 @@ def check(job: Job, drift: str) -> None:
         )
 
 
-def preview(job: Job, index: TrajectoryIndex, rows: np.ndarray) -> None:
+def preview(job: Job, index: TrajectoryIndex, rows: np.ndarray | range) -> None:
     """The sites in the first frame's cell, with the mistakes that the run itself would find; on root."""
     section = job.deck.dynamics
     if section is None or section.lattice_sites is None:
@@ -87,7 +88,7 @@ def collect_stays(job: Job, motion: AtomTrajectories, drift: np.ndarray) -> Site
     lags = log_lags(blocks.frames)
 
     def work(number: int) -> tuple[Stays, np.ndarray] | None:
-        species = blocks.blocks[number].species
+        species = blocks[number].species
         if species not in finders:
             return None
         positions = motion.positions[number] - drift
@@ -111,7 +112,7 @@ def _host(job: Job, motion: AtomTrajectories, drift: np.ndarray) -> Crystal | No
     mean_drift = drift.mean(axis=1)
 
     def work(number: int) -> np.ndarray | None:
-        mobile = motion.blocks.blocks[number].species in job.deck.dynamics.mobile
+        mobile = motion.blocks[number].species in job.deck.dynamics.mobile
         return None if mobile else motion.positions[number].mean(axis=-1) - mean_drift
 
     for block, part in map_blocks(job.session, motion.blocks, work):
@@ -158,7 +159,7 @@ def _at_origin(job: Job, reference: Crystal, host: Crystal, blocks: AtomBlocks, 
 def _sites(job: Job, reference: Crystal, name: str, cell: np.ndarray, blocks: AtomBlocks) -> Sites:
     if name not in blocks.species:
         raise DataError(f"the trajectory has no {name}")
-    number = blocks.numbers[next(block.atoms[0] for block in blocks.blocks if block.species == name)]
+    number = blocks.numbers[next(block.atoms[0] for block in blocks if block.species == name)]
     positions = reference.of(number)
     if not len(positions):
         raise DataError(f"has no {name}, whose sites it should give")
@@ -179,19 +180,17 @@ def record(
         for name, stays_ in sums.stays.items()
     }
 
-    def each(field: str) -> dict:
-        return {name: getattr(values, field) for name, values in statistics.items()}
-
+    columns = columns_from(Jumps, statistics)
+    columns["one_rate"] = {name: -1 if flag is None else int(flag) for name, flag in columns["one_rate"].items()}
     sites = {name: sums.sites[name] for name in statistics}
-    of_sites = {
-        "position": {name: of_species.positions for name, of_species in sites.items()},
-        "radius": {name: of_species.radius for name, of_species in sites.items()},
-        "cell": next(iter(sites.values())).cell,
-        "misfit": sums.misfit,
-        "one_rate": {name: -1 if flag is None else int(flag) for name, flag in each("one_rate").items()},
-    }
-    jumps = Jumps(**of_sites, **{field.name: each(field.name) for field in fields(Jumps) if field.name not in of_sites})
-    return jumps, tuple(f"{name}: {text}" for name, texts in each("warnings").items() for text in texts)
+    jumps = Jumps(
+        **columns,
+        misfit=sums.misfit,
+        cell=next(iter(sites.values())).cell,
+        position={name: of_species.positions for name, of_species in sites.items()},
+        radius={name: of_species.radius for name, of_species in sites.items()},
+    )
+    return jumps, tuple(f"{name}: {text}" for name, result in statistics.items() for text in result.warnings)
 
 
 def lines(jumps: Jumps | None) -> list[str]:

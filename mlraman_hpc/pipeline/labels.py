@@ -43,7 +43,7 @@ def read_labels(job: Job) -> Labels:
 
 
 def _read_labels(job: Job) -> Labels:
-    section = job.deck.reference
+    section = job.section("reference")
     files = job.files("reference.files")
     if section.format == "table":
         if len(files) > 1:
@@ -70,7 +70,7 @@ def _read_labels(job: Job) -> Labels:
 
 def split_labels(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Training and test rows, drawn at random; test first, so that the test set does not depend on N_T."""
-    section = job.deck.reference
+    section = job.section("reference")
     test = section.test if section.test is not None else count // 5
     train = section.train if section.train is not None else count - test
     if train + test > count:

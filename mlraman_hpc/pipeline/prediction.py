@@ -132,7 +132,7 @@ def _plan(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
 
     job, model = step.job, load(step.job)
     index = trajectory_index(job)
-    ends = {path: provenance.hash_of_ends(path) for path in index.paths}
+    ends = {path: provenance.hash_of_ends(Path(path)) for path in index.paths}
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
     check_applicable(model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance)
@@ -203,12 +203,12 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
 
 def _rounds(job: Job, plan: Plan | None, predictor: Predictor) -> None:
     session = job.session
-    total, done = (int(plan.starts[-1]), plan.frames_done) if session.is_root else (0, 0)
+    total, done = (int(plan.starts[-1]), plan.frames_done) if plan is not None else (0, 0)
     with session.stop.deferred(), job.console.progress("predicting", total, "frames", done) as advance:
         length, more, turn, most = session.threads, True, 0, _most_frames(predictor, session.size)
         while more:
             began = time.monotonic()
-            more, unit = session.scatter(_assign(plan, length, session.size, most) if session.is_root else None)
+            more, unit = session.scatter(None if plan is None else _assign(plan, length, session.size, most))
             with session.collective_errors():
                 prediction = predict_unit(unit, predictor, session.threads)
             gathered = session.gather(prediction)
@@ -275,7 +275,8 @@ def _write(plan: Plan, gathered: list[Prediction | None]) -> int:
     written = 0
     for batches, prediction in zip(plan.assigned, gathered):
         begin = 0
-        for run, rows in plan.runs(batches):
+        for run, rows in plan.runs(batches):  # none where there is no prediction
+            assert prediction is not None
             part = prediction.rows(slice(begin, begin + rows.stop - rows.start))
             bad = np.flatnonzero(~np.isfinite(part.shares).all(axis=(1, 2, 3)))
             if len(bad):
@@ -318,7 +319,7 @@ def _changes(plan: Plan) -> list[str]:
     warnings = []
     for path, (size, before) in plan.ends.items():
         try:
-            now, grown = provenance.hash_of_ends(path, size)[1], os.path.getsize(path) > size
+            now, grown = provenance.hash_of_ends(Path(path), size)[1], os.path.getsize(path) > size
         except (DataError, OSError):  # all frames have been read before it went
             continue
         if now != before:

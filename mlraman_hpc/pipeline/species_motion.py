@@ -161,7 +161,7 @@ def species_sums(
     """
     session, blocks, lags = job.session, motion.blocks, log_lags(motion.blocks.frames)
     first, sums = session.on_root(_begun, checkpoint.file, blocks)
-    atoms = sum(len(block.atoms) for block in blocks.blocks[:first])
+    atoms = sum(len(block.atoms) for block in blocks[:first])
     work = partial(_block_sums, motion, frame=frame, plan=plan, lags=lags)
     with checkpoint.guard(), job.console.progress("analysing", len(blocks.numbers), "atoms", atoms) as advance:
         for block, part in map_blocks(session, blocks, work, first, checkpoint.commit_if_due):

@@ -29,7 +29,7 @@ def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
     path = job.output / PolarizabilitySeries.file_name
     if not path.exists():
         raise DataError(f"{path}: no polarizabilities yet; 'mlraman predict' computes them")
-    return {str(path): hdf5.content_of(path)}, hdf5.read_origin(path).history
+    return {str(path): hdf5.content_of(path)}, hdf5.history_of(path)
 
 
 def series_path(job: Job) -> Path:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Mapping
+from dataclasses import field, fields
 from typing import Any, ClassVar
 
 
@@ -27,3 +28,16 @@ class Record:
 def stored(path: str, unit: str, **kwargs: Any) -> Any:
     """A dataclass field that lies at `path` in the HDF5 file, in `unit` ('1' for a number without unit)."""
     return field(metadata={"path": path, "unit": unit}, **kwargs)
+
+
+def fields_from(record_type: type, source: object) -> dict[str, Any]:
+    """The record's fields that the result of a computation has under the same names."""
+    return {item.name: getattr(source, item.name) for item in fields(record_type) if hasattr(source, item.name)}
+
+
+def columns_from(record_type: type, sources: Mapping[str, object]) -> dict[str, dict[str, Any]]:
+    """The same of several results: {field: {name of the result: value}}."""
+    rows = {name: fields_from(record_type, source) for name, source in sources.items()}
+    return {
+        field_name: {name: row[field_name] for name, row in rows.items()} for field_name in next(iter(rows.values()))
+    }

@@ -118,7 +118,7 @@ def _write(group: h5py.Group, path: str, value, unit: str) -> None:
 
 def _encoded(value):
     if isinstance(value, str):
-        return value
+        return str.__str__(value)  # of an enumeration, its text
     if isinstance(value, (tuple, list)) and (not value or isinstance(value[0], str)):
         return np.array(value, dtype=h5py.string_dtype())
     return value
@@ -208,6 +208,12 @@ def read_origin(path: Path) -> Origin | None:
             return Origin(at["task"], at["deck"], at["key"], json.loads(at["parents"]), history)
     except (OSError, KeyError):
         return None
+
+
+def history_of(path: Path) -> tuple[dict, ...]:
+    """The entries of the steps that led to the file."""
+    origin = read_origin(path)
+    return origin.history if origin else ()
 
 
 def content_of(path: Path) -> str:

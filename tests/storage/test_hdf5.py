@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.records.campaign import Status
 from mlraman_hpc.records.fields import Record, stored
 from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries
@@ -56,6 +57,14 @@ def test_record_comes_back(tmp_path):
     with h5py.File(path) as file:
         assert file["group/array"].attrs["unit"] == "Angstrom^3"
     assert [entry.name for entry in path.parent.iterdir()] == ["a.h5"]
+
+
+def test_enumerations_are_stored_as_their_texts(tmp_path):
+    record = dataclasses.replace(everything(), names=("Ag", Status.DONE), table={"status": Status.DYNAMICS_ONLY})
+    hdf5.save(record, tmp_path, ORIGIN)
+    with h5py.File(tmp_path / "thing.h5") as file:
+        assert file["names"].asstr()[:].tolist() == ["Ag", "done"]
+        assert file["table/status"].asstr()[()] == "dynamics only"
 
 
 def test_content_does_not_depend_on_origin(tmp_path):
