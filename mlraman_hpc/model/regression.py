@@ -102,6 +102,12 @@ def fit(
     return replace(model, scores=scores), warnings
 
 
+def draw_rows(count: int, train: int, test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train and to test on, drawn at random; test first, so that the test set does not depend on N_T."""
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[test : test + train]), np.sort(order[:test])
+
+
 def predict_features(model: Model, features: Features) -> np.ndarray:
     """alpha (frames, 3, 3) Angstrom^3 from features."""
     baseline = sqrt(3) * features.composition @ model.baseline

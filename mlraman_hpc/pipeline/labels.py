@@ -80,8 +80,7 @@ def split_labels(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
         )
     if train < 2:
         raise DataError(f"{job.deck.location('reference.files')}: {count} labels leave {train} to train on; at least 2")
-    order = np.random.default_rng(section.seed).permutation(count)
-    return np.sort(order[test : test + train]), np.sort(order[:test])
+    return polarizability.draw_rows(count, train, test, section.seed)
 
 
 def label_features(job: Job, labels: Labels) -> Features:

@@ -14,11 +14,11 @@ from mlraman_hpc.records.fields import Record, stored
 class Descriptor:
     """Hyper-parameters of lambda-SOAP, featomic's names; lengths in Angstrom. max_radial + 1 radial functions."""
 
-    cutoff: float = stored("cutoff", "Angstrom")
-    cutoff_width: float = stored("cutoff_width", "Angstrom")
-    density_width: float = stored("density_width", "Angstrom")
-    max_angular: int = stored("max_angular", "1")
-    max_radial: int = stored("max_radial", "1")
+    cutoff: float = stored("cutoff", "Angstrom", default=6.0)
+    cutoff_width: float = stored("cutoff_width", "Angstrom", default=0.5)
+    density_width: float = stored("density_width", "Angstrom", default=0.4)
+    max_angular: int = stored("max_angular", "1", default=4)
+    max_radial: int = stored("max_radial", "1", default=5)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib
 import json
+import pkgutil
 import types
 import typing
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from mlraman_hpc import records
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
@@ -128,6 +131,23 @@ def load(record_type: type[R], where: Path) -> R:
     """The record in a file or folder. DataError for a file that is missing, damaged, of another kind or too new."""
     with opened(record_type, where) as file:
         return read_fields(file, record_type, path_of(record_type, where))
+
+
+def load_any(path: Path) -> Record:
+    """The record in a file of any kind that the program writes. Errors: as `load`."""
+    for module in pkgutil.iter_modules(records.__path__):
+        importlib.import_module(f"{records.__name__}.{module.name}")
+    kinds = {record_type.kind: record_type for record_type in Record.__subclasses__()}
+    try:
+        with h5py.File(path, "r") as file:
+            kind = str(file.attrs.get("kind", "unknown"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
+    if kind not in kinds:
+        raise DataError(f"{path}: holds '{kind}'; results of this program are {', '.join(sorted(kinds))}")
+    return load(kinds[kind], path)
 
 
 @contextmanager
