@@ -10,19 +10,17 @@ import os
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, StoppedEarly, UserError
+from mlraman_hpc.base.errors import DataError, StoppedEarly, UserError
 from mlraman_hpc.campaign import common_model
 from mlraman_hpc.campaign import report as campaign_report
 from mlraman_hpc.campaign.material import compute, fail, logging
+from mlraman_hpc.campaign.plan import Run, chosen_names, largest_first
 from mlraman_hpc.campaign.rows import Row, row_of
 from mlraman_hpc.campaign.work_queue import WorkQueue
-from mlraman_hpc.config.campaign_deck import SHARED, Campaign, Material
+from mlraman_hpc.config.campaign_deck import SHARED
 from mlraman_hpc.config.campaign_reader import read_campaign
-from mlraman_hpc.config.deck import Deck
-from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.runtime.console import Console, duration
@@ -30,28 +28,6 @@ from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage.folder_lock import Busy, lock_folder
 
 RETRY, PATIENCE = 0.5, 300.0  # s between attempts to lock a folder that another job uses, and for how long
-PACKED = 4  # a compressed text is about so much shorter
-
-
-@dataclass
-class Run:
-    """The campaign and how it is computed; `complete`: all materials, by this job alone."""
-
-    plan: Campaign
-    chosen: list[Material]
-    session: Session
-    console: Console
-    groups: int
-    force: bool
-    complete: bool
-
-    @property
-    def job(self) -> Job:
-        """A job of the campaign itself, for header and limits."""
-        keys = self.plan.keys
-        deck = Deck(title=keys.title, output=str(self.plan.output), walltime=keys.walltime)
-        deck.set_source(KeyLocations({(): Location(self.plan.name)}))
-        return Job(deck, self.session, self.console, self.force)
 
 
 def campaign(session: Session, options) -> None:
@@ -88,23 +64,6 @@ def campaign(session: Session, options) -> None:
     run.console.say(ranking)
     run.console.summary(memory=session.gather(machine.peak_memory()))
     session.raise_if_any(_failures(run, failed))
-
-
-def chosen_names(plan: Campaign, only: list[str], array: bool, env=os.environ) -> list[str]:
-    """All materials, those named, or this array task's: every n-th, n being the number of tasks."""
-    names = [material.name for material in plan.materials]
-    unknown = [name for name in only if name not in names]
-    if unknown:
-        raise DeckError(f"--only {unknown[0]}: there is no such material in {plan.name}; there are: {', '.join(names)}")
-    if only:
-        return only
-    if not array:
-        return names
-    task = env.get("SLURM_ARRAY_TASK_ID", "")
-    if not task.isdigit():
-        raise DeckError("--array: SLURM_ARRAY_TASK_ID is not set; it is for job arrays (sbatch --array)")
-    first, count = int(env.get("SLURM_ARRAY_TASK_MIN", 0)), int(env.get("SLURM_ARRAY_TASK_COUNT", len(names)))
-    return names[int(task) - first :: count]
 
 
 @contextmanager
@@ -173,7 +132,7 @@ def _train(run: Run) -> None:
 def _materials(run: Run, failed: dict[str, str]) -> dict[str, str]:
     """Messages of those that failed, by name, the same on every rank; begins with those that have failed already."""
     by_name = {material.name: material for material in run.chosen}
-    order = run.session.on_root(_largest_first, [by_name[name] for name in by_name if name not in failed])
+    order = run.session.on_root(largest_first, [by_name[name] for name in by_name if name not in failed])
     run.session.enter_stage("materials")
     number, group = run.session.split(run.groups)
     level = run.session.on_root(lambda: run.console.level)
@@ -199,21 +158,6 @@ def _materials(run: Run, failed: dict[str, str]) -> dict[str, str]:
         if run.session.is_root:
             queue.remove()
     return {name: text for part in gathered for name, text in part.items()}
-
-
-def _largest_first(chosen: list[Material]) -> list[str]:
-    """Names by size of the trajectory's files; those that cannot be found come first and fail at once."""
-
-    def size(material: Material) -> float:
-        deck = material.deck
-        files = deck.trajectory.files if deck.trajectory else [deck.series.file]
-        try:
-            paths = input_files(deck, "trajectory.files", files)
-            return sum(path.stat().st_size * (PACKED if path.suffix == ".gz" else 1) for path in paths)
-        except (UserError, OSError):
-            return float("inf")
-
-    return [material.name for material in sorted(chosen, key=size, reverse=True)]
 
 
 def _line(text: str) -> None:

@@ -167,7 +167,7 @@ def _origin(job: Job, labels_job: Job, rows: np.ndarray | None) -> Origin:
     return job.origin(
         "label test",
         parents,
-        labels_job.deck.reference.model_dump(exclude={"files"}),
+        labels_job.section("reference").model_dump(exclude={"files"}),
         None if rows is None else rows.tolist(),
     )
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from mlraman_hpc.model.predictor import Predictor, joined
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.prediction import READ_ATOMS, WorkUnit, predict_unit, working_model
+from mlraman_hpc.pipeline.labels import read_labels, trial_model
+from mlraman_hpc.pipeline.prediction import READ_ATOMS, WorkUnit, load_model, model_path, predict_unit
 from mlraman_hpc.pipeline.trajectory import selected_frames, trajectory_index
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames
@@ -49,7 +50,7 @@ def benchmark(job: Job) -> None:
     """Print the table."""
     session = job.session
     job.section("trajectory")
-    model = session.on_root(working_model, job)
+    model = session.on_root(_model, job)
     sample = session.on_root(_sample, job)
     predictor = session.on_root(_ready, sample, model)
     predictor(read_frames(sample.index, sample.batches[0]))  # files in the page cache before the clock
@@ -62,6 +63,13 @@ def benchmark(job: Job) -> None:
     session.on_root(
         _report, job, sample, {**stages, "gather": gathering, "write": stages["write"]}, threads, rates, memory
     )
+
+
+def _model(job: Job) -> Model:
+    """The model that is there, or a trial model of the deck's labels."""
+    if not model_path(job).exists() and job.deck.reference:
+        return trial_model(job, read_labels(job))
+    return load_model(job)
 
 
 def _ready(sample: Sample, model) -> Predictor:

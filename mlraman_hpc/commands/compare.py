@@ -67,7 +67,8 @@ def _compute(step: Step) -> Output:
 
 def _others(job: Job) -> dict[str, Path]:
     """Files of other runs' spectra by label."""
-    section, files = job.section("comparison"), {}
+    section = job.section("comparison")
+    files: dict[str, Path] = {}
     for number, other in enumerate(section.spectra):
         dotted = f"comparison.spectra.{number}"
         if other.label in (section.label, *files) or "/" in other.label:

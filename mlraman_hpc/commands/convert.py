@@ -62,14 +62,14 @@ def _compute(step: Step) -> Output | None:
 
 
 def _origin(job: Job) -> Origin:
-    settings = job.deck.trajectory.model_dump(include={"format", "species", "cell", "frame_interval"})
+    settings = job.section("trajectory").model_dump(include={"format", "species", "cell", "frame_interval"})
     return job.origin("convert", hashes(job.files("trajectory.files")), settings, _wanted_unit(job))
 
 
 def _plan(job: Job, path: Path, stack: ExitStack) -> Plan:
     index = trajectory_index(job)
     first = read_frames(index, [0])
-    interval = job.deck.trajectory.frame_interval or index.frame_interval
+    interval = job.section("trajectory").frame_interval or index.frame_interval
     if interval is None:
         job.console.warn(
             f"{index.names[0]} does not say how much time (fs) lies between two frames, and neither does "
@@ -129,16 +129,16 @@ def _followed(frames: Frames) -> np.ndarray:
 
 def _copy(job: Job, plan: Plan | None) -> None:
     session, begin = job.session, 0
-    total = len(plan.index) if session.is_root else 0
+    total = len(plan.index) if plan is not None else 0
     with job.console.progress("converting", total, "frames") as advance:
         more = True
         while more:
-            more, unit = session.scatter(_work_units(plan, begin, session.size) if session.is_root else None)
+            more, unit = session.scatter(None if plan is None else _work_units(plan, begin, session.size))
             with session.collective_errors():
                 part = _read(*unit)
             gathered = session.gather(part)
             advance(session.on_root(_write, plan, gathered))
-            begin += plan.unit_frames(session.size) * session.size if session.is_root else 0
+            begin += 0 if plan is None else plan.unit_frames(session.size) * session.size
 
 
 def _work_units(plan: Plan, begin: int, ranks: int) -> list:

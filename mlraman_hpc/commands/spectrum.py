@@ -51,7 +51,7 @@ def _spectrum(job: Job, series: PolarizabilitySeries) -> RamanSpectrum:
 
 
 def _figures(result: RamanSpectrum, title: str, end: float | None) -> dict[str, tuple]:
-    drawn = {
+    drawn: dict[str, tuple] = {
         "raman.png": (figures.raman_figure, result, title, end),
         "raman_polarization.png": (figures.polarization_figure, result, title, end),
     }

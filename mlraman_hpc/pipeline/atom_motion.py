@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class ArraysInFile:
     What is added is stored contiguously, chunk after chunk of frames; reading a block puts its chunks together.
     """
 
-    _file = None
+    _file: IO[bytes] | None = None
 
     def __init__(self, shapes: Shapes, folder: Path):
         self._shapes, self._folder = shapes, folder

@@ -51,9 +51,7 @@ def add_up_forces(
     """
     session = job.session
     rounds, total = session.on_root(_rounds, frames, session.size)
-    reference, predicted, starts, first = session.scatter(
-        _work_units(frames, session.size) if session.is_root else None
-    )
+    reference, predicted, starts, first = session.scatter(None if frames is None else _work_units(frames, session.size))
     counts: dict[str, Density] = {}
     gathered = []
     with job.console.progress("reading", total, "frames") as advance:

@@ -112,7 +112,7 @@ def _host(job: Job, motion: AtomTrajectories, drift: np.ndarray) -> Crystal | No
     mean_drift = drift.mean(axis=1)
 
     def work(number: int) -> np.ndarray | None:
-        mobile = motion.blocks[number].species in job.deck.dynamics.mobile
+        mobile = motion.blocks[number].species in job.section("dynamics").mobile
         return None if mobile else motion.positions[number].mean(axis=-1) - mean_drift
 
     for block, part in map_blocks(job.session, motion.blocks, work):
@@ -133,7 +133,7 @@ def _find_sites(job: Job, blocks: AtomBlocks, cell: np.ndarray, host: Crystal) -
         p = site_lattice.supercell_matrix(cell, unit.cell)
         reference = site_lattice.tiled(unit, p)
         reference, misfit = _at_origin(job, reference, host, blocks, round(float(abs(np.linalg.det(p)))))
-        sites = {name: _sites(job, reference, name, cell, blocks) for name in job.deck.dynamics.mobile}
+        sites = {name: _sites(job, reference, name, cell, blocks) for name in job.section("dynamics").mobile}
     except DataError as error:
         raise DataError(f"{job.deck.location(KEY)}: {path}: {error}") from None
     copies = "" if len(reference.numbers) == len(unit.numbers) else ", repeated to fill the trajectory's cell"
@@ -164,7 +164,7 @@ def _sites(job: Job, reference: Crystal, name: str, cell: np.ndarray, blocks: At
     if not len(positions):
         raise DataError(f"has no {name}, whose sites it should give")
     site_lattice.check_sites(positions, cell)
-    return sites_in(cell, blocks.periodic, positions, job.deck.dynamics.site_core)
+    return sites_in(cell, blocks.periodic, positions, job.section("dynamics").site_core)
 
 
 def record(

@@ -21,15 +21,15 @@ TRIAL_LABELS = 8
 
 def training_origin(job: Job, task: str, settings: dict) -> Origin:
     """Origin of a result that depends on labels, descriptor, regularization and further `settings`."""
-    deck = job.deck
+    deck, section = job.deck, job.section("reference")
     files = job.files("reference.files")
-    parents = hashes(files + companions(files, deck.reference.format))
-    if deck.reference.format == "table" or deck.reference.frame_from_name is not None:
+    parents = hashes(files + companions(files, section.format))
+    if section.format == "table" or section.frame_from_name is not None:
         parents |= hashes(job.files("trajectory.files"))
     return job.origin(
         task,
         parents,
-        deck.reference.model_dump(exclude={"files"}),
+        section.model_dump(exclude={"files"}),
         deck.descriptor.model_dump(),
         deck.model.model_dump(include={"regularization"}),
         settings,

@@ -19,7 +19,6 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError, UserError
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import read_labels, trial_model
 from mlraman_hpc.pipeline.step import Output, Step
 from mlraman_hpc.pipeline.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
@@ -46,13 +45,6 @@ def model_path(job: Job) -> Path:
 def load_model(job: Job) -> Model:
     """The model of the deck. DataError where it is not there yet."""
     return hdf5.load(Model, existing_model(job))
-
-
-def working_model(job: Job) -> Model:
-    """The model that is there, or a trial model of the deck's labels."""
-    if not model_path(job).exists() and job.deck.reference:
-        return trial_model(job, read_labels(job))
-    return load_model(job)
 
 
 def existing_model(job: Job) -> Path:

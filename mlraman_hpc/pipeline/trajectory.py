@@ -24,7 +24,7 @@ def trajectory_index(job: Job) -> TrajectoryIndex:
 
 def selected_frames(job: Job, index: TrajectoryIndex) -> range:
     """Frame numbers first, first + every, ... below last, as a Python slice."""
-    chosen = _stored(job, index)[:: job.deck.trajectory.every]
+    chosen = _stored(job, index)[:: job.section("trajectory").every]
     _check_count(job, index, chosen)
     return chosen
 
@@ -51,7 +51,7 @@ def _check_count(job: Job, index: TrajectoryIndex, chosen: range) -> None:
 
 def frame_interval(job: Job, index: TrajectoryIndex) -> float:
     """fs between selected frames."""
-    return stored_interval(job, index) * job.deck.trajectory.every
+    return stored_interval(job, index) * job.section("trajectory").every
 
 
 def stored_interval(job: Job, index: TrajectoryIndex) -> float:

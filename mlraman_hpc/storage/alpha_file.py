@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,11 @@ from mlraman_hpc.storage.checkpoint import bind, check_same, reading
 from mlraman_hpc.storage.hdf5 import opened, seal
 from mlraman_hpc.storage.provenance import Origin
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
+
 Column = Callable[[slice], np.ndarray]
 _VALUE = "observables/polarizability/value"
 _SPECIES = "observables/polarizability_by_species/value"

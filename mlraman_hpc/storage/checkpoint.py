@@ -10,6 +10,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -19,7 +20,10 @@ from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.storage.hdf5 import read_fields, write_fields
 from mlraman_hpc.storage.provenance import Origin
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
 
 
 class CheckpointFile:

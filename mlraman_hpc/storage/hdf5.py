@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -29,7 +29,11 @@ from mlraman_hpc.records.fields import Record
 from mlraman_hpc.storage import upgrades
 from mlraman_hpc.storage.provenance import Origin
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
+
 R = TypeVar("R", bound=Record)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mlraman_hpc.base.errors import DeckError
 from mlraman_hpc.campaign.check import proposal
-from mlraman_hpc.campaign.command import chosen_names
+from mlraman_hpc.campaign.plan import chosen_names
 from mlraman_hpc.campaign.work_queue import WorkQueue
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.records.campaign import Ranking
