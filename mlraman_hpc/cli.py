@@ -1,7 +1,6 @@
-"""The command line: a table of sub-commands. A task is imported only when it is called.
+"""The command line: a table of commands. The module of a command is imported when it is called.
 
-Exit codes: 0 done, 1 a bug of ours, 2 the deck, the command line or the launcher, 3 the data, 75 stopped early on
-request or before the time limit.
+Exit codes: see base.errors.ExitCode.
 """
 
 from __future__ import annotations
@@ -9,73 +8,125 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import shutil
 import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mlraman_hpc import __version__
 from mlraman_hpc.base.errors import DeckError, StoppedEarly
-from mlraman_hpc.runtime import resources as machine
-from mlraman_hpc.runtime import session as parallel
+from mlraman_hpc.runtime import session as mpi
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.resources import peak_memory
+from mlraman_hpc.runtime.status_file import State, StatusFile
+
+
+def _deck_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("deck", metavar="DECK", help="YAML deck")
+    command.add_argument(
+        "--set",
+        dest="changes",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override one deck key, such as spectrum.smoothing=8; may be repeated",
+    )
+    command.add_argument("--force", action="store_true", help="compute anew what is up to date or was interrupted")
+    command.add_argument(
+        "--threads", type=int, metavar="N", help="threads of each rank; default: a fair share of the cores"
+    )
+    level = command.add_mutually_exclusive_group()
+    level.add_argument("--quiet", action="store_const", dest="level", const=0, default=1, help="warnings only")
+    level.add_argument("--verbose", action="store_const", dest="level", const=2, help="more detail")
+
+
+def _campaign_options(command: argparse.ArgumentParser) -> None:
+    _deck_options(command)
+    command.add_argument(
+        "--groups", type=int, metavar="N", help="groups of ranks, each computing one material at a time"
+    )
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="this material alone, and the ranking; may be repeated",
+    )
+    choice.add_argument("--array", action="store_true", help="this Slurm array task's share of the materials")
+
+
+def _schema_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="as a JSON schema, for editors")
+
+
+def _docs_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("topic", nargs="?", help="topic; without it, the list of topics")
+
+
+def _init_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("kind", nargs="?", help="vasp, lammps, gpumd, cp2k, labelling, campaign; default: every key")
+
+
+def _examples_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", nargs="?", help="example to copy; without it, the list of examples")
+    command.add_argument("--to", metavar="FOLDER", help="new folder; default: the example's name")
+
+
+def _status_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folders", nargs="*", metavar="FOLDER", help="folders of results; default: the current one")
+
+
+def _info_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--selftest", action="store_true", help="also compile the loops and run a small example")
+
+
+def _report_options(command: argparse.ArgumentParser) -> None:
+    _deck_options(command)
+    command.add_argument("--text", action="store_true", help="the numbers alone, on the terminal")
 
 
 @dataclass(frozen=True)
 class Command:
-    """`function` of `module`, called with a Job (commands that take a deck) or with the parsed arguments.
+    """A function of the command's name, called with a Job; one with a `module` of its own, with session and options.
 
-    Those that write have the output folder for themselves, a header and a summary.
+    A command that writes has the output folder for itself, a header and a summary.
     """
 
-    module: str
-    function: str
-    sentence: str
-    takes_deck: bool = True
+    help: str
+    options: Callable[[argparse.ArgumentParser], None] = _deck_options
     writes: bool = True
+    module: str = ""  # below mlraman_hpc; else commands.NAME
 
 
 COMMANDS = {
-    "run": Command("commands.run", "run", "every task that the deck has a section for, skipping what is up to date"),
-    "check": Command(
-        "commands.check",
-        "check",
-        "deck and data, without computing: frames, species, memory, expected time",
-        writes=False,
-    ),
-    "train": Command("commands.train", "train", "fit the model: model.h5, parity.png"),
-    "learning-curve": Command(
-        "commands.learning_curve", "learning_curve", "R2 and RMSE against N_T: learning_curve.h5, .png"
-    ),
-    "predict": Command(
-        "commands.predict", "predict", "alpha along the trajectory: alpha.h5; continues where it stopped"
-    ),
-    "spectrum": Command("commands.spectrum", "spectrum", "Raman spectrum: raman.h5, raman.dat, raman.png"),
-    "dynamics": Command(
-        "commands.dynamics", "dynamics", "VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"
-    ),
-    "coupling": Command("commands.coupling", "coupling", "Raman intensity over density of states: coupling.h5, .png"),
-    "compare": Command(
-        "commands.compare", "compare", "against reference tensors, experiment, other runs: comparison.h5, .png"
-    ),
-    "forces": Command("commands.forces", "forces", "forces of the force field against DFT: forces.h5, .png"),
-    "report": Command("commands.report", "report", "one document with every figure and number: report.html"),
-    "converge": Command(
-        "commands.converge", "converge", "spectra against N_T and trajectory length: convergence.h5, .png"
-    ),
-    "convert": Command(
-        "commands.convert", "convert", "the trajectory to H5MD, for what reads it many times: trajectory.h5"
-    ),
-    "benchmark": Command(
-        "commands.benchmark", "benchmark", "frames per second by stage and ranks, memory, time for a job"
-    ),
+    "run": Command("every task that the deck has a section for, skipping what is up to date"),
+    "check": Command("deck and data, without computing: frames, species, memory, expected time", writes=False),
+    "train": Command("fit the model: model.h5, parity.png"),
+    "learning-curve": Command("R2 and RMSE against N_T: learning_curve.h5, .png"),
+    "predict": Command("alpha along the trajectory: alpha.h5; continues where it stopped"),
+    "spectrum": Command("Raman spectrum: raman.h5, raman.dat, raman.png"),
+    "dynamics": Command("VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"),
+    "coupling": Command("Raman intensity over density of states: coupling.h5, .png"),
+    "compare": Command("against reference tensors, experiment, other runs: comparison.h5, .png"),
+    "forces": Command("forces of the force field against DFT: forces.h5, .png"),
+    "report": Command("one document with every figure and number: report.html"),
+    "converge": Command("spectra against N_T and trajectory length: convergence.h5, .png"),
+    "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
+    "benchmark": Command("frames per second by stage and ranks, memory, time for a job"),
     "campaign": Command(
-        "campaign.command",
-        "campaign",
         "many materials of one deck and their ranking: campaign.h5, .csv, .html",
-        takes_deck=False,
+        _campaign_options,
+        module="campaign.command",
     ),
-    "info": Command("commands.about", "info", "versions, MPI, ranks and threads found", takes_deck=False),
-    "schema": Command("commands.about", "schema", "every deck key with type, default and unit", takes_deck=False),
-    "init": Command("commands.about", "init", "a commented deck to start from", takes_deck=False),
-    "docs": Command("commands.about", "docs", "the documentation: topics, or one topic", takes_deck=False),
+    "info": Command("versions, MPI, ranks and threads found; --selftest", _info_options, module="commands.about"),
+    "schema": Command("every deck key with type, default and unit", _schema_options, module="commands.about"),
+    "init": Command("a commented deck to start from", _init_options, module="commands.about"),
+    "examples": Command("the shipped examples: a list, or a copy of one", _examples_options, module="commands.about"),
+    "status": Command("how far running and finished jobs are", _status_options, module="commands.about"),
+    "docs": Command("the documentation: topics, or one topic", _docs_options, module="commands.about"),
 }
 
 
@@ -85,6 +136,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
+    """The parser of the command line; a wrong one is a DeckError."""
     top = _Parser(
         prog="mlraman",
         description="Raman spectra from molecular dynamics and machine-learned "
@@ -93,112 +145,108 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"mlraman_hpc {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.sentence, description=command.sentence)
-        if command.takes_deck:
-            _deck_arguments(sub)
-        elif name == "campaign":
-            _deck_arguments(sub)
-            _campaign_arguments(sub)
-        elif name == "schema":
-            sub.add_argument("--json", action="store_true", help="as a JSON schema, for editors")
-        elif name == "init":
-            sub.add_argument(
-                "kind", nargs="?", help="vasp, lammps, gpumd, cp2k, campaign, labelling; default: every key"
-            )
-        elif name == "docs":
-            sub.add_argument("topic", nargs="?", help="topic; without it, the list of topics")
+        command.options(commands.add_parser(name, help=command.help, description=command.help))
     return top
 
 
-def _deck_arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("deck", metavar="DECK", help="YAML deck")
-    sub.add_argument(
-        "--set",
-        dest="changes",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="override one deck key, such as spectrum.smoothing=8; may be repeated",
-    )
-    sub.add_argument("--force", action="store_true", help="compute anew what is up to date or was interrupted")
-    sub.add_argument(
-        "--threads", type=int, metavar="N", help="threads of each rank; default: a fair share of the cores"
-    )
-    level = sub.add_mutually_exclusive_group()
-    level.add_argument("--quiet", action="store_const", dest="level", const=0, default=1, help="warnings only")
-    level.add_argument("--verbose", action="store_const", dest="level", const=2, help="more detail")
-
-
-def _campaign_arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--groups", type=int, metavar="N", help="groups of ranks, each computing one material at a time")
-    some = sub.add_mutually_exclusive_group()
-    some.add_argument(
-        "--only",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="this material alone, and the ranking; may be repeated",
-    )
-    some.add_argument("--array", action="store_true", help="this Slurm array task's share of the materials")
-
-
 def main(arguments: list[str] | None = None) -> None:
-    """Console entry; leaves with the documented exit code."""
+    """Console entry; leaves with an ExitCode."""
     try:
         options = parser().parse_args(arguments)
     except DeckError as error:
-        parallel.run(_raiser(error))
-        return
-    parallel.run(lambda session: _execute(session, options), getattr(options, "threads", None))
+        error.shared = True  # every rank has the same command line
+        mpi.run(_raiser(error))
+    mpi.run(lambda session: execute(session, options), getattr(options, "threads", None))
 
 
 def _raiser(error: DeckError):
-    def report(session):
-        error.shared = True  # every rank has the same command line
+    def fail(session):
         raise error
 
-    return report
+    return fail
 
 
-def _execute(session, options) -> None:
-    command = COMMANDS[options.command]
-    if options.command == "check":
-        from mlraman_hpc.config.campaign_reader import is_campaign
+def execute(session: mpi.Session, options: argparse.Namespace) -> None:
+    """The command that `options`, from `parser`, ask for."""
+    name, command = options.command, COMMANDS[options.command]
+    if command.module:
+        _function(command.module, name)(session, options)
+        if name == "info" and options.selftest:
+            _selftest(session)
+    elif name == "check" and _is_campaign(session, options.deck):
+        _function("campaign.check", name)(session, options)
+    elif name == "report" and options.text:
+        _with_job(session, options, False, _function("commands.report", "report_text"))
+    else:
+        module = f"commands.{name.replace('-', '_')}"
+        _with_job(session, options, command.writes, _function(module, name))
 
-        if session.on_root(is_campaign, options.deck):
-            command = Command("campaign.check", "check", "", takes_deck=False)
-    module = importlib.import_module(f"mlraman_hpc.{command.module}")
-    function = getattr(module, command.function)
-    if not command.takes_deck:
-        function(session, options)
-        return
+
+def _selftest(session: mpi.Session) -> None:
+    """A second of the shipped example in a temporary folder, with all that a real run does."""
+    about = importlib.import_module("mlraman_hpc.commands.about")
+    folder, start = session.on_root(tempfile.mkdtemp), time.monotonic()
+    changes = [*about.SELFTEST, f"output={folder}"]
+    options = argparse.Namespace(command="run", deck=about.selftest_deck(), changes=changes, force=False, level=0)
+    try:
+        _with_job(session, options, True, _function("commands.run", "run"))
+        session.on_root(about.selftest_result, folder, time.monotonic() - start)
+    finally:
+        if session.is_root:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _function(module: str, name: str) -> Callable:
+    return getattr(importlib.import_module(f"mlraman_hpc.{module}"), name.replace("-", "_"))
+
+
+def _is_campaign(session: mpi.Session, deck: str) -> bool:
+    from mlraman_hpc.config.campaign_reader import is_campaign
+
+    return session.on_root(is_campaign, deck)
+
+
+def _with_job(session: mpi.Session, options: argparse.Namespace, writes: bool, function: Callable) -> None:
     from mlraman_hpc.config.deck_reader import read_deck
     from mlraman_hpc.pipeline.job import Job
-    from mlraman_hpc.runtime.console import Console
 
     session.enter_stage("deck")
     deck = session.on_root(read_deck, options.deck, options.changes)
-    console = Console(session, options.level)
-    job = Job(deck, session, console, options.force)
-    if command.writes:
-        _run(job, options.command, function)
+    job = Job(deck, session, Console(session, options.level), options.force)
+    if writes:
+        _write_results(job, options.command, function)
     else:
         session.enter_stage(options.command)
         function(job)
-        console.summary()
+        job.console.summary()
 
 
-def _run(job, name: str, function) -> None:
-    """The command with all that belongs to a run around it."""
+def _write_results(job, name: str, function: Callable) -> None:
+    """Header, time limit, lock and status file of the output folder before, summary after."""
     try:
         job.header(name)
         job.session.only_on_root(job.limit_time)
-        with job.folder(), contextlib.nullcontext() if name == "run" else job.stage(name):
+        with job.folder(), _status(job, name), contextlib.nullcontext() if name == "run" else job.stage(name):
             function(job)
     except StoppedEarly:
         job.console.summary("stopped after")
         raise
-    job.console.summary(memory=job.session.gather(machine.peak_memory()))
+    job.console.summary(memory=job.session.gather(peak_memory()))
+
+
+@contextlib.contextmanager
+def _status(job, name: str) -> Iterator[None]:
+    """status.json tells what the block does, and how it ended."""
+    if not job.session.is_root:
+        yield
+        return
+    status = job.console.status = StatusFile(job.output, name, job.deck.title, job.session.size)
+    try:
+        yield
+    except BaseException as error:
+        status.end(State.STOPPED if isinstance(error, StoppedEarly) else State.FAILED, str(error))
+        raise
+    status.end(State.DONE)
 
 
 if __name__ == "__main__":

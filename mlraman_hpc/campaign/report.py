@@ -10,16 +10,16 @@ from dataclasses import fields, replace
 import numpy as np
 
 from mlraman_hpc import __version__
+from mlraman_hpc.base.numbers import number, scientific
 from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.campaign.material import write as write_text
 from mlraman_hpc.campaign.rows import Row, row_of
 from mlraman_hpc.config.campaign_deck import GIVEN, NONE, OWN, SHARED, Campaign, Material, ordinary_yaml
-from mlraman_hpc.numerics.regression import rank_correlation
-from mlraman_hpc.plots import arrhenius as figures_arrhenius
-from mlraman_hpc.plots import campaign as figures_campaign
+from mlraman_hpc.numerics.regression.scores import LEAST_PAIRS, spearman_with_interval
+from mlraman_hpc.plots import campaign as figures
+from mlraman_hpc.plots.transport import arrhenius_figure
 from mlraman_hpc.records.campaign import DONE, DYNAMICS_ONLY, FAILED, Ranking
 from mlraman_hpc.reports import html
-from mlraman_hpc.reports.numbers import number, scientific
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.provenance import Origin
 
@@ -38,7 +38,7 @@ def write(plan: Campaign, rows: list[Row] | None = None) -> str:
     _draw(plan, ranking)
     write_text(output / "campaign.csv", _csv(ranking))
     write_text(output / "campaign.html", _page(plan, ranking))
-    hdf5.save(output / "campaign.h5", ranking, KIND, _origin(plan, rows))
+    hdf5.save(ranking, output, _origin(plan, rows))
     return _table(ranking) + f"\nwrote {output / 'campaign.h5'}, campaign.csv, campaign.html"
 
 
@@ -59,7 +59,7 @@ def _ranking(rows: list[Row]) -> Ranking:
         name: tuple(column) if isinstance(column[0], str) else np.array(column) for name, column in columns.items()
     }
     pairs = correlated(values["weight"], values["diffusion"])
-    rho, interval = rank_correlation.with_interval(values["weight"][pairs], values["diffusion"][pairs])
+    rho, interval = spearman_with_interval(values["weight"][pairs], values["diffusion"][pairs])
     return Ranking(
         **values,
         correlation=rho,
@@ -87,8 +87,8 @@ def _origin(plan: Campaign, rows: list[Row]) -> Origin:
 def _draw(plan: Campaign, ranking: Ranking) -> None:
     for name, figure, there in (
         (SPECTRA, _draw_spectra, bool(ranking.spectrum)),
-        (DIFFUSION, figures_campaign.diffusion_figure, ranking.correlated > 0),
-        (ARRHENIUS, figures_arrhenius.arrhenius_figure, arrhenius.drawable(ranking.arrhenius)),
+        (DIFFUSION, figures.diffusion_figure, ranking.correlated > 0),
+        (ARRHENIUS, arrhenius_figure, arrhenius.drawable(ranking.arrhenius)),
     ):
         if there:
             figure(plan.output / name, ranking)
@@ -98,7 +98,7 @@ def _draw(plan: Campaign, ranking: Ranking) -> None:
 
 
 def _draw_spectra(path, ranking: Ranking) -> None:
-    figures_campaign.spectra_figure(path, ranking, MOST_SPECTRA)
+    figures.spectra_figure(path, ranking, MOST_SPECTRA)
 
 
 # words
@@ -123,10 +123,10 @@ def _motion(name: str, value: float, error: float, upper: float) -> str:
 
 
 def correlation_text(ranking: Ranking) -> str:
-    if ranking.correlated < rank_correlation.LEAST:
+    if ranking.correlated < LEAST_PAIRS:
         return (
             f"Too few materials for a correlation of low-frequency weight and diffusion: {ranking.correlated} with "
-            f"both, at least {rank_correlation.LEAST} are needed."
+            f"both, at least {LEAST_PAIRS} are needed."
         )
     low, high = ranking.correlation_interval
     means = "" if low > 0 or high < 0 else " It cannot be told from none."

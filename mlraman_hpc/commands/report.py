@@ -8,10 +8,10 @@ from pathlib import Path
 from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.commands.coupling import sentence
 from mlraman_hpc.config.deck_reader import resolved_yaml
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.jumps import sentence as jump_sentence
+from mlraman_hpc.pipeline.spectra import coupling_sentence
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
@@ -19,19 +19,13 @@ from mlraman_hpc.records.training import Convergence, LearningCurve
 from mlraman_hpc.records.transport import Dynamics, Jumps
 from mlraman_hpc.reports import html
 from mlraman_hpc.reports import wording as verdict
+from mlraman_hpc.reports.text import text_report
 from mlraman_hpc.storage import hdf5
-from mlraman_hpc.storage.alpha_file import KIND as ALPHA
 from mlraman_hpc.storage.alpha_file import read_outliers
 
-RESULTS = {  # file -> (record, kind)
-    "model.h5": (Model, "model"),
-    "learning_curve.h5": (LearningCurve, "learning curve"),
-    "alpha.h5": (PolarizabilitySeries, ALPHA),
-    "raman.h5": (RamanSpectrum, "raman spectrum"),
-    "dynamics.h5": (Dynamics, "dynamics"),
-    "convergence.h5": (Convergence, "convergence"),
-    "coupling.h5": (Coupling, "coupling"),
-    "forces.h5": (Forces, "forces"),
+RESULTS = {
+    record.file_name: record
+    for record in (Model, LearningCurve, PolarizabilitySeries, RamanSpectrum, Dynamics, Convergence, Coupling, Forces)
 }
 
 
@@ -40,10 +34,20 @@ def report(job: Job) -> None:
     job.session.on_root(_report, job)
 
 
-def _report(job: Job) -> None:
+def report_text(job: Job) -> None:
+    """`mlraman report --text`: the numbers on the terminal; nothing is written."""
+    job.session.on_root(lambda: print(text_report(job.deck.title, str(job.output), _results(job))))
+
+
+def _results(job: Job) -> dict:
     found = {name: _load(job.output / name) for name in RESULTS if (job.output / name).exists()}
     if not found:
         raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
+    return found
+
+
+def _report(job: Job) -> None:
+    found = _results(job)
     parts = _summary(found)
     for section in (_spectrum, _coupling, _model, _convergence, _dynamics, _forces):
         parts += section(job.output, found)
@@ -57,7 +61,7 @@ def _report(job: Job) -> None:
 
 def _load(path: Path):
     """The record in a file; of alpha.h5, which may be long, the outliers alone, None where there are none."""
-    return read_outliers(path) if path.name == "alpha.h5" else hdf5.load(path, *RESULTS[path.name])
+    return read_outliers(path) if path.name == "alpha.h5" else hdf5.load(RESULTS[path.name], path)
 
 
 def _summary(found: dict) -> list[str]:
@@ -284,7 +288,7 @@ def _coupling(folder: Path, found: dict) -> list[str]:
     model = "without that of the model" if coupling.error_model is None else "with that of the model"
     return [
         html.heading("Raman intensity over density of states"),
-        html.verdict(sentence(coupling)),
+        html.verdict(coupling_sentence(coupling)),
         *_figures(
             folder,
             {

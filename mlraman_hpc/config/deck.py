@@ -22,12 +22,14 @@ from pydantic import (
 )
 
 from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, Mistake
+from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
 
 AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
 Quantity = Literal["polarizability", "dielectric", "susceptibility"]
 LabelFormat = Literal[
     "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "table"
 ]
+TrajectoryFormat = Literal[("auto", *TRAJECTORY_FORMATS)]  # type: ignore[valid-type]
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
 
 
@@ -220,9 +222,7 @@ class TrajectorySection(Section):
     """The molecular dynamics run along which alpha is predicted."""
 
     files: Files = key(..., "pieces of one run, in order; a glob is sorted by name")
-    format: Literal["auto", "xdatcar", "vasprun", "vaspout", "extxyz", "lammps-dump", "ase-traj", "h5md"] = key(
-        "auto", "format of the files"
-    )
+    format: TrajectoryFormat = key("auto", "format of the files")
     frame_interval: float | None = key(
         None, "time between stored frames; needed where the file does not say", "fs", gt=0
     )
@@ -297,9 +297,9 @@ class SeriesSection(Section):
 
 
 class Experiment(Section):
-    """A measured spectrum: a file of two columns, Raman shift (cm^-1) and intensity."""
+    """A measured spectrum: Raman shift (cm^-1) and intensity."""
 
-    file: str = key(..., "two columns; '#' starts a comment")
+    file: str = key(..., "two columns, JCAMP-DX (.jdx, .dx) or Raman Open Database (.rod)")
     label: str = key("measured", "label in the figure")
     start: float = key(0.0, "lower end of the range over which areas are made equal", "cm^-1", ge=0)
     end: float | None = key(None, "upper end of that range; null: of the measurement", "cm^-1", gt=0)

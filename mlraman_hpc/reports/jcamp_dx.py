@@ -8,15 +8,21 @@ import numpy as np
 
 from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
+from mlraman_hpc.records.spectra import RamanSpectrum
 
 _STEPS = 99_999_999  # integers up to the highest ordinate
 _PER_LINE = 6
 
 
-def write_jcamp_dx(path: Path, wavenumber: np.ndarray, intensity: np.ndarray, title: str, remarks: list[str]) -> None:
-    """One spectrum on a regular grid, (n,) in cm^-1; `remarks` become comments."""
+def write_raman_jdx(
+    path: Path, spectrum: RamanSpectrum, title: str, remarks: list[str], end: float | None = None
+) -> None:
+    """The smoothed total up to `end` (cm^-1); null: to where it has vanished. `remarks` become comments."""
+    rows = spectrum.wavenumber <= (end or spectrum.visible_end)
+    notes = [*remarks, f"smoothed: {spectrum.smoothing_kind}, {spectrum.smoothing:g} cm^-1"]
+    text = jcamp_dx(spectrum.wavenumber[rows], spectrum.intensity["total"][rows], title, notes)
     with atomic_write(Path(path)) as temporary:
-        temporary.write_text(jcamp_dx(wavenumber, intensity, title, remarks), encoding="ascii", errors="replace")
+        temporary.write_text(text, encoding="ascii", errors="replace")
 
 
 def jcamp_dx(wavenumber: np.ndarray, intensity: np.ndarray, title: str, remarks: list[str]) -> str:

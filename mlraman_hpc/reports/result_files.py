@@ -18,10 +18,11 @@ from mlraman_hpc.records.fields import Record
 
 _HEAD = """# Result files and what is in them
 
-Made from the program's own records, so it lists what this version writes. Files are HDF5; every dataset has an attribute `unit`
-('1': a pure number), every file `kind`, `format_version`, `deck` (the resolved deck), `parents` (with hashes) and `history`.
-`mlraman_hpc.load(FILE)` reads any of them; so do h5py, MATLAB, Julia and HDFView. `NAME` in a path stands for a key, such
-as a species or a kind of intensity. What is optional is there only where the deck asks for it or the data allow it.
+Made from the program's own records, so it lists what this version writes. Files are HDF5; every dataset has an
+attribute `unit` ('1': a pure number), every file `kind`, `format_version`, `deck` (the resolved deck), `parents` (with
+hashes) and `history`. `mlraman_hpc.load(FILE)` reads any of them; so do h5py, MATLAB, Julia and HDFView. `NAME` in a
+path stands for a key, such as a species or a kind of intensity. What is optional is there only where the deck asks for
+it or the data allow it.
 """
 
 _OTHERS = """
@@ -29,15 +30,24 @@ _OTHERS = """
 
 | file | holds |
 |---|---|
-| `raman.dat` | the spectrum as columns with names: `numpy.genfromtxt(FILE, names=True)` and `pandas.read_csv(FILE, sep=r"\\s+")` read it |
+| `raman.dat` | the spectrum as named columns; how to read it is below |
 | `raman.jdx` | the smoothed total as JCAMP-DX, for programs of spectroscopy |
 | `report.html`, `*.png` | the report in one file, and its figures |
 | `resolved_deck.yaml` | the deck with every key and absolute paths; `mlraman run` takes it as it is, from any folder |
 | `status.json` | what a running job does, how far it is and how long it will take: `mlraman status FOLDER` |
 | `campaign.csv`, `campaign.html` | the ranking as a table and as a report |
 
-`alpha.h5` and `trajectory.h5` follow H5MD 1.1. MDAnalysis opens `trajectory.h5`; `alpha.h5` holds observables and no positions, which
-MDAnalysis needs: read it with h5py, pyh5md or `mlraman_hpc.load`.
+`raman.dat` has names in its first line, comments (`#`) with the number and unit of each column, then the rows of
+`raman.h5`:
+
+```python
+numpy.genfromtxt("raman.dat", names=True)                # spectrum["total"]
+numpy.loadtxt("raman.dat", skiprows=1)
+pandas.read_csv("raman.dat", sep=r"\\s+", comment="#")
+```
+
+`alpha.h5` and `trajectory.h5` follow H5MD 1.1. MDAnalysis opens `trajectory.h5` (from `mlraman convert`); `alpha.h5`
+holds observables and no positions, which MDAnalysis needs: read it with h5py, pyh5md or `mlraman_hpc.load`.
 """
 
 
@@ -51,7 +61,8 @@ def record_types() -> list[type[Record]]:
     """Every record that is a file of its own, by the name of the file."""
     for module in pkgutil.iter_modules(records.__path__):
         importlib.import_module(f"{records.__name__}.{module.name}")
-    return sorted(Record.__subclasses__(), key=lambda record: record.file_name)
+    ours = (record for record in Record.__subclasses__() if record.__module__.startswith(records.__name__))
+    return sorted(ours, key=lambda record: record.file_name)
 
 
 def _section(record: type[Record]) -> Iterator[str]:

@@ -16,12 +16,14 @@ Columns = dict[str, tuple[np.ndarray, str]]  # name: values, unit
 
 
 def write_table(path: Path, columns: Columns, lines: Iterable[str] = ()) -> None:
-    """Names in the first line; comments ('#') with `lines` and with number, name and unit of each column; numbers.
+    r"""Names in the first line; comments ('#') with `lines` and with number, name and unit of each column; numbers.
 
     `numpy.genfromtxt(path, names=True)` and `pandas.read_csv(path, sep=r"\s+", comment="#")` read it as it is.
     """
     widths = [max(14, len(name) + 1) for name in columns]
-    numbered = [f"column {number}: {name} [{unit}]" for number, (name, (_, unit)) in enumerate(columns.items(), start=1)]
+    numbered = [
+        f"column {number}: {name} [{unit}]" for number, (name, (_, unit)) in enumerate(columns.items(), start=1)
+    ]
     with atomic_write(Path(path)) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write("".join(name.rjust(width) for name, width in zip(columns, widths)) + "\n")
         for line in (*lines, *numbered):

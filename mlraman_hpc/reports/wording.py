@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from mlraman_hpc.base.numbers import pair, scientific
 from mlraman_hpc.records.spectra import CentralPeak, RamanSpectrum
 from mlraman_hpc.records.transport import Dynamics, Jumps
-from mlraman_hpc.reports.numbers import pair, scientific
 
 CLEAR = 3.0  # standard errors
 
