@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.base.numbers import number
+from mlraman_hpc.base.numbers import number, scientific
 from mlraman_hpc.commands.dynamics import FOLDED
 from mlraman_hpc.config.campaign_deck import Campaign, Material
 from mlraman_hpc.numerics.transport.arrhenius import ROOM, Activation, activation
 from mlraman_hpc.records.transport import Arrhenius, Dynamics
-from mlraman_hpc.reports import html
 from mlraman_hpc.storage import hdf5
 
 LINE = 60  # points of a line in the figure
@@ -156,50 +154,14 @@ def lines(found: Arrhenius | None) -> list[str]:
 def _result(found: Arrhenius, name: str) -> str:
     if not found.points[name]:
         return found.verdict[name]
+    value, low, high = found.room[name]
     text = (
         f"activation energy {number(found.energy[name], found.energy_error[name])} eV from {found.points[name]} "
-        f"temperatures; D(300 K) = {_room(found, name)} cm²/s"
+        f"temperatures; D(300 K) = {scientific(value)} ({scientific(low)} to {scientific(high)}) cm²/s"
     )
     return f"{text}; {found.verdict[name]}" if found.verdict[name] else text
-
-
-def _room(found: Arrhenius, name: str) -> str:
-    value, low, high = found.room[name]
-    return f"{value:.2g} ({low:.2g} to {high:.2g})"
-
-
-def parts(found: Arrhenius | None, figure: Path) -> list[str]:
-    """For the campaign's report."""
-    if found is None:
-        return []
-    head = ["series", "T (K)", "Eₐ (eV)", "D₀ (cm²/s)", "D at 300 K (cm²/s)", "χ² / freedom", "remarks"]
-    rows = [[name, _temperatures(found, name), *_numbers(found, name), found.verdict[name]] for name in found.energy]
-    caption = (
-        "Diffusion coefficients against inverse temperature and weighted fits, with one standard error; open "
-        "symbols: extrapolated to 300 K. Triangles: no diffusion was found; D is below them (two standard "
-        "errors)."
-    )
-    drawn = [html.figure(figure, caption)] if figure.exists() else []
-    return [html.heading("Activation energies"), html.table(head, rows), *drawn]
 
 
 def drawable(found: Arrhenius | None) -> bool:
     """Whether there is any point for the figure."""
     return found is not None and any(len(values) for values in found.temperature.values())
-
-
-def _temperatures(found: Arrhenius, name: str) -> str:
-    return ", ".join(f"{value:.0f}" for value in found.temperature[name]) or "–"
-
-
-def _numbers(found: Arrhenius, name: str) -> list[str]:
-    if not found.points[name]:
-        return ["–"] * 4
-    freedom = found.points[name] - 2
-    factor = np.exp(found.prefactor_error[name])
-    return [
-        number(found.energy[name], found.energy_error[name]),
-        f"{found.prefactor[name]:.2g} (×/÷ {factor:.2g})",
-        _room(found, name),
-        f"{found.chi2[name]:.1f} / {freedom}" if freedom else "–",
-    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.base.numbers import number
 from mlraman_hpc.numerics.spectra import errorbars
 from mlraman_hpc.numerics.spectra.coupling import Ratio, States
 from mlraman_hpc.numerics.spectra.coupling import coupling as ratio_of
@@ -14,6 +13,7 @@ from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.records.transport import Dynamics
+from mlraman_hpc.reports.wording import coupling_sentence
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.alpha_file import KIND as ALPHA
 
@@ -35,7 +35,7 @@ def _coupling(job: Job) -> None:
     result = _result(job, cutoff)
     job.draw("coupling.png", figures.coupling_figure, result, job.deck.title)
     hdf5.save(path, result, KIND, origin)  # last: what is up to date has its figure
-    job.console.say(sentence(result))
+    job.console.say(coupling_sentence(result))
     job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
 
 
@@ -92,23 +92,3 @@ def _check(job: Job, series: PolarizabilitySeries, motion: Dynamics) -> None:
             f"{job.output / 'alpha.h5'}: covers {length / 1000:.4g} ps, dynamics.h5 "
             f"{motion.frames * motion.frame_interval / 1000:.4g} ps; compute both with one deck"
         )
-
-
-def sentence(found: Coupling) -> str:
-    """What C(nu) says, in one sentence."""
-    if not found.mean > 0:
-        return "The polarizability does not change: there is no coupling of motion to light."
-    low = (
-        (
-            f"Below {found.cutoff:g} cm⁻¹ a degree of freedom scatters {number(found.low, found.low_error)} times as "
-            "strongly as on average"
-        )
-        if np.isfinite(found.low)
-        else f"There are no states below {found.cutoff:g} cm⁻¹"
-    )
-    if not found.spread > 0:
-        return f"{low}; beyond its errors, the coupling C(ν) does not vary over the states."
-    return (
-        f"{low}, and the coupling C(ν) varies by {100 * found.spread:.0f} % (standard deviation) over the states: "
-        "it would be constant if no selection rule were left and all motion scattered alike."
-    )

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.commands.coupling import coupling, sentence
+from mlraman_hpc.commands.coupling import coupling
 from mlraman_hpc.commands.dynamics import dynamics
 from mlraman_hpc.commands.run import CHAIN
 from mlraman_hpc.config.deck_reader import read_deck
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
+from mlraman_hpc.reports.wording import coupling_sentence
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import alpha_file, hdf5
@@ -56,11 +57,11 @@ def test_what_the_file_holds(job):
     assert set(hdf5.read_origin(path).parents) == {str(job.output / name) for name in ("alpha.h5", "dynamics.h5")}
     there = np.isfinite(found.coupling)
     np.testing.assert_allclose(found.error_model[there], 0.0201 / np.sqrt(2) * found.coupling[there], rtol=1e-3)
-    assert found.mean > 0 and "Below 50 cm⁻¹ a degree of freedom scatters" in sentence(found)
-    assert "no selection rule were left" in sentence(replace(found, spread=0.5))
-    assert "does not vary" in sentence(replace(found, spread=0.0))
-    assert "no states below 50" in sentence(replace(found, low=np.nan))
-    assert "does not change" in sentence(replace(found, mean=0.0))
+    assert found.mean > 0 and "Below 50 cm⁻¹ a degree of freedom scatters" in coupling_sentence(found)
+    assert "no selection rule were left" in coupling_sentence(replace(found, spread=0.5))
+    assert "does not vary" in coupling_sentence(replace(found, spread=0.0))
+    assert "no states below 50" in coupling_sentence(replace(found, low=np.nan))
+    assert "does not change" in coupling_sentence(replace(found, mean=0.0))
     assert (job.output / "coupling.png").stat().st_size > 1000
     before = path.stat().st_mtime_ns
     coupling(job)
