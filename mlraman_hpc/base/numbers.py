@@ -18,12 +18,6 @@ def number(value: float, error: float = math.nan, plain: str = ".3g") -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
-def pair(value: float, error: float) -> tuple[str, str]:
-    """Value and error for two cells of a table."""
-    value_text, _, error_text = number(value, error).partition(" ± ")
-    return value_text, error_text
-
-
 def scientific(value: float, error: float = math.nan) -> str:
     """'(2.31 ± 0.12) × 10⁻⁵', or '2.3 × 10⁻⁵' without an error; a dash unless the value is positive."""
     if not (math.isfinite(value) and value > 0):

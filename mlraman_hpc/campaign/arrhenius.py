@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.base.numbers import number
+from mlraman_hpc.base.numbers import number, scientific
 from mlraman_hpc.config.campaign_deck import Campaign, Material
 from mlraman_hpc.numerics.transport.arrhenius import ROOM, Activation, activation
 from mlraman_hpc.records.transport import Arrhenius, Dynamics
-from mlraman_hpc.reports import html
 from mlraman_hpc.storage import hdf5
 
 LINE = 60  # points of a line in the figure
@@ -155,52 +153,14 @@ def lines(result: Arrhenius | None) -> list[str]:
 def _result(result: Arrhenius, name: str) -> str:
     if not result.points[name]:
         return result.verdict[name]
+    value, low, high = result.room[name]
     text = (
         f"activation energy {number(result.energy[name], result.energy_error[name])} eV from {result.points[name]} "
-        f"temperatures; D(300 K) = {_room(result, name)} cm²/s"
+        f"temperatures; D(300 K) = {scientific(value)} ({scientific(low)} to {scientific(high)}) cm²/s"
     )
     return f"{text}; {result.verdict[name]}" if result.verdict[name] else text
-
-
-def _room(result: Arrhenius, name: str) -> str:
-    value, low, high = result.room[name]
-    return f"{value:.2g} ({low:.2g} to {high:.2g})"
-
-
-def parts(result: Arrhenius | None, figure: Path) -> list[str]:
-    """For the campaign's report."""
-    if result is None:
-        return []
-    head = ["series", "T (K)", "Eₐ (eV)", "D₀ (cm²/s)", "D at 300 K (cm²/s)", "χ² / freedom", "remarks"]
-    rows = [
-        [name, _temperatures(result, name), *_numbers(result, name), result.verdict[name]] for name in result.energy
-    ]
-    caption = (
-        "Diffusion coefficients against inverse temperature and weighted fits, with one standard error; open "
-        "symbols: extrapolated to 300 K. Triangles: no diffusion was found; D is below them (two standard "
-        "errors)."
-    )
-    drawn = [html.figure(figure, caption)] if figure.exists() else []
-    return [html.heading("Activation energies"), html.table(head, rows), *drawn]
 
 
 def drawable(result: Arrhenius | None) -> bool:
     """Whether there is any point for the figure."""
     return result is not None and any(len(values) for values in result.temperature.values())
-
-
-def _temperatures(result: Arrhenius, name: str) -> str:
-    return ", ".join(f"{value:.0f}" for value in result.temperature[name]) or "–"
-
-
-def _numbers(result: Arrhenius, name: str) -> list[str]:
-    if not result.points[name]:
-        return ["–"] * 4
-    freedom = result.points[name] - 2
-    factor = np.exp(result.prefactor_error[name])
-    return [
-        number(result.energy[name], result.energy_error[name]),
-        f"{result.prefactor[name]:.2g} (×/÷ {factor:.2g})",
-        _room(result, name),
-        f"{result.chi2[name]:.1f} / {freedom}" if freedom else "–",
-    ]

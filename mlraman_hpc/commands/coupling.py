@@ -10,12 +10,12 @@ from mlraman_hpc.numerics.spectra.coupling import States
 from mlraman_hpc.numerics.spectra.coupling import coupling as ratio_of
 from mlraman_hpc.numerics.spectra.vdos import vdos_plan
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.spectra import coupling_sentence
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.fields import fields_from
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.records.transport import Dynamics
+from mlraman_hpc.reports.wording import coupling_sentence
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.provenance import Origin
 

@@ -9,7 +9,6 @@ import numpy as np
 from mlraman_hpc.base.cells import completed
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.base.numbers import number
 from mlraman_hpc.config.deck import DynamicsSection
 from mlraman_hpc.numerics.jumps import site_lattice
 from mlraman_hpc.numerics.jumps.site_lattice import Crystal
@@ -23,6 +22,7 @@ from mlraman_hpc.readers.structure import read_structure
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.fields import columns_from
 from mlraman_hpc.records.transport import Jumps
+from mlraman_hpc.reports.wording import jump_sentence
 
 KEY = "dynamics.lattice_sites"
 
@@ -195,23 +195,4 @@ def record(
 
 def lines(jumps: Jumps | None) -> list[str]:
     """One for each species."""
-    return [f"{name}: {sentence(jumps, name)}" for name in jumps.jumps] if jumps is not None else []
-
-
-def sentence(jumps: Jumps, name: str) -> str:
-    """The species' jumps in words."""
-    if not jumps.jumps[name]:
-        return f"no jump between sites; fewer than {jumps.rate[name]:.2g} for each atom and ps (95 %)"
-    text = (
-        f"{jumps.jumps[name]} jumps between sites, {number(jumps.rate[name], jumps.rate_error[name])} for each "
-        f"atom and ps, mostly of {_usual(jumps, name):.2f} Å; residence time "
-        f"{number(jumps.residence[name], jumps.residence_error[name])} ps, flight {jumps.flight[name]:.2g} ps"
-    )
-    if np.isfinite(jumps.correlation[name]):
-        text += f"; correlation factor {number(jumps.correlation[name], jumps.correlation_error[name])}"
-    return f"{text}; {jumps.verdict[name]}"
-
-
-def _usual(jumps: Jumps, name: str) -> float:
-    """Length of the most frequent jump, Angstrom."""
-    return float(jumps.lengths[name][np.argmax(jumps.counts[name])])
+    return [f"{name}: {jump_sentence(jumps, name)}" for name in jumps.jumps] if jumps is not None else []

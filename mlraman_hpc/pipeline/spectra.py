@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.base.numbers import number
 from mlraman_hpc.numerics.spectra.raman import RamanOptions
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.tensors import series as series_files
-from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.storage import hdf5
 
 
@@ -90,23 +89,3 @@ def relative_total(spectrum: RamanSpectrum) -> dict[str, np.ndarray]:
         "intensity": total[visible] * scale,
         "error": error[visible] * scale,
     }
-
-
-def coupling_sentence(result: Coupling) -> str:
-    """What C(nu) says, in one sentence."""
-    if not result.mean > 0:
-        return "The polarizability does not change: there is no coupling of motion to light."
-    low = (
-        (
-            f"Below {result.cutoff:g} cm⁻¹ a degree of freedom scatters {number(result.low, result.low_error)} times "
-            "as strongly as on average"
-        )
-        if np.isfinite(result.low)
-        else f"There are no states below {result.cutoff:g} cm⁻¹"
-    )
-    if not result.spread > 0:
-        return f"{low}; beyond its errors, the coupling C(ν) does not vary over the states."
-    return (
-        f"{low}, and the coupling C(ν) varies by {100 * result.spread:.0f} % (standard deviation) over the states: "
-        "it would be constant if no selection rule were left and all motion scattered alike."
-    )

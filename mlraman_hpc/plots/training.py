@@ -21,6 +21,7 @@ def parity_figure(path: Path, reference: np.ndarray, predicted: np.ndarray, titl
     """Predicted against reference polarizabilities (structures, 3, 3) in Angstrom^3: diagonal and off-diagonal."""
     dense = 3 * len(reference) > DENSE
     with drawing(path, title, width=WIDE + 0.6 * dense, height=2.8) as figure:
+        figure.set_layout_engine("compressed")
         panels = figure.subplots(1, 2)
         for axes, (name, (rows, columns)) in zip(panels, COMPONENTS.items()):
             image = _parity(axes, reference[:, rows, columns].ravel(), predicted[:, rows, columns].ravel(), name)
@@ -58,11 +59,12 @@ def forces_figure(path: Path, forces: Forces, title: str = "") -> None:
     columns = min(MOST_COLUMNS, len(names))
     rows = -(-len(names) // columns)
     most = max(int(counts.max()) for counts in forces.density.values())
-    size = {"width": min(PAGE, 1.3 + (PANEL + 0.35) * columns), "height": 0.3 + (PANEL + 0.6) * rows}
+    panel = min(PANEL, (PAGE - 1.2) / columns - 0.3)
+    size = {"width": 1.2 + (panel + 0.3) * columns, "height": 0.45 + (panel + 0.55) * rows}
     with drawing(path, title, **size) as figure:
         from matplotlib.colors import LogNorm
 
-        figure.set_layout_engine("compressed")  # square panels, close to their common labels
+        figure.set_layout_engine("compressed")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, name in zip(panels, names):
             image = _forces_panel(axes, forces, name, LogNorm(1, max(2, most)))

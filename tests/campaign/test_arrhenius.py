@@ -17,6 +17,7 @@ from mlraman_hpc.plots import transport as figures
 from mlraman_hpc.records.campaign import Ranking
 from mlraman_hpc.records.fields import Record, stored
 from mlraman_hpc.records.transport import Arrhenius, Dynamics
+from mlraman_hpc.reports.render import figures_in, render
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import hdf5
@@ -111,7 +112,7 @@ def test_file_log_page_and_figure(plan, tmp_path):
     again = hdf5.load(SeriesAlone, tmp_path).arrhenius
     assert again.energy == pytest.approx(found.energy, nan_ok=True) and again.material == found.material
     figures.arrhenius_figure(tmp_path / "campaign_arrhenius.png", ranking)
-    page = "".join(arrhenius.parts(found, tmp_path / "campaign_arrhenius.png"))
+    page = render("arrhenius.html", arrhenius=found, figures=figures_in(tmp_path))
     assert "0.200 ± 0.0" in page and "data:image/png" in page
     log = arrhenius.lines(found)
     assert len(log) == 3 and log[0].startswith("a Ag: activation energy 0.200 ± ") and "D(300 K)" in log[0]
@@ -122,4 +123,4 @@ def test_only_what_is_there_counts(plan):
     assert not arrhenius.drawable(None)
     found = arrhenius.series_of(plan, ["c500"])
     assert not arrhenius.drawable(found)
-    assert "data:image" not in "".join(arrhenius.parts(found, plan.output / "none.png"))
+    assert "data:image" not in render("arrhenius.html", arrhenius=found, figures={})

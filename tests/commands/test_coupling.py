@@ -15,8 +15,8 @@ from mlraman_hpc.commands.dynamics import dynamics
 from mlraman_hpc.commands.run import CHAIN
 from mlraman_hpc.config.deck_reader import read_deck
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.spectra import coupling_sentence
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
+from mlraman_hpc.reports.wording import coupling_sentence
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import hdf5
