@@ -29,7 +29,7 @@ def write_table(path: Path, columns: Columns, lines: Iterable[str] = ()) -> None
         for line in (*lines, *numbered):
             file.writelines(f"# {part}\n" for part in str(line).splitlines() or [""])
         rows = np.column_stack([values for values, _ in columns.values()])
-        np.savetxt(file, rows, fmt=[f"%{width}.6e" for width in widths], delimiter="")
+        np.savetxt(file, rows, fmt=[f"%{widths[0]}.9f", *(f"%{width}.6e" for width in widths[1:])], delimiter="")
 
 
 def raman_table(path: Path, spectrum: RamanSpectrum, lines: Iterable[str] = (), end: float | None = None) -> None:
@@ -58,7 +58,7 @@ def _columns(spectrum: RamanSpectrum) -> Columns:
 
 def _identifier(name: str) -> str:
     """Letters, digits and underscores: what NumPy takes as the name of a field."""
-    return re.sub(r"\W+", "_", name).strip("_")
+    return re.sub(r"[\W_]+", "_", name).strip("_")
 
 
 def _description(spectrum: RamanSpectrum) -> list[str]:
