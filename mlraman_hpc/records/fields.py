@@ -25,7 +25,7 @@ class Record:
         cls.file_name, cls.kind, cls.version = file_name, kind, version
 
 
-def stored(path: str, unit: str, **kwargs):
+def stored(path: str, unit: str, **kwargs: Any) -> Any:
     """A dataclass field that lies at `path` in the HDF5 file, in `unit` ('1' for a number without unit)."""
     return field(metadata={"path": path, "unit": unit}, **kwargs)
 
