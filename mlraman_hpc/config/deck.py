@@ -29,7 +29,8 @@ Quantity = Literal["polarizability", "dielectric", "susceptibility"]
 LabelFormat = Literal[
     "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "table"
 ]
-TrajectoryFormat = Literal[("auto", *TRAJECTORY_FORMATS)]  # type: ignore[valid-type]
+_TRAJECTORY_NAMES = ("auto", *TRAJECTORY_FORMATS)
+TrajectoryFormat = Literal[_TRAJECTORY_NAMES]  # type: ignore[valid-type]
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
 
 

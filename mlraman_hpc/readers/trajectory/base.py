@@ -82,8 +82,12 @@ class TrajectoryIndex:
 
     def location(self, row: int) -> FrameLocation:
         """The file, line and number of the frame in this row, for messages."""
-        frame = self.table[row]
-        return FrameLocation(self.names[frame["file"]], int(frame["line"]), int(frame["frame"]))
+        return self.take([row]).locations()[0]
+
+    def locations(self) -> list[FrameLocation]:
+        """Of all frames; for an index of a few."""
+        columns = (self.table[name].tolist() for name in ("file", "line", "frame"))
+        return [FrameLocation(self.names[file], line, frame) for file, line, frame in zip(*columns)]
 
     def take(self, rows: ArrayLike) -> TrajectoryIndex:
         """The index of just these frames, small enough to be sent to the rank that reads them."""
