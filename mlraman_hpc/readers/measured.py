@@ -27,8 +27,8 @@ def read_measured(path: Path) -> tuple[np.ndarray, np.ndarray]:
         shift, intensity = jcamp_dx.parse(text, str(path))
     else:
         rows = list(_rod_rows(text) if _ROD_COLUMNS[0] in text.lower() else _column_rows(text, path))
-        if len(rows) < 3:
-            raise DataError(f"{path}: no spectrum in the file; two columns of numbers, JCAMP-DX and .rod can be read")
+        if len(rows) < 2:
+            raise DataError(f"{path}: no numbers in the file; two columns, JCAMP-DX and .rod can be read")
         shift, intensity = np.array(rows).T
     if not (np.isfinite(shift).all() and np.isfinite(intensity).all()):
         raise DataError(f"{path}: a value is not a finite number")
@@ -62,7 +62,7 @@ def _column_rows(text: str, path: Path) -> Iterator[tuple[float, float]]:
         if numbers is None or len(numbers) != 2:
             what = "not numbers" if numbers is None else f"{len(numbers)} numbers"
             raise DataError(
-                f"{path}:{line}: {what} ('{content.strip()[:40]}'), where Raman shift and intensity are expected; "
+                f"{path}: line {line}: {what} ('{content.strip()[:40]}'), where Raman shift and intensity are expected; "
                 "leave two columns"
             )
         begun = True

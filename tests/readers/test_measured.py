@@ -92,10 +92,10 @@ def test_packed_and_other_encodings(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 2\n3 4\n5 6 7\n", r":3: 3 numbers \('5 6 7'\)"),
-        ("1 2\n3 4\nend\n5 6\n", r":3: not numbers \('end'\)"),
-        ("nothing\n", "no spectrum in the file"),
-        ("1 2\n", "no spectrum in the file"),
+        ("1 2\n3 4\n5 6 7\n", r": line 3: 3 numbers \('5 6 7'\)"),
+        ("1 2\n3 4\nend\n5 6\n", r": line 3: not numbers \('end'\)"),
+        ("nothing\n", "no numbers in the file"),
+        ("1 2\n", "no numbers in the file"),
     ],
 )
 def test_what_cannot_be_read(tmp_path, text, message):
