@@ -10,7 +10,6 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.plots import training
-from mlraman_hpc.reports.tables import raman_table
 from tests.plots.gallery import gallery
 
 
@@ -77,22 +76,3 @@ def test_nothing_is_said_without_a_home(tmp_path):
         env={"HOME": str(tmp_path / "file" / "home"), "PATH": "", "TMPDIR": str(tmp_path)},
     )
     assert done.stdout == done.stderr == ""
-
-
-def test_table_columns_and_header(spectrum, tmp_path):
-    raman_table(tmp_path / "raman.dat", replace(spectrum, warnings=("short",)), ["made by: a test", "deck: none"])
-    text = (tmp_path / "raman.dat").read_text().splitlines()
-    header = [line for line in text if line.startswith("#")]
-    assert header[0] == "# made by: a test" and "# warning: short" in header
-    names = header[-1].lstrip("# ").split()
-    assert names[:2] == ["wavenumber[cm^-1]", "total[Angstrom^6]"]
-    assert {
-        "error_statistical_total[Angstrom^6]",
-        "error_model_total[Angstrom^6]",
-        "species_Ag-I[Angstrom^6]",
-        "depolarization_ratio",
-    } <= set(names)
-    table = np.loadtxt(tmp_path / "raman.dat")
-    assert table.shape[1] == len(names)
-    assert table[-1, 0] <= spectrum.visible_end
-    np.testing.assert_allclose(table[:, 1], spectrum.intensity["total"][: len(table)], rtol=1e-6)
