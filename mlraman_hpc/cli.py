@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import sys
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ COMMANDS = {
         "deck and data, without computing: frames, species, memory, expected time",
         writes=False,
     ),
+    "md": Command("commands.md", "md", "molecular dynamics with an ASE calculator: trajectory_*.h5; continues"),
     "train": Command("commands.train", "train", "fit the model: model.h5, parity.png"),
     "learning-curve": Command(
         "commands.learning_curve", "learning_curve", "R2 and RMSE against N_T: learning_curve.h5, .png"
@@ -78,6 +80,8 @@ COMMANDS = {
     "docs": Command("commands.about", "docs", "the documentation: topics, or one topic", takes_deck=False),
 }
 
+ENGINES = ("lammps", "gpumd", "ipi", "vasp")
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
@@ -96,6 +100,8 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=command.sentence, description=command.sentence)
         if command.takes_deck:
             _deck_arguments(sub)
+            if name == "md":
+                sub.add_argument("--write", choices=ENGINES, help="write another engine's input instead of computing")
         elif name == "campaign":
             _deck_arguments(sub)
             _campaign_arguments(sub)
@@ -165,6 +171,8 @@ def _execute(session, options) -> None:
             command = Command("campaign.check", "check", "", takes_deck=False)
     module = importlib.import_module(f"mlraman_hpc.{command.module}")
     function = getattr(module, command.function)
+    if getattr(options, "write", None):
+        function = functools.partial(function, engine=options.write)
     if not command.takes_deck:
         function(session, options)
         return

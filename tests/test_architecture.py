@@ -19,9 +19,10 @@ ALLOWED = {  # room -> (rooms of ours, packages of others)
     "reports": ({*BASE, "reports"}, {"jinja2", "numpy"}),
     "storage": ({*BASE, "storage", "runtime"}, {"h5py", "numpy", "yaml"}),
     "model": ({*BASE, "numerics", "model"}, {"ase", "featomic", "llvmlite", "metatensor", "numba", "numpy", "scipy"}),
+    "md": ({*BASE, "numerics", "storage", "md"}, {"ase", "h5py", "numpy"}),
     "pipeline": (
-        {*BASE, "runtime", "config", "readers", "numerics", "plots", "reports", "storage", "model", "pipeline"},
-        {"numpy"},
+        {*BASE, "runtime", "config", "readers", "numerics", "plots", "reports", "storage", "model", "md", "pipeline"},
+        {"ase", "numpy"},
     ),
 }
 ALLOWED["commands"] = ({*ALLOWED["pipeline"][0], "commands"}, {"numpy"})

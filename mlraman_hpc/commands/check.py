@@ -20,6 +20,7 @@ from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.pipeline import jumps
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.pipeline.molecular_dynamics import plan_report
 from mlraman_hpc.pipeline.trajectory import batches, frame_interval, selected_frames, trajectory_index
 from mlraman_hpc.readers.trajectory.index import read_frames
 from mlraman_hpc.records.frames import Labels
@@ -41,13 +42,29 @@ def inspect(job: Job, trial_seconds: float = TRIAL_SECONDS) -> float:
     say(f"{job.deck.source}: the deck is valid")
     if job.deck.forces:
         force_frames(job)
+    dynamics = plan_report(job) if job.deck.md else 0.0
+    if job.deck.md and not (job.deck.series or job.deck.reference) and not _is_there(job):
+        return dynamics
     if job.deck.series:
         series = read_series(job)
         say(f"series: {len(series.value)} tensors, {_span(len(series.value), series.frame_interval)}")
         return 0.0
     labels = _labels(job) if job.deck.reference else None
     model = load_model(model_path(job)) if labels is None and model_path(job).exists() else None
-    return _trajectory(job, labels, model, trial_seconds) if job.deck.trajectory else 0.0
+    return dynamics + (_trajectory(job, labels, model, trial_seconds) if _is_there(job) else 0.0)
+
+
+def _is_there(job: Job) -> bool:
+    """Whether there is a trajectory to look at; that of the deck's own molecular dynamics may be to come."""
+    if not job.deck.trajectory:
+        return False
+    if not job.deck.md:
+        return True
+    try:
+        job.files("trajectory.files")
+    except DataError:
+        return False
+    return True
 
 
 def _labels(job: Job) -> Labels:

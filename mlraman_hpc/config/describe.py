@@ -23,6 +23,10 @@ _EXAMPLES = {
     "trajectory.files": "XDATCAR",
     "trajectory.frame_interval": 1.0,
     "trajectory.every": 10,
+    "md.structure": "POSCAR",
+    "md.calculator": "mace",
+    "md.arguments": {"model_paths": "my.model"},
+    "md.temperature": 300.0,
     "series.file": "alpha.dat",
     "series.frame_interval": 10.0,
 }
@@ -87,7 +91,7 @@ def _starter_section(name: str, field: FieldInfo) -> list[str]:
     section = section_type(field.annotation)
     if section is None:
         return [_starter_line("", name, name, field)]
-    comment = "# " if name in ("series", "forces") else ""
+    comment = "# " if name in ("series", "forces", "md") else ""
     lines = ["", f"{comment}{name}:".ljust(34) + f"# {_sentence(section)}"]
     for key, inner in section.model_fields.items():
         lines.append(_starter_line(f"{comment}  ", key, f"{name}.{key}", inner))
@@ -138,6 +142,8 @@ def _type_name(hint: Any) -> str:
         return " | ".join(str(value) for value in inner)
     if typing.get_origin(hint) is typing.Annotated:
         return _type_name(inner[0])
+    if typing.get_origin(hint) is dict:
+        return "mapping"
     if typing.get_origin(hint) is list:
         return f"list of {_type_name(inner[0])}"
     if inner:
