@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
+
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.md.settings import Run, Settings
 
@@ -39,7 +41,7 @@ def _written(atoms: Any, format_name: str, **options: Any) -> str:
 
 def _kinds(atoms: Any) -> list[str]:
     """Elements in the order of their atomic numbers."""
-    return symbols(sorted(set(atoms.numbers.tolist())))
+    return symbols(np.unique(atoms.numbers))
 
 
 def _lammps(atoms: Any, settings: Settings, run: Run) -> dict[str, str]:

@@ -43,6 +43,12 @@ def make_integrator(
 
     Raises DataError where ASE is too old to have them.
     """
+    integrator = _integrator(stage, atoms, temperature, settings, random)
+    _alone(integrator)
+    return integrator
+
+
+def _integrator(stage: Stage, atoms: Any, temperature: float, settings: Settings, random: np.random.Generator) -> Any:
     from ase import units
 
     step, damping = settings.time_step * units.fs, settings.thermostat_time * units.fs
@@ -75,6 +81,13 @@ def make_integrator(
         )
     _thermostat_of_internal_motion(integrator, temperature, damping)
     return integrator
+
+
+def _alone(integrator: Any) -> None:
+    """ASE would broadcast random numbers from MPI's first rank, where each rank has a run of its own."""
+    from ase.parallel import DummyMPI
+
+    integrator.comm = integrator.communicator = DummyMPI()  # the second is the name in older versions
 
 
 def _without_fixed_centre() -> dict[str, Any]:
