@@ -8,6 +8,7 @@ from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DeckError
 from mlraman_hpc.numerics.regression.density import Density, density
 from mlraman_hpc.numerics.regression.force_errors import ForceSums, force_sums, force_warnings
+from mlraman_hpc.pipeline.calculated_forces import with_calculated_forces
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import batches
 from mlraman_hpc.plots import forces as figures_forces
@@ -24,6 +25,7 @@ ROUND = 8  # batches between two meetings of the ranks
 def forces(job: Job) -> None:
     """Write forces.h5 and its figure; skipped where it is up to date."""
     job.section("forces")
+    job = with_calculated_forces(job)
     path = job.output / "forces.h5"
     origin = job.session.on_root(_origin, job)
     if job.session.on_root(job.up_to_date, path, origin):

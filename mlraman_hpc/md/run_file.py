@@ -62,6 +62,9 @@ class RunFile:
         if not same or str(state.get("key")) != key:
             return None
         self._open()
+        if any(offset is None for offset, _ in self._extent.values()):  # made by a version that wrote otherwise
+            self.close()
+            return None
         return state
 
     def create(
