@@ -8,8 +8,10 @@ what makes a result doubtful is a `PolarizabilityWarning`.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 import warnings
+import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -21,12 +23,13 @@ import numpy as np
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression
-from mlraman_hpc.model.descriptors import features
+from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.model.predictor import Predictor, joined
 from mlraman_hpc.numerics.spectra import raman
 from mlraman_hpc.readers.ase_atoms import frames_of_atoms, labels_of_atoms
 from mlraman_hpc.readers.tensors.labels import read_labels
-from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, build_index, read_frames
+from mlraman_hpc.readers.trajectory.base import TrajectoryIndex
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries
@@ -55,6 +58,14 @@ def _paths(paths: Paths) -> list[Path]:
     return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
 
 
+class _Scratch:
+    """A folder for unpacked copies of .gz and for indices, gone with the last trajectory that uses it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="mlraman-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 class Trajectory:
     """The frames of one molecular dynamics run, read when they are used.
 
@@ -75,12 +86,10 @@ class Trajectory:
         species: list[str] | None = None,
         cell: Any = None,
     ):
-        self._unpacked = tempfile.TemporaryDirectory(prefix="mlraman-")  # for copies of .gz, gone with the last slice
+        self._scratch = _Scratch()
         lengths = None if cell is None else np.asarray(cell, dtype=float)
         vectors = np.diag(lengths) if lengths is not None and lengths.ndim == 1 else lengths
-        self._index: TrajectoryIndex = build_index(
-            _paths(path), format, Path(self._unpacked.name), species, _warn, vectors
-        )
+        self._index: TrajectoryIndex = build_index(_paths(path), format, self._scratch.path, species, _warn, vectors)
         self._rows = range(len(self._index))
         self._stored_interval = frame_interval or self._index.frame_interval
 
@@ -286,10 +295,14 @@ def train(
     descriptor       overrides of the defaults of `Descriptor`, such as {"cutoff": 5.0}
     """
     known = labels if isinstance(labels, Labels) else _labels(labels, quantity, unit, format)
-    train_rows, test_rows = regression.draw(len(known), train, test, seed)
+    tested = len(known) // 5 if test is None else test
+    trained = len(known) - tested if train is None else train
+    if trained < 2 or trained + tested > len(known):
+        raise DataError(f"train ({trained}) and test ({tested}) do not fit {len(known)} labels; train on 2 at least")
+    train_rows, test_rows = regression.draw_rows(len(known), trained, tested, seed)
     hyperparameters = Descriptor(**(descriptor or {}))
     numbers = sorted(set(known.frames.numbers.tolist()))
-    summed = features(known.frames, hyperparameters, numbers)
+    summed = FeatureCalculator(hyperparameters, numbers)(known.frames)
     model, messages = regression.fit(
         summed, known, train_rows, test_rows, hyperparameters, regularization, committee, seed
     )

@@ -39,8 +39,7 @@ def stop_signal(ranks: int) -> signal.Signals:
 
 def environment(extra: dict | None) -> dict:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER_VARIABLES)}
-    share = os.environ.get("MLRAMAN_SHARE_CORES", "1")  # set to nothing, ranks without a core wait
-    return {**kept, "MLRAMAN_THREADS": "1", "MLRAMAN_SHARE_CORES": share, "PYTHONFAULTHANDLER": "1", **(extra or {})}
+    return {**kept, "MLRAMAN_THREADS": "1", "PYTHONFAULTHANDLER": "1", **(extra or {})}
 
 
 def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120, env: dict | None = None):

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TypeVar
+
+
+class ExitCode(IntEnum):
+    """What the program tells the shell; job scripts are written against these numbers."""
+
+    DONE = 0
+    BUG = 1  # of ours
+    DECK = 2  # deck, command line, launcher or lock
+    DATA = 3  # data, disk or memory
+    STOPPED = 75  # early, on request or before the time limit; start again to go on (EX_TEMPFAIL)
+    INTERRUPTED = 130  # by SIGINT, as shells report it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class KeyLocations(dict[tuple[str, ...], Location]):
 class UserError(Exception):
     """Ends the program with one message and `exit_code`, never with a traceback."""
 
-    exit_code = 2
+    exit_code = ExitCode.DECK
     shared = False  # raised on every rank alike (set by runtime.session.Session)
 
 
@@ -74,7 +86,7 @@ Error = TypeVar("Error", bound="DeckError")
 class DeckError(UserError):
     """The deck, the command line or the launcher is wrong; `mistakes` are those that were found in a deck."""
 
-    exit_code = 2
+    exit_code = ExitCode.DECK
     mistakes: tuple[Mistake, ...] = ()
 
     @classmethod
@@ -109,10 +121,10 @@ class DeckKeyError(DeckError):
 class DataError(UserError):
     """A file that the deck names is missing, damaged or does not fit."""
 
-    exit_code = 3
+    exit_code = ExitCode.DATA
 
 
 class StoppedEarly(UserError):
     """The run was asked to stop; starting it again continues (EX_TEMPFAIL)."""
 
-    exit_code = 75
+    exit_code = ExitCode.STOPPED

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.commands.dynamics import FOLDED
+from mlraman_hpc.base.numbers import number, scientific
 from mlraman_hpc.config.campaign_deck import Campaign, Material
 from mlraman_hpc.numerics.transport.arrhenius import ROOM, Activation, activation
 from mlraman_hpc.records.transport import Arrhenius, Dynamics
-from mlraman_hpc.reports import html
-from mlraman_hpc.reports.numbers import number
 from mlraman_hpc.storage import hdf5
 
 LINE = 60  # points of a line in the figure
@@ -30,55 +27,55 @@ class _Point:
     note: str
 
 
-def series_of(plan: Campaign, there: list[str]) -> Arrhenius | None:
-    """The fits of all series; `there`: materials that have dynamics. None without any."""
+def series_of(plan: Campaign, names: list[str]) -> Arrhenius | None:
+    """The fits of all series; `names` of the materials that have dynamics. None without any."""
     points: dict[str, list[_Point]] = {}
-    for one in plan.materials:
-        name = one.deck.dynamics.arrhenius if one.deck.dynamics else None
-        if name is not None and one.name in there:
-            found = hdf5.load(one.folder / "dynamics.h5", Dynamics, "dynamics")
-            for element in found.mobile or tuple(found.diffusion):
-                points.setdefault(f"{name} {element}", []).append(_point(one, found, element))
+    for material in plan.materials:
+        series = material.deck.dynamics.arrhenius if material.deck.dynamics else None
+        if series is not None and material.name in names:
+            dynamics = hdf5.load(Dynamics, material.folder)
+            for element in dynamics.mobile or tuple(dynamics.diffusion):
+                points.setdefault(f"{series} {element}", []).append(_point(material, dynamics, element))
     if not points:
         return None
     columns: dict[str, dict] = {}
-    for name, given in sorted(points.items()):
-        for column, value in _fitted(sorted(given, key=lambda point: point.temperature)).items():
+    for name, unordered in sorted(points.items()):
+        for column, value in _fitted(sorted(unordered, key=lambda point: point.temperature)).items():
             columns.setdefault(column, {})[name] = value
     return Arrhenius(**columns)
 
 
-def _point(one: Material, found: Dynamics, element: str) -> _Point:
-    given = one.deck.dynamics.temperature or one.deck.spectrum.temperature
-    total = found.vdos["total"]
-    measured = found.temperature if total[-1] <= FOLDED * total.max() else np.nan  # else frames miss fast motion
+def _point(material: Material, dynamics: Dynamics, element: str) -> _Point:
+    wanted = material.deck.dynamics.temperature or material.deck.spectrum.temperature
+    measured = np.nan if dynamics.misses_fast_motion else dynamics.temperature
     note = ""
-    if given and abs(measured - given) > DIFFERENT * given:
-        note = f"{one.name}: the deck says {given:g} K, the atoms' motion {measured:.0f} K"
-    if not given and not np.isfinite(measured):
+    if wanted and abs(measured - wanted) > DIFFERENT * wanted:
+        note = f"{material.name}: the deck says {wanted:g} K, the atoms' motion {measured:.0f} K"
+    if not wanted and not np.isfinite(measured):
         note = (
-            f"{one.name} is left out: frames are too far apart to tell the temperature; dynamics.temperature gives it"
+            f"{material.name} is left out: frames are too far apart to tell the temperature; "
+            "dynamics.temperature gives it"
         )
     return _Point(
-        one.name,
-        given or measured,
-        found.diffusion[element],
-        found.diffusion_error[element],
-        found.diffusion_upper[element],
+        material.name,
+        wanted or measured,
+        dynamics.diffusion[element],
+        dynamics.diffusion_error[element],
+        dynamics.diffusion_upper[element],
         note,
     )
 
 
-def _fitted(given: list[_Point]) -> dict:
+def _fitted(points: list[_Point]) -> dict:
     """The columns of one series."""
-    notes = [point.note for point in given if point.note]
-    given = [point for point in given if np.isfinite(point.temperature)]
+    notes = [point.note for point in points if point.note]
+    points = [point for point in points if np.isfinite(point.temperature)]
     temperature, diffusion, error, upper = (
-        np.array([getattr(point, name) for point in given]) for name in ("temperature", "diffusion", "error", "upper")
+        np.array([getattr(point, name) for point in points]) for name in ("temperature", "diffusion", "error", "upper")
     )
-    fit = activation(temperature, diffusion, error) if given else None
+    fit = activation(temperature, diffusion, error) if points else None
     known = {
-        "material": tuple(point.material for point in given),
+        "material": tuple(point.material for point in points),
         "temperature": temperature,
         "diffusion": diffusion,
         "error": error,
@@ -103,7 +100,7 @@ def _nothing() -> dict:
 def _line(fit: Activation, temperature: np.ndarray) -> dict:
     drawn = 1 / np.linspace(1 / max(temperature.max(), ROOM), 1 / min(temperature.min(), ROOM), LINE)
     height, width = fit.log_diffusion(drawn)
-    (room,), (spread,) = fit.log_diffusion(ROOM)
+    (room_height,), (room_width,) = fit.log_diffusion(ROOM)
     return {
         "energy": fit.energy,
         "energy_error": fit.energy_error,
@@ -111,7 +108,7 @@ def _line(fit: Activation, temperature: np.ndarray) -> dict:
         "prefactor_error": float(np.sqrt(fit.covariance[0, 0])),
         "chi2": fit.chi2,
         "probability": fit.probability,
-        "room": np.exp(room + spread * np.array([0.0, -1.0, 1.0])),
+        "room": np.exp(room_height + room_width * np.array([0.0, -1.0, 1.0])),
         "points": fit.points,
         "line_temperature": drawn,
         "line": np.exp(height),
@@ -148,58 +145,22 @@ def _limits(fit: Activation, known: dict) -> list[str]:
 # words
 
 
-def lines(found: Arrhenius | None) -> list[str]:
+def lines(result: Arrhenius | None) -> list[str]:
     """For the log."""
-    return [f"{name}: {_result(found, name)}" for name in found.energy] if found is not None else []
+    return [f"{name}: {_result(result, name)}" for name in result.energy] if result is not None else []
 
 
-def _result(found: Arrhenius, name: str) -> str:
-    if not found.points[name]:
-        return found.verdict[name]
+def _result(result: Arrhenius, name: str) -> str:
+    if not result.points[name]:
+        return result.verdict[name]
+    value, low, high = result.room[name]
     text = (
-        f"activation energy {number(found.energy[name], found.energy_error[name])} eV from {found.points[name]} "
-        f"temperatures; D(300 K) = {_room(found, name)} cm²/s"
+        f"activation energy {number(result.energy[name], result.energy_error[name])} eV from {result.points[name]} "
+        f"temperatures; D(300 K) = {scientific(value)} ({scientific(low)} to {scientific(high)}) cm²/s"
     )
-    return f"{text}; {found.verdict[name]}" if found.verdict[name] else text
+    return f"{text}; {result.verdict[name]}" if result.verdict[name] else text
 
 
-def _room(found: Arrhenius, name: str) -> str:
-    value, low, high = found.room[name]
-    return f"{value:.2g} ({low:.2g} to {high:.2g})"
-
-
-def parts(found: Arrhenius | None, figure: Path) -> list[str]:
-    """For the campaign's report."""
-    if found is None:
-        return []
-    head = ["series", "T (K)", "Eₐ (eV)", "D₀ (cm²/s)", "D at 300 K (cm²/s)", "χ² / freedom", "remarks"]
-    rows = [[name, _temperatures(found, name), *_numbers(found, name), found.verdict[name]] for name in found.energy]
-    caption = (
-        "Diffusion coefficients against inverse temperature and weighted fits, with one standard error; open "
-        "symbols: extrapolated to 300 K. Triangles: no diffusion was found; D is below them (two standard "
-        "errors)."
-    )
-    drawn = [html.figure(figure, caption)] if figure.exists() else []
-    return [html.heading("Activation energies"), html.table(head, rows), *drawn]
-
-
-def drawable(found: Arrhenius | None) -> bool:
+def drawable(result: Arrhenius | None) -> bool:
     """Whether there is any point for the figure."""
-    return found is not None and any(len(values) for values in found.temperature.values())
-
-
-def _temperatures(found: Arrhenius, name: str) -> str:
-    return ", ".join(f"{value:.0f}" for value in found.temperature[name]) or "–"
-
-
-def _numbers(found: Arrhenius, name: str) -> list[str]:
-    if not found.points[name]:
-        return ["–"] * 4
-    freedom = found.points[name] - 2
-    factor = np.exp(found.prefactor_error[name])
-    return [
-        number(found.energy[name], found.energy_error[name]),
-        f"{found.prefactor[name]:.2g} (×/÷ {factor:.2g})",
-        _room(found, name),
-        f"{found.chi2[name]:.1f} / {freedom}" if freedom else "–",
-    ]
+    return result is not None and any(len(values) for values in result.temperature.values())

@@ -13,25 +13,26 @@ from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime.console import NORMAL, VERBOSE, Console, duration
 from mlraman_hpc.runtime.session import Session
 
 TRIALS = 60.0  # s, for all trials together, at most one for each material
 OVERHEAD, FIGURE = 0.3, 0.7  # s for each material, and for each of its figures
-FEW = 20  # materials of which it is told what was found
-WISHED = 15 * 60.0  # s, the wall time that the proposal aims at
+FEW = 20  # materials whose findings are shown
+AIM = 15 * 60.0  # s, the wall time that the proposal aims at
 MARGIN, ROUND = 1.5, 300.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one material: seconds on one rank, or what is wrong with it; what was found, and warnings."""
+    """Of one material: seconds on one rank, or what is wrong with it; what its files hold, and warnings."""
 
     name: str
     model: str
     seconds: float
     problem: str = ""
-    found: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -41,7 +42,7 @@ def check(session: Session, options) -> None:
     plan = session.on_root(read_campaign, options.deck, options.changes)
     trial = min(1.0, TRIALS * session.size / len(plan.materials))
     _, alone = session.split(session.size)
-    mine = [_cost(plan, one, alone, trial) for one in session.local_share(plan.materials)]
+    mine = [_cost(plan, material, alone, trial) for material in session.local_share(plan.materials)]
     costs = [cost for part in session.allgather(mine) for cost in part]
     _tell(plan, costs, console)
     console.summary()
@@ -50,50 +51,40 @@ def check(session: Session, options) -> None:
 
 
 class _Silent(Console):
-    """What a check says of one material is too much for hundreds of them."""
+    """Says nothing, and collects warnings: the log of one material is too much for hundreds of them."""
 
-    def __init__(self, session: Session):
+    def __init__(self, session: Session) -> None:
         super().__init__(session, -1)
-        self.found: list[str] = []
-
-    def say(self, text: str = "", level: int = 1) -> None:
-        if text.startswith(("reference:", "trajectory:", "series:")):
-            self.found.append(text)
 
     def warn(self, text: str) -> None:
         self.warnings[text] = 1
 
 
-def _cost(plan: Campaign, one: Material, session: Session, trial: float) -> Cost:
-    console = _Silent(session)
+def _cost(plan: Campaign, material: Material, session: Session, trial: float) -> Cost:
+    console, seconds, problem = _Silent(session), 0.0, ""
+    findings: list[str] = []
     try:
-        seconds = inspect(Job(_deck(plan, one), session, console), trial)
+        seconds = inspect(Job(_deck(plan, material), session, console), findings.append, trial)
+        seconds += OVERHEAD + FIGURE * _figures(material)
     except UserError as error:
-        return Cost(one.name, one.model, 0.0, str(error), tuple(console.found), tuple(console.warnings))
-    return Cost(
-        one.name,
-        one.model,
-        seconds + OVERHEAD + FIGURE * _figures(one),
-        "",
-        tuple(console.found),
-        tuple(console.warnings),
-    )
+        problem = str(error)
+    return Cost(material.name, material.model, seconds, problem, tuple(findings), tuple(console.warnings))
 
 
-def _figures(one: Material) -> int:
+def _figures(material: Material) -> int:
     """Parity; spectrum, polarization, species and central peak; displacements and vibrational densities."""
-    raman = one.model != NONE or one.deck.series is not None
-    return ((one.model == OWN) + 4 * raman + 2 * (one.deck.dynamics is not None)) * one.deck.figures
+    raman = material.model != NONE or material.deck.series is not None
+    return ((material.model == OWN) + 4 * raman + 2 * (material.deck.dynamics is not None)) * material.deck.figures
 
 
-def _deck(plan: Campaign, one: Material) -> Deck:
+def _deck(plan: Campaign, material: Material) -> Deck:
     """The material's deck; where its common model is not there yet, with labels that a trial model is made of."""
-    if one.model != SHARED or Path(plan.common.output, "model.h5").exists():
-        return one.deck
-    labelled = one.labels or (plan.together[0].labels if plan.together else plan.common)
+    if material.model != SHARED or Path(plan.common.output, Model.file_name).exists():
+        return material.deck
+    labelled = material.labels or (plan.together[0].labels if plan.together else plan.common)
     input_files(labelled, "reference.files", labelled.reference.files)
-    own = one.deck.model.model_copy(update={"file": None})
-    return one.deck.model_copy(update={"reference": labelled.reference, "model": own})
+    own = material.deck.model.model_copy(update={"file": None})
+    return material.deck.model_copy(update={"reference": labelled.reference, "model": own})
 
 
 def _tell(plan: Campaign, costs: list[Cost], console: Console) -> None:
@@ -102,7 +93,7 @@ def _tell(plan: Campaign, costs: list[Cost], console: Console) -> None:
     for cost in costs:
         text = f"cannot be computed: {cost.problem}" if cost.problem else f"about {duration(cost.seconds)} on one rank"
         console.say(f"  {cost.name:<{width}}  model: {cost.model:<6}  {' '.join(text.split())}")
-        for line in cost.found:
+        for line in cost.findings:
             console.say(f"      {line}", NORMAL if len(costs) <= FEW else VERBOSE)
         for line in cost.warnings:
             console.warn(f"{cost.name}: {line}")
@@ -126,7 +117,7 @@ def proposal(times: list[float]) -> tuple[int, int, float]:
     """
     total, largest = sum(times), max(times)
     ranks = 1
-    while total / ranks > WISHED:
+    while total / ranks > AIM:
         ranks *= 2
     groups = max(1, min(ranks, len(times), int(total / largest)))
     return ranks, groups, max(total / ranks, largest * groups / ranks)

@@ -10,47 +10,24 @@ import os
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, StoppedEarly, UserError
-from mlraman_hpc.campaign import common_model, material
+from mlraman_hpc.base.errors import DataError, StoppedEarly, UserError
+from mlraman_hpc.campaign import common_model
 from mlraman_hpc.campaign import report as campaign_report
+from mlraman_hpc.campaign.material import compute, fail, logging
+from mlraman_hpc.campaign.plan import Run, chosen_names, largest_first
 from mlraman_hpc.campaign.rows import Row, row_of
-from mlraman_hpc.campaign.work_queue import Claims
-from mlraman_hpc.config.campaign_deck import SHARED, Campaign, Material
+from mlraman_hpc.campaign.work_queue import WorkQueue
+from mlraman_hpc.config.campaign_deck import SHARED
 from mlraman_hpc.config.campaign_reader import read_campaign
-from mlraman_hpc.config.deck import Deck
-from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.runtime.console import Console, duration
 from mlraman_hpc.runtime.session import Session
-from mlraman_hpc.storage.folder_lock import Busy, held
+from mlraman_hpc.storage.folder_lock import Busy, lock_folder
 
-PAUSE, PATIENCE = 0.5, 300.0  # s between looks at a folder that another job holds, and for how long
-PACKED = 4  # a compressed text is about so much shorter
-
-
-@dataclass
-class Run:
-    """The campaign and how it is computed; `whole`: all materials, by this job alone."""
-
-    plan: Campaign
-    chosen: list[Material]
-    session: Session
-    console: Console
-    groups: int
-    force: bool
-    whole: bool
-
-    @property
-    def job(self) -> Job:
-        """A job of the campaign itself, for header and limits."""
-        keys = self.plan.keys
-        deck = Deck(title=keys.title, output=str(self.plan.output), walltime=keys.walltime)
-        deck.set_source(KeyLocations({(): Location(self.plan.name)}))
-        return Job(deck, self.session, self.console, self.force)
+RETRY, PATIENCE = 0.5, 300.0  # s between attempts to lock a folder that another job uses, and for how long
 
 
 def campaign(session: Session, options) -> None:
@@ -61,15 +38,15 @@ def campaign(session: Session, options) -> None:
     session.enter_stage("deck")
     plan = session.on_root(read_campaign, options.deck, options.changes)
     names = session.on_root(chosen_names, plan, options.only, options.array)
-    picked = [one for one in plan.materials if one.name in names]
+    chosen = [material for material in plan.materials if material.name in names]
     run = Run(
         plan,
-        picked,
+        chosen,
         session,
         Console(session, options.level),
         options.groups or plan.keys.groups,
         options.force,
-        whole=not (options.only or options.array),
+        complete=not (options.only or options.array),
     )
     run.job.header("campaign")
     limit = session.on_root(machine.seconds_left, plan.keys.walltime, run.console.detail)
@@ -79,7 +56,7 @@ def campaign(session: Session, options) -> None:
         with _folder(run):
             failed = _materials(run, _common(run))
             session.enter_stage("ranking")
-            rows = _rows(run) if run.whole else None
+            rows = _rows(run) if run.complete else None
             ranking = session.on_root(_summary, run, rows)
     except StoppedEarly:
         run.console.summary("stopped after")
@@ -89,26 +66,9 @@ def campaign(session: Session, options) -> None:
     session.raise_if_any(_failures(run, failed))
 
 
-def chosen_names(plan: Campaign, only: list[str], array: bool, env=os.environ) -> list[str]:
-    """All materials, those named, or this array task's: every n-th, n being the number of tasks."""
-    names = [one.name for one in plan.materials]
-    unknown = [name for name in only if name not in names]
-    if unknown:
-        raise DeckError(f"--only {unknown[0]}: there is no such material in {plan.name}; there are: {', '.join(names)}")
-    if only:
-        return only
-    if not array:
-        return names
-    task = env.get("SLURM_ARRAY_TASK_ID", "")
-    if not task.isdigit():
-        raise DeckError("--array: SLURM_ARRAY_TASK_ID is not set; it is for job arrays (sbatch --array)")
-    first, count = int(env.get("SLURM_ARRAY_TASK_MIN", 0)), int(env.get("SLURM_ARRAY_TASK_COUNT", len(names)))
-    return names[int(task) - first :: count]
-
-
 @contextmanager
 def _folder(run: Run):
-    """The campaign's folder; a job that computes all materials has it for itself."""
+    """The campaign's folder; a job that computes all materials locks it."""
     with ExitStack() as stack:
 
         def prepare():
@@ -116,9 +76,9 @@ def _folder(run: Run):
                 run.plan.output.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DataError(f"{run.plan.output}: cannot be made: {error.strerror}") from None
-            if run.whole:
-                stack.enter_context(held(run.plan.output, run.console.say))
-                Claims.sweep(run.plan.output)
+            if run.complete:
+                stack.enter_context(lock_folder(run.plan.output, run.console.say))
+                WorkQueue.remove_stale(run.plan.output)
 
         run.session.only_on_root(prepare)
         yield
@@ -129,8 +89,8 @@ def _folder(run: Run):
 
 def _common(run: Run) -> dict[str, str]:
     """Train the common model, if any of the chosen needs it; messages of materials that cannot go on without."""
-    served = [one for one in run.chosen if one.model == SHARED]
-    if not served:
+    sharing = [material for material in run.chosen if material.model == SHARED]
+    if not sharing:
         return {}
     began = time.monotonic()
     try:
@@ -142,10 +102,10 @@ def _common(run: Run) -> dict[str, str]:
             raise
         text = f"the common model: {error}"
         run.console.say(text)
-        run.session.only_on_root(lambda: [material.fail(one, text) for one in served])
-        return {one.name: text for one in served}
+        run.session.only_on_root(fail, sharing, text)
+        return {material.name: text for material in sharing}
     run.console.say(
-        f"common model for {len(served)} of {len(run.chosen)} materials: {duration(time.monotonic() - began)}"
+        f"common model for {len(sharing)} of {len(run.chosen)} materials: {duration(time.monotonic() - began)}"
     )
     return {}
 
@@ -155,15 +115,15 @@ def _train(run: Run) -> None:
     folder = Path(run.plan.common.output)
     while True:
         try:
-            with material.logging(folder, run.session, run.console.level) as console:
-                job = Job(run.plan.common, run.session, console, run.force and run.whole)
+            with logging(folder, run.session, run.console.level) as console:
+                job = Job(run.plan.common, run.session, console, run.force and run.complete)
                 with job.folder():
                     common_model.train(run.plan, job)
             return
         except Busy:
-            if run.whole:
+            if run.complete:
                 raise
-        run.session.only_on_root(time.sleep, PAUSE)
+        run.session.only_on_root(time.sleep, RETRY)
 
 
 # materials
@@ -171,52 +131,37 @@ def _train(run: Run) -> None:
 
 def _materials(run: Run, failed: dict[str, str]) -> dict[str, str]:
     """Messages of those that failed, by name, the same on every rank; begins with those that have failed already."""
-    order = run.session.on_root(_largest_first, [one for one in run.chosen if one.name not in failed])
-    by_name = {one.name: one for one in run.chosen}
+    by_name = {material.name: material for material in run.chosen}
+    order = run.session.on_root(largest_first, [by_name[name] for name in by_name if name not in failed])
     run.session.enter_stage("materials")
     number, group = run.session.split(run.groups)
     level = run.session.on_root(lambda: run.console.level)
-    claims = run.session.on_root(Claims.begin, run.plan.output, len(order))
+    queue = run.session.on_root(WorkQueue.create, run.plan.output, len(order))
     try:
-        while (k := group.on_root(claims.take)) is not None:
+        while (k := group.on_root(queue.take)) is not None:
             began = time.monotonic()
-            one = by_name[order[k]]
-            problem = material.compute(run.plan, one, group, level, run.force)
+            material = by_name[order[k]]
+            problem = compute(run.plan, material, group, level, run.force)
             if problem is not None:
-                failed[one.name] = problem
+                failed[material.name] = problem
             if group.is_root and level > 0:
-                place = f", group {number + 1}" if group is not run.session else ""
+                where = f", group {number + 1}" if group is not run.session else ""
                 _line(
-                    f"[{k + 1} of {len(order)}] {one.name}: {campaign_report.sentence(one, problem)} "
-                    f"({duration(time.monotonic() - began)}{place})"
+                    f"[{k + 1} of {len(order)}] {material.name}: {campaign_report.sentence(material, problem)} "
+                    f"({duration(time.monotonic() - began)}{where})"
                 )
     except StoppedEarly:
-        claims.stop()
+        queue.stop()
     try:
-        everyone = run.session.allgather(failed)  # ends all groups where one was stopped; nobody takes any more
+        gathered = run.session.allgather(failed)  # ends all groups where one was stopped; nothing is taken any more
     finally:
         if run.session.is_root:
-            claims.end()
-    return {name: text for found in everyone for name, text in found.items()}
-
-
-def _largest_first(chosen: list[Material]) -> list[str]:
-    """Names by size of the trajectory's files; those that cannot be found come first and fail at once."""
-
-    def size(one: Material) -> float:
-        section, files = (one.deck.trajectory, "files") if one.deck.trajectory else (one.deck.series, "file")
-        given = getattr(section, files)
-        try:
-            found = input_files(one.deck, "trajectory.files", given if isinstance(given, list) else [given])
-            return sum(path.stat().st_size * (PACKED if path.suffix == ".gz" else 1) for path in found)
-        except (UserError, OSError):
-            return float("inf")
-
-    return [one.name for one in sorted(chosen, key=size, reverse=True)]
+            queue.remove()
+    return {name: text for part in gathered for name, text in part.items()}
 
 
 def _line(text: str) -> None:
-    """One whole line, whichever rank says it."""
+    """A line in one piece, whichever rank writes it."""
     try:
         sys.stdout.flush()
         os.write(sys.stdout.fileno(), f"{' '.join(text.split())}\n".encode(errors="replace"))
@@ -228,32 +173,35 @@ def _line(text: str) -> None:
 
 
 def _rows(run: Run) -> list[Row] | None:
-    """What all materials have to show, on root; each rank reads its share."""
+    """The results of all materials, on root; each rank reads its share."""
     with run.session.collective_errors():
-        mine = [row_of(one) for one in run.session.local_share(run.plan.materials)]
-    parts = run.session.gather(mine)
+        rows = [row_of(material) for material in run.session.local_share(run.plan.materials)]
+    parts = run.session.gather(rows)
     return [row for part in parts for row in part] if parts else None
 
 
 def _summary(run: Run, rows: list[Row] | None) -> str:
     """Write campaign.h5, .csv, .html; array tasks one after another, so that the last one sees all results."""
-    if run.whole:
+    if run.complete:
         return campaign_report.write(run.plan, rows)
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            with held(run.plan.output, run.console.detail):
+            with lock_folder(run.plan.output, run.console.detail):
                 return campaign_report.write(run.plan)
         except Busy:
             if time.monotonic() > end:
                 return f"{run.plan.output}: another job computes the campaign; it will write the ranking"
-        time.sleep(PAUSE)
+        time.sleep(RETRY)
 
 
 def _failures(run: Run, failed: dict[str, str]) -> DataError | None:
     if not failed:
         return None
-    texts = dict.fromkeys(failed[one.name] for one in run.chosen if one.name in failed)
-    lines = [f"{', '.join(one.name for one in run.chosen if failed.get(one.name) == text)}: {text}" for text in texts]
+    texts = dict.fromkeys(failed[material.name] for material in run.chosen if material.name in failed)
+    lines = [
+        f"{', '.join(material.name for material in run.chosen if failed.get(material.name) == text)}: {text}"
+        for text in texts
+    ]
     head = f"{len(failed)} of {len(run.chosen)} materials failed, the others are finished:"
     return DataError("\n".join([head, *lines]))

@@ -15,9 +15,9 @@ import numpy as np
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, UserError
 from mlraman_hpc.commands.run import run
-from mlraman_hpc.commands.train import KIND, read_labels, training_origin
 from mlraman_hpc.config.campaign_deck import Campaign, Material, ordinary_yaml
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.pipeline.labels import read_labels, training_origin
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.labels_extxyz import extended_xyz
@@ -26,7 +26,7 @@ ROWS = "labels.json"  # {material: [first row, row after the last, hash]}
 
 
 def train(plan: Campaign, job: Job) -> None:
-    """Write the common model; `job` holds its folder."""
+    """Write the common model; `job` has locked its folder."""
     job.session.only_on_root(_prepare, plan, job)
     run(job)
 
@@ -48,12 +48,12 @@ def _prepare(plan: Campaign, job: Job) -> None:
 
 def _export(material: Material, job: Job, before: list | None, first: int) -> list:
     """[first row, row after the last, hash] of the material's labels, which are written unless they are there."""
-    own = replace(job, deck=material.labels)
-    key = training_origin(own, "labels", {}).key
+    labels_job = replace(job, deck=material.labels)
+    key = training_origin(labels_job, "labels", {}).key
     path = job.output / f"{material.name}.extxyz"
     if before is not None and before[2] == key and path.exists():
         return [first, first + before[1] - before[0], key]
-    labels = read_labels(own)
+    labels = read_labels(labels_job)
     with atomic_write(path) as temporary:
         temporary.write_text(extended_xyz(labels), encoding="utf-8")
     return [first, first + len(labels), key]
@@ -72,5 +72,5 @@ def test_rows(plan: Campaign, material: Material) -> np.ndarray | None:
         return None
     folder = Path(plan.common.output)
     first, last, _ = _rows(folder)[material.name]
-    test = hdf5.load(folder / "model.h5", Model, KIND).test
+    test = hdf5.load(Model, folder).test
     return test[(test >= first) & (test < last)] - first

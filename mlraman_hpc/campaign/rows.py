@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from mlraman_hpc.base.errors import UserError
-from mlraman_hpc.campaign import material as materials
-from mlraman_hpc.commands.compare import relative
-from mlraman_hpc.commands.dynamics import FOLDED
+from mlraman_hpc.campaign.material import State, status
 from mlraman_hpc.config.campaign_deck import NONE, OWN, Material
 from mlraman_hpc.config.deck_reader import resolved_yaml
-from mlraman_hpc.records.campaign import DONE, DYNAMICS_ONLY, FAILED, MISSING
+from mlraman_hpc.pipeline.spectra import relative_total
+from mlraman_hpc.records.campaign import Status
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import RamanSpectrum
 from mlraman_hpc.records.training import LabelTest
@@ -26,7 +26,7 @@ NAN = math.nan
 
 @dataclass
 class Row:
-    """One line of the ranking; the names are those of schema.ranking.Ranking."""
+    """One line of the ranking; the names are those of `records.campaign.Ranking`."""
 
     name: str
     title: str
@@ -58,49 +58,49 @@ class Row:
     spectrum: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def row_of(one: Material) -> Row:
+def row_of(material: Material) -> Row:
     """The material's results; nothing but a message where they are missing or of another deck."""
-    row = Row(one.name, one.deck.title, MISSING, model=one.model)
-    said = materials.status(one)
-    if said != materials.DONE:
-        row.status = FAILED if said not in ("", materials.UNFINISHED) else MISSING
-        row.message = said or "not begun"
+    row = Row(material.name, material.deck.title, Status.MISSING, model=material.model)
+    state, message = status(material)
+    if state is not State.DONE:
+        row.status = Status.FAILED if state is State.FAILED else Status.MISSING
+        row.message = message or str(state)
         return row
-    if _resolved(one) != resolved_yaml(one.deck):
+    if _resolved(material) != resolved_yaml(material.deck):
         row.message = "computed with another deck; start the campaign again"
         return row
     try:
-        _read(row, one)
+        _read(row, material)
     except (UserError, OSError) as error:
-        row.status, row.message = FAILED, str(error)
+        row.status, row.message = Status.FAILED, str(error)
     return row
 
 
-def _resolved(one: Material) -> str:
+def _resolved(material: Material) -> str:
     try:
-        return (one.folder / "resolved_deck.yaml").read_text(encoding="utf-8")
+        return (material.folder / "resolved_deck.yaml").read_text(encoding="utf-8")
     except OSError:
         return ""
 
 
-def _read(row: Row, one: Material) -> None:
-    raman = one.model != NONE or one.deck.series is not None
-    row.status = DONE if raman else DYNAMICS_ONLY
+def _read(row: Row, material: Material) -> None:
+    raman = material.model != NONE or material.deck.series is not None
+    row.status = Status.DONE if raman else Status.DYNAMICS_ONLY
     warnings: list[str] = []
     if raman:
-        warnings += _raman(row, hdf5.load(one.folder / "raman.h5", RamanSpectrum, "raman spectrum"))
-        warnings += _outliers(one) if one.deck.series is None else []
-    if one.deck.dynamics:
-        warnings += _dynamics(row, hdf5.load(one.folder / "dynamics.h5", Dynamics, "dynamics"))
-    _scores(row, one)
+        warnings += _raman(row, hdf5.load(RamanSpectrum, material.folder))
+        warnings += _outliers(material) if material.deck.series is None else []
+    if material.deck.dynamics:
+        warnings += _dynamics(row, hdf5.load(Dynamics, material.folder))
+    _scores(row, material)
     row.warnings, row.warning_text = len(warnings), "\n".join(warnings)
 
 
 def _raman(row: Row, spectrum: RamanSpectrum) -> tuple[str, ...]:
-    total, shown = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end
+    total, visible = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end
     error = spectrum.error_statistical["total"] if spectrum.error_statistical else np.full(len(total), NAN)
-    row.spectrum = relative(spectrum)
-    row.statistical_error = float(np.linalg.norm(error[shown]) / (np.linalg.norm(total[shown]) or NAN))
+    row.spectrum = relative_total(spectrum)
+    row.statistical_error = float(np.linalg.norm(error[visible]) / (np.linalg.norm(total[visible]) or NAN))
     row.frames, row.length = spectrum.frames, spectrum.frames * spectrum.frame_interval / 1000
     peak = spectrum.central_peak
     if peak is not None:
@@ -108,8 +108,8 @@ def _raman(row: Row, spectrum: RamanSpectrum) -> tuple[str, ...]:
     return spectrum.warnings
 
 
-def _outliers(one: Material) -> list[str]:
-    outliers = read_outliers(one.folder / "alpha.h5")
+def _outliers(material: Material) -> list[str]:
+    outliers = read_outliers(material.folder)
     if outliers is None or not outliers.any():
         return []
     return [
@@ -118,43 +118,42 @@ def _outliers(one: Material) -> list[str]:
     ]
 
 
-def _dynamics(row: Row, found: Dynamics) -> tuple[str, ...]:
-    total = found.vdos["total"]
-    if total[-1] <= FOLDED * total.max():  # else frames are too far apart to see all motion
-        row.temperature = found.temperature
-    row.frames = row.frames or found.frames
-    row.length = row.length if math.isfinite(row.length) else found.frames * found.frame_interval / 1000
-    names = found.mobile or tuple(found.diffusion)
+def _dynamics(row: Row, dynamics: Dynamics) -> tuple[str, ...]:
+    if not dynamics.misses_fast_motion:
+        row.temperature = dynamics.temperature
+    row.frames = row.frames or dynamics.frames
+    row.length = row.length if math.isfinite(row.length) else dynamics.frames * dynamics.frame_interval / 1000
+    names = dynamics.mobile or tuple(dynamics.diffusion)
 
     def fastest(name: str) -> tuple:
-        value = found.diffusion[name]
-        return (math.isfinite(value), value if math.isfinite(value) else found.diffusion_upper[name])
+        value = dynamics.diffusion[name]
+        return (math.isfinite(value), value if math.isfinite(value) else dynamics.diffusion_upper[name])
 
     name = max(names, key=fastest)
-    row.diffusing, row.motion = name, found.verdict[name]
+    row.diffusing, row.motion = name, dynamics.verdict[name]
     for target, source in (
-        ("diffusion", found.diffusion),
-        ("diffusion_error", found.diffusion_error),
-        ("diffusion_upper", found.diffusion_upper),
-        ("diffusion_from_vdos", found.diffusion_from_vdos),
-        ("diffusion_from_vdos_error", found.diffusion_from_vdos_error),
+        ("diffusion", dynamics.diffusion),
+        ("diffusion_error", dynamics.diffusion_error),
+        ("diffusion_upper", dynamics.diffusion_upper),
+        ("diffusion_from_vdos", dynamics.diffusion_from_vdos),
+        ("diffusion_from_vdos_error", dynamics.diffusion_from_vdos_error),
     ):
         setattr(row, target, float(source[name]))
-    return found.warnings
+    return dynamics.warnings
 
 
-def _scores(row: Row, one: Material) -> None:
+def _scores(row: Row, material: Material) -> None:
     """Errors on labels: the material's own where there are any."""
-    path = one.folder / materials.TEST
-    if one.labels is not None and path.exists():
-        found = hdf5.load(path, LabelTest, materials.TEST_KIND)
-        scores, row.tested = {"r2": found.r2, "rmse": found.rmse}, found.labels
-        row.tested_on = "own, left out of the training" if found.left_out else "own, which may have been trained on"
-    elif one.model != NONE:
-        path = one.folder / "model.h5" if one.model == OWN else one.deck.model.file
-        model = hdf5.load(path, Model, "model")
+    scores: dict[str, dict[str, float]] = {}
+    if material.labels is not None and (material.folder / LabelTest.file_name).exists():
+        test = hdf5.load(LabelTest, material.folder)
+        scores, row.tested = {"r2": test.r2, "rmse": test.rmse}, test.labels
+        row.tested_on = "own, left out of the training" if test.left_out else "own, which may have been trained on"
+    elif material.model != NONE:
+        own = material.model == OWN
+        model = hdf5.load(Model, material.folder if own else Path(material.deck.model.file))
         scores, row.tested = model.scores, len(model.test)
-        row.tested_on = "own, left out of the training" if one.model == OWN else "those of the model"
+        row.tested_on = "own, left out of the training" if own else "those of the model"
     if row.tested:
         row.r2_diagonal, row.r2_off_diagonal = scores["r2"]["diagonal"], scores["r2"]["off_diagonal"]
         row.rmse_diagonal, row.rmse_off_diagonal = scores["rmse"]["diagonal"], scores["rmse"]["off_diagonal"]

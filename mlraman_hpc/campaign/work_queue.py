@@ -1,7 +1,7 @@
-"""Who computes what: groups of ranks take items from a common list, each item once.
+"""Work that several groups of ranks take from one list, each item once.
 
-A claim is a file that only one can create. That needs no rank that waits for questions, and holds on shared file
-systems.
+An item is taken by creating a file of its number, which only one process can. That needs no rank that answers requests,
+and holds on shared file systems.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from mlraman_hpc.base.errors import DataError
 _STOP = "stop"
 
 
-class Claims:
+class WorkQueue:
     """Items 0 to count - 1, in this order; made by one process, used by many."""
 
-    def __init__(self, folder: Path, count: int):
+    def __init__(self, folder: Path, count: int) -> None:
         self.folder, self.count, self._next = folder, count, 0
 
     @classmethod
-    def begin(cls, output: Path, count: int) -> Claims:
-        """A new list of `count` items, kept in the folder `output` while it lasts."""
+    def create(cls, output: Path, count: int) -> WorkQueue:
+        """A new queue of `count` items, in a folder of its own in `output` while it lasts."""
         try:
             return cls(Path(tempfile.mkdtemp(prefix=".claims.", dir=output)), count)
         except OSError as error:
             raise DataError(f"{output}: cannot be written: {error.strerror}; check free space and quota") from None
 
     def take(self) -> int | None:
-        """The next item that nobody has; None at the end, or where somebody has stopped."""
+        """The next item that no process has taken; None at the end, or after a stop."""
         while self._next < self.count and not (self.folder / _STOP).exists():
             number, self._next = self._next, self._next + 1
             if self._create(str(number)):
@@ -40,17 +40,17 @@ class Claims:
         return None
 
     def stop(self) -> None:
-        """Nobody takes anything from now on."""
+        """No item is taken from now on."""
         self._create(_STOP)
 
-    def end(self) -> None:
+    def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @staticmethod
-    def sweep(output: Path) -> None:
-        """Lists of dead jobs; only for who has the folder alone."""
-        for debris in output.glob(".claims.*"):
-            shutil.rmtree(debris, ignore_errors=True)
+    def remove_stale(output: Path) -> None:
+        """Queues of dead jobs; only for a job that has locked the folder."""
+        for folder in output.glob(".claims.*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _create(self, name: str) -> bool:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib import resources
 
@@ -15,19 +14,16 @@ from mlraman_hpc.storage.provenance import package_versions
 
 def info(session: Session, options) -> None:
     """Versions, MPI library and launcher, ranks by host, threads."""
-    placed = session.allgather((os.uname().nodename, session.threads, len(os.sched_getaffinity(0))))
     if not session.is_root:
         return
     print(f"mlraman_hpc {__version__}, Python {platform.python_version()}, {platform.platform()}")
     print("packages: " + ", ".join(f"{name} {version}" for name, version in package_versions().items()))
     print(f"launcher: {session.launcher}; MPI library: {session.library}")
-    for host in sorted({name for name, _, _ in placed}):
-        ranks = [(threads, cpus) for name, threads, cpus in placed if name == host]
-        (threads, cpus), started = ranks[0], session.started[host]
+    for host, ranks in sorted(session.ranks_by_host.items()):
+        cores, threads = session.cores_by_host[host], session.threads
         print(
-            f"{host}: {started} rank{'s' if started > 1 else ''} of {threads} "
-            f"thread{'s' if threads > 1 else ''}; {cpus} core{'s' if cpus > 1 else ''} can be used"
-            + (f"; {len(ranks)} at work, the others wait for a core" if len(ranks) < started else "")
+            f"{host}: {ranks} rank{'s' if ranks > 1 else ''} of {threads} thread{'s' if threads > 1 else ''}; "
+            f"{cores} core{'s' if cores > 1 else ''} can be used"
         )
 
 

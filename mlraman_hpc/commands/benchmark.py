@@ -1,7 +1,7 @@
 """`mlraman benchmark`: frames per second by stage and by number of ranks, memory, and what that means for a job.
 
 Uses the deck's own trajectory and model; where there is no model yet, one of a few labels, which is as fast. Nothing is
-kept. Figures are of this machine at this moment: quote their ratios.
+written. Numbers are of this machine at this moment: quote their ratios.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.commands.check import working_model
-from mlraman_hpc.commands.predict import READ_ATOMS, Hand, predict_hand
 from mlraman_hpc.model.predictor import Predictor, joined
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.pipeline.labels import read_labels, trial_model
+from mlraman_hpc.pipeline.prediction import READ_ATOMS, WorkUnit, load_model, model_path, predict_unit
 from mlraman_hpc.pipeline.trajectory import selected_frames, trajectory_index
-from mlraman_hpc.readers.trajectory.index import read_frames
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime.console import duration
@@ -33,9 +33,9 @@ ESTIMATES = (10**4, 10**5, 10**6, 10**7)
 
 @dataclass(frozen=True)
 class Sample:
-    """The first frames of the selection, dealt to every rank."""
+    """The first frames of the selection, the same on every rank."""
 
-    index: object
+    index: TrajectoryIndex
     starts: np.ndarray
     atoms: int
     frames_in_all: int
@@ -50,7 +50,7 @@ def benchmark(job: Job) -> None:
     """Print the table."""
     session = job.session
     job.section("trajectory")
-    model = session.on_root(working_model, job)
+    model = session.on_root(_model, job)
     sample = session.on_root(_sample, job)
     predictor = session.on_root(_ready, sample, model)
     predictor(read_frames(sample.index, sample.batches[0]))  # files in the page cache before the clock
@@ -63,6 +63,13 @@ def benchmark(job: Job) -> None:
     session.on_root(
         _report, job, sample, {**stages, "gather": gathering, "write": stages["write"]}, threads, rates, memory
     )
+
+
+def _model(job: Job) -> Model:
+    """The model that is there, or a trial model of the deck's labels."""
+    if not model_path(job).exists() and job.deck.reference:
+        return trial_model(job, read_labels(job))
+    return load_model(job)
 
 
 def _ready(sample: Sample, model) -> Predictor:
@@ -89,8 +96,8 @@ def _stages(job: Job, sample: Sample, predictor: Predictor, model: Model) -> dic
     loaded = [read_frames(sample.index, rows) for rows in sample.batches]
     results = [predictor(frames) for frames in loaded]
     parts = predictor.neighbours_only(), predictor.without_contraction(), predictor
-    found = [_seconds_a_frame(lambda k, part=part: part(loaded[k]), loaded) for part in parts]
-    neighbours, expansion, contraction = np.diff([0.0, *np.maximum.accumulate(found)])
+    times = [_seconds_a_frame(lambda k, part=part: part(loaded[k]), loaded) for part in parts]
+    neighbours, expansion, contraction = np.diff([0.0, *np.maximum.accumulate(times)])
     return {
         "read": _seconds_a_frame(lambda k: read_frames(sample.index, sample.batches[k]), loaded),
         "neighbours": neighbours,
@@ -134,9 +141,9 @@ def _write_seconds(job: Job, sample: Sample, model: Model, results: list) -> flo
             batches=len(results),
             origin=job.origin("benchmark", {}),
         )
-        found = joined(results)
+        prediction = joined(results)
         began = time.perf_counter()
-        file.write(slice(0, len(results)), slice(0, frames), found.shares, found.members, found.outliers)
+        file.write(slice(0, len(results)), slice(0, frames), prediction.shares, prediction.members, prediction.outliers)
         file.commit()
         seconds = time.perf_counter() - began
         file.close()
@@ -169,7 +176,7 @@ def _rate(sample: Sample, predictor: Predictor, threads: int, first: int, step: 
     while (seconds := time.perf_counter() - began) < STAGE_SECONDS:
         numbers = [k % len(sample.batches) for k in range(turn, turn + threads * step, step)]
         chosen = np.concatenate([sample.batches[k] for k in numbers])
-        predict_hand(Hand(sample.index.take(chosen), len(numbers)), predictor, threads)
+        predict_unit(WorkUnit(sample.index.take(chosen), len(numbers)), predictor, threads)
         frames, turn = frames + len(chosen), turn + threads * step
     return frames / seconds
 
@@ -186,12 +193,12 @@ def _report(job: Job, sample: Sample, stages: dict, threads: dict, rates: dict, 
     for name, seconds in [*stages.items(), ("together", total)]:
         share, rate = 100 * seconds / total, 1 / max(seconds, 1e-12)
         say(f"{name:<12} {1e3 * seconds:10.4f}  {share:5.1f} % {rate:10.4g} {rate * atoms:15.4g}")
-    for title, found in (("threads", threads), ("ranks", rates)):
-        if title == "threads" and len(found) == 1:
+    for title, table in (("threads", threads), ("ranks", rates)):
+        if title == "threads" and len(table) == 1:
             continue
         say(f"{title:<7}   frames/s   atom-frames/s   speed-up")
-        for count, rate in found.items():
-            say(f"{count:7d} {rate:10.4g} {rate * atoms:15.4g} {rate / found[1]:10.2f}")
+        for count, rate in table.items():
+            say(f"{count:7d} {rate:10.4g} {rate * atoms:15.4g} {rate / table[1]:10.2f}")
     say(f"memory: at most {max(memory):.0f} MB a rank")
     best = rates[max(rates)]
     say(f"frames    on {max(rates)} rank{'s' if max(rates) > 1 else ''}")

@@ -11,90 +11,87 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.commands.spectrum import KIND as RAMAN
-from mlraman_hpc.commands.spectrum import options_of, read_series
+from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.config import yaml_source
 from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.plots import comparison as figures_compare
-from mlraman_hpc.plots import stack as figures_stack
+from mlraman_hpc.pipeline.spectra import raman_options, read_series, relative_total
+from mlraman_hpc.pipeline.step import Output, Step, run_step
+from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.spectra import Comparison, RamanSpectrum
 from mlraman_hpc.storage import hdf5
-
-KIND = "comparison"
+from mlraman_hpc.storage.provenance import Origin
 
 
 def compare(job: Job) -> None:
     """Root works; the spectra are small."""
-    job.session.on_root(_compare, job)
+    job.section("comparison")
+    run_step(job, Comparison, _origin, _compute, root_alone=True)
 
 
-def _compare(job: Job) -> None:
-    section = job.section("comparison")
-    path, ours = job.output / "comparison.h5", job.output / "raman.h5"
+def _origin(job: Job) -> Origin:
+    section, ours = job.section("comparison"), job.output / RamanSpectrum.file_name
     if not ours.exists():
         raise DataError(f"{ours}: no spectrum yet; 'mlraman spectrum' computes it")
     parents = {str(ours): hdf5.content_of(ours)}
-    for dotted in ("comparison.series.file", "comparison.experiment.file"):
-        if getattr(section, dotted.split(".")[1]) is not None:
-            parents |= hashes(job.files(dotted))
-    others = _others(job)
-    parents |= {str(file): hdf5.content_of(file) for file in others.values()}
-    origin = job.origin(
-        "compare", parents, section.model_dump(), job.deck.spectrum.model_dump(), history=hdf5.read_origin(ours).history
-    )
-    if job.up_to_date(path, origin):
-        job.console.say(f"{path} is up to date")
-        return
-    spectrum = hdf5.load(ours, RamanSpectrum, RAMAN)
-    found = Comparison(
+    for name in ("series", "experiment"):
+        if getattr(section, name) is not None:
+            parents |= hashes(job.files(f"comparison.{name}.file"))
+    parents |= {str(file): hdf5.content_of(file) for file in _others(job).values()}
+    settings = section.model_dump(), job.deck.spectrum.model_dump()
+    return job.origin("compare", parents, *settings, history=hdf5.history_of(ours))
+
+
+def _compute(step: Step) -> Output:
+    job, section = step.job, step.job.section("comparison")
+    spectrum = hdf5.load(RamanSpectrum, job.output)
+    result = Comparison(
         wavenumber=spectrum.wavenumber,
         ours=spectrum.intensity["total"],
         error=(spectrum.error_statistical or {}).get("total"),
         **_reference(job, spectrum),
         **_experiment(job, spectrum),
-        **_stack(job, spectrum, others),
+        **_stack(job, spectrum, _others(job)),
     )
-    label = section.experiment.label if section.experiment else ""
+    output = Output(result, lines=_lines(result))
     if section.series or section.experiment:
-        job.draw(
-            "comparison.png", figures_compare.comparison_figure, found, spectrum.visible_end, label, job.deck.title
-        )
-    if found.spectra:
-        job.draw("comparison_spectra.png", figures_stack.stack_figure, _rows(found))
-    hdf5.save(path, found, KIND, origin)  # last: what is up to date has its figure
-    _report(job, found)
-    job.console.say(f"wrote {path} and its figures")
+        label = section.experiment.label if section.experiment else ""
+        arguments = result, spectrum.visible_end, label, job.deck.title
+        output.figures["comparison.png"] = (figures.comparison_figure, *arguments)
+    if result.spectra:
+        output.figures["comparison_spectra.png"] = (figures.stack_figure, _rows(result))
+    return output
 
 
 def _others(job: Job) -> dict[str, Path]:
     """Files of other runs' spectra by label."""
-    section, found = job.deck.comparison, {}
+    section = job.section("comparison")
+    files: dict[str, Path] = {}
     for number, other in enumerate(section.spectra):
         dotted = f"comparison.spectra.{number}"
-        if other.label in (section.label, *found) or "/" in other.label:
-            raise DeckError(
-                f"{job.deck.location(dotted + '.label')}: '{other.label}' "
+        if other.label in (section.label, *files) or "/" in other.label:
+            raise DeckKeyError(
+                f"{dotted}.label",
+                f"'{other.label}' "
                 + ("is given twice" if "/" not in other.label else "must not contain '/'")
-                + "; give each spectrum a name of its own"
+                + "; give each spectrum a name of its own",
             )
-        found[other.label] = input_files(job.deck, f"{dotted}.file", [other.file])[0]
-    return found
+        files[other.label] = input_files(job.deck, f"{dotted}.file", [other.file])[0]
+    return files
 
 
 def _stack(job: Job, ours: RamanSpectrum, others: dict[str, Path]) -> dict:
     """This spectrum and those of other runs, side by side; what makes them unlike is told."""
     if not others:
         return {}
-    spectra = {job.deck.comparison.label: ours}
+    spectra = {job.section("comparison").label: ours}
     for label, file in others.items():
-        spectra[label] = hdf5.load(file, RamanSpectrum, RAMAN)
+        spectra[label] = hdf5.load(RamanSpectrum, file)
         _check_alike(job, file, ours, spectra[label])
     return {
-        "spectra": {label: relative(spectrum) for label, spectrum in spectra.items()},
+        "spectra": {label: relative_total(spectrum) for label, spectrum in spectra.items()},
         "weight": {label: _weight(spectrum) for label, spectrum in spectra.items()},
     }
 
@@ -119,46 +116,38 @@ def _check_alike(job: Job, file: Path, ours: RamanSpectrum, other: RamanSpectrum
         )
 
 
-def relative(spectrum: RamanSpectrum) -> dict[str, np.ndarray]:
-    """wavenumber, intensity and statistical error of the total where it is visible, relative to its highest value."""
-    total, shown = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end
-    error = spectrum.error_statistical["total"] if spectrum.error_statistical else np.full(len(total), np.nan)
-    scale = 1 / total.max() if total.max() > 0 else 1.0
-    return {"wavenumber": spectrum.wavenumber[shown], "intensity": total[shown] * scale, "error": error[shown] * scale}
-
-
 def _weight(spectrum: RamanSpectrum) -> np.ndarray:
     peak = spectrum.central_peak
     return np.array([peak.weight, peak.weight_error, peak.cutoff] if peak is not None else [np.nan] * 3)
 
 
-def _rows(found: Comparison) -> list[figures_stack.StackRow]:
+def _rows(result: Comparison) -> list[figures.StackRow]:
     return [
-        figures_stack.StackRow(label, **spectrum, weight=float(weight), weight_error=float(error), cutoff=float(cutoff))
-        for (label, spectrum), (weight, error, cutoff) in zip(found.spectra.items(), found.weight.values())
+        figures.StackRow(label, **spectrum, weight=float(weight), weight_error=float(error), cutoff=float(cutoff))
+        for (label, spectrum), (weight, error, cutoff) in zip(result.spectra.items(), result.weight.values())
     ]
 
 
 def _reference(job: Job, ours: RamanSpectrum) -> dict:
     """Spectrum of the reference tensors with the same settings, and its distance from ours."""
-    if job.deck.comparison.series is None:
+    if job.section("comparison").series is None:
         return {}
     series = read_series(job, "comparison.series")
-    reference = raman_spectrum(series.value, series.frame_interval, replace(options_of(job), blocks=0))
+    reference = raman_spectrum(series.value, series.frame_interval, replace(raman_options(job), blocks=0))
     values = np.interp(ours.wavenumber, reference.wavenumber, reference.intensity["total"])
-    shown = (ours.wavenumber <= ours.visible_end) & (ours.wavenumber <= reference.wavenumber[-1])
-    distance = np.linalg.norm((ours.intensity["total"] - values)[shown]) / np.linalg.norm(values[shown])
+    common = (ours.wavenumber <= ours.visible_end) & (ours.wavenumber <= reference.wavenumber[-1])
+    distance = np.linalg.norm((ours.intensity["total"] - values)[common]) / np.linalg.norm(values[common])
     return {"reference": values, "distance": float(distance)}
 
 
 def _experiment(job: Job, ours: RamanSpectrum) -> dict:
     """The measured spectrum, scaled so that the areas over the common range are equal; nothing else is done to it."""
-    given = job.deck.comparison.experiment
-    if given is None:
+    section = job.section("comparison").experiment
+    if section is None:
         return {}
     file = job.files("comparison.experiment.file")[0]
     shift, intensity = _two_columns(file)
-    low, high = max(shift[0], given.start), min(shift[-1], ours.wavenumber[-1], given.end or np.inf)
+    low, high = max(shift[0], section.start), min(shift[-1], ours.wavenumber[-1], section.end or np.inf)
     common = (ours.wavenumber >= low) & (ours.wavenumber <= high)
     if common.sum() < 10:
         raise DataError(
@@ -183,13 +172,13 @@ def _two_columns(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return values[order, 0], values[order, 1]
 
 
-def _report(job: Job, found: Comparison) -> None:
-    if found.distance is not None:
-        job.console.say(
-            f"distance to the spectrum of the reference tensors: {100 * found.distance:.2g} % (relative L2)"
-        )
-    for label, (weight, error, cutoff) in (found.weight or {}).items():
-        job.console.say(f"{label}: {weight:.4f} +- {error:.4f} of the intensity below {cutoff:g} cm^-1")
-    if found.scale is not None:
-        low, high = found.scaled_over
-        job.console.say(f"measured spectrum scaled by {found.scale:.4g}: equal areas from {low:g} to {high:g} cm^-1")
+def _lines(result: Comparison) -> list[str]:
+    lines = []
+    if result.distance is not None:
+        lines.append(f"distance to the spectrum of the reference tensors: {100 * result.distance:.2g} % (relative L2)")
+    for label, (weight, error, cutoff) in (result.weight or {}).items():
+        lines.append(f"{label}: {weight:.4f} +- {error:.4f} of the intensity below {cutoff:g} cm^-1")
+    if result.scale is not None:
+        low, high = result.scaled_over
+        lines.append(f"measured spectrum scaled by {result.scale:.4g}: equal areas from {low:g} to {high:g} cm^-1")
+    return lines

@@ -1,7 +1,7 @@
 """`mlraman convert`: all frames of the deck's trajectory -> trajectory.h5 (H5MD), for what is read many times.
 
-Root deals runs of frames to the ranks, each reads its own and sends them back, root writes: memory is bounded by a few
-megabytes for each rank, whatever the length of the trajectory.
+Root assigns runs of frames to the ranks, each reads its own and sends them back, root writes: memory is bounded by a
+few megabytes for each rank, whatever the length of the trajectory.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ import numpy as np
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.cells import cartesian, completed, fractional
 from mlraman_hpc.base.units import VELOCITY_UNITS
-from mlraman_hpc.numerics.transport import velocity_unit
 from mlraman_hpc.numerics.transport.displacements import unwrap
+from mlraman_hpc.numerics.transport.velocities import displacement_overlaps, velocity_unit
 from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import trajectory_index
-from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames, read_velocities
-from mlraman_hpc.storage.h5md_writer import TrajectoryFile
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
+from mlraman_hpc.records.frames import Frames
+from mlraman_hpc.storage.h5md_writer import ConvertedTrajectory, TrajectoryFile
 from mlraman_hpc.storage.provenance import Origin
 
-HAND_ATOMS = 1 << 17  # bounds the memory of a rank
+UNIT_ATOMS = 1 << 17  # bounds the memory of a rank
 SAMPLE = 200  # frames from which the unit of the velocities is told
 
 
@@ -34,43 +36,40 @@ class Plan:
 
     index: TrajectoryIndex
     file: TrajectoryFile
-    path: Path
-    origin: Origin
     periodic: np.ndarray
     velocity: float | None
 
-    def hand(self, ranks: int) -> int:
-        """Frames that a rank gets at a time."""
-        return max(1, min(HAND_ATOMS // len(self.index.numbers), -(-len(self.index) // ranks)))
+    def unit_frames(self, ranks: int) -> int:
+        """Frames of a work unit."""
+        return max(1, min(UNIT_ATOMS // len(self.index.numbers), -(-len(self.index) // ranks)))
 
 
 def convert(job: Job) -> None:
     """All frames, whatever first, last and every say, so that the deck means the same with trajectory.h5."""
-    session, path = job.session, job.output / "trajectory.h5"
     job.section("trajectory")
-    origin = session.on_root(_origin, job)
-    if session.on_root(job.up_to_date, path, origin):
-        job.console.say(f"{path} is up to date")
-        return
+    run_step(job, ConvertedTrajectory, _origin, _compute)
+
+
+def _compute(step: Step) -> Output | None:
+    session = step.job.session
     with ExitStack() as stack:
         session.enter_step("index")
-        plan = session.only_on_root(_plan, job, path, origin, stack)
+        plan = session.only_on_root(_plan, step.job, step.path, stack)
         session.enter_step("copy")
-        _copy(job, plan)
+        _copy(step.job, plan)
         session.enter_step("write")
-        session.only_on_root(_finish, plan, stack)
-    job.console.say(f"wrote {path}")
+        return session.only_on_root(_finish, plan, step.origin, stack)
 
 
 def _origin(job: Job) -> Origin:
-    settings = job.deck.trajectory.model_dump(include={"format", "species", "cell", "frame_interval"})
-    return job.origin("convert", hashes(job.files("trajectory.files")), settings, _asked_unit(job))
+    settings = job.section("trajectory").model_dump(include={"format", "species", "cell", "frame_interval"})
+    return job.origin("convert", hashes(job.files("trajectory.files")), settings, _wanted_unit(job))
 
 
-def _plan(job: Job, path: Path, origin: Origin, stack: ExitStack) -> Plan:
+def _plan(job: Job, path: Path, stack: ExitStack) -> Plan:
     index = trajectory_index(job)
     first = read_frames(index, [0])
-    interval = job.deck.trajectory.frame_interval or index.frame_interval
+    interval = job.section("trajectory").frame_interval or index.frame_interval
     if interval is None:
         job.console.warn(
             f"{index.names[0]} does not say how much time (fs) lies between two frames, and neither does "
@@ -81,31 +80,33 @@ def _plan(job: Job, path: Path, origin: Origin, stack: ExitStack) -> Plan:
         stack.enter_context(atomic_write(path)),
         numbers=index.numbers,
         periodic=first.periodic[0],
-        steps=index.steps if index.steps is not None else np.arange(len(index)),
+        steps=index.steps(range(len(index))) if index.has_steps else np.arange(len(index)),
         times=None if interval is None else interval * np.arange(len(index)),
         velocities=velocity is not None,
     )
     job.console.say(f"{len(index)} frames of {len(index.numbers)} atoms" + (", with velocities" if velocity else ""))
-    return Plan(index, file, path, origin, first.periodic[0], velocity)
+    return Plan(index, file, first.periodic[0], velocity)
 
 
-def _asked_unit(job: Job) -> str:
+def _wanted_unit(job: Job) -> str:
     return job.deck.dynamics.velocities if job.deck.dynamics else "auto"
 
 
 def _velocity_factor(job: Job, index: TrajectoryIndex, interval: float | None) -> float | None:
     """Angstrom/fs per unit of the file's velocities; None where there are none, or where their unit is not clear."""
-    asked, count = _asked_unit(job), min(SAMPLE, len(index))
-    if asked == "positions" or read_velocities(index, [0]) is None:
+    wanted, count = _wanted_unit(job), min(SAMPLE, len(index))
+    if wanted == "positions" or read_frames(index, [0], velocities=True).velocities is None:
         return None
-    if asked != "auto":
-        return VELOCITY_UNITS[asked]
-    velocities = read_velocities(index, np.arange(count))
+    if wanted != "auto":
+        return VELOCITY_UNITS[wanted]
+    frames = read_frames(index, np.arange(count), velocities=True)
     unit = (
         None
-        if interval is None or count < 2 or velocities is None
-        else velocity_unit.unit_from(
-            velocity_unit.overlaps(_followed(index, count), velocities.transpose(1, 2, 0), interval)
+        if interval is None or count < 2 or frames.velocities is None
+        else velocity_unit(
+            displacement_overlaps(
+                _followed(frames), frames.velocities.reshape(count, -1, 3).transpose(1, 2, 0), interval
+            )
         )
     )
     if unit is None:
@@ -118,33 +119,32 @@ def _velocity_factor(job: Job, index: TrajectoryIndex, interval: float | None) -
     return VELOCITY_UNITS[unit]
 
 
-def _followed(index: TrajectoryIndex, count: int) -> np.ndarray:
+def _followed(frames: Frames) -> np.ndarray:
     """(atoms, 3, frames) positions without jumps across the cell."""
-    frames = read_frames(index, np.arange(count))
     cells = completed(frames.cells, frames.periodic[0])
-    coordinates = fractional(frames.positions.reshape(count, -1, 3), cells).transpose(1, 2, 0).copy()
+    coordinates = fractional(frames.positions.reshape(len(frames), -1, 3), cells).transpose(1, 2, 0).copy()
     unwrap(coordinates, frames.periodic[0])
     return cartesian(coordinates, cells.mean(axis=0))
 
 
 def _copy(job: Job, plan: Plan | None) -> None:
     session, begin = job.session, 0
-    total = len(plan.index) if session.is_root else 0
+    total = len(plan.index) if plan is not None else 0
     with job.console.progress("converting", total, "frames") as advance:
         more = True
         while more:
-            more, hand = session.scatter(_hands(plan, begin, session.size) if session.is_root else None)
+            more, unit = session.scatter(None if plan is None else _work_units(plan, begin, session.size))
             with session.collective_errors():
-                part = _read(*hand)
+                part = _read(*unit)
             gathered = session.gather(part)
             advance(session.on_root(_write, plan, gathered))
-            begin += plan.hand(session.size) * session.size if session.is_root else 0
+            begin += 0 if plan is None else plan.unit_frames(session.size) * session.size
 
 
-def _hands(plan: Plan, begin: int, ranks: int) -> list:
+def _work_units(plan: Plan, begin: int, ranks: int) -> list:
     """(more to come, (rows, index of just them, what is expected)) for each rank."""
     total = len(plan.index)
-    starts = [min(begin + rank * plan.hand(ranks), total) for rank in range(ranks + 1)]
+    starts = [min(begin + rank * plan.unit_frames(ranks), total) for rank in range(ranks + 1)]
     return [
         (
             starts[-1] < total,
@@ -155,23 +155,25 @@ def _hands(plan: Plan, begin: int, ranks: int) -> list:
 
 
 def _read(rows: slice, index: TrajectoryIndex, periodic: np.ndarray, velocity: float | None):
-    """(rows, positions, cells, velocities or None) of a hand; None for an empty one."""
+    """(rows, positions, cells, velocities or None) of a work unit; None for an empty one."""
     if not len(index):
         return None
-    frames = read_frames(index, np.arange(len(index)))
+    frames = read_frames(index, np.arange(len(index)), velocities=velocity is not None)
     shape = (len(index), len(index.numbers), 3)
-    odd = (frames.numbers.reshape(shape[:2]) != index.numbers).any(axis=1) | (frames.periodic != periodic).any(axis=1)
-    if odd.any():
-        raise index.location(int(np.argmax(odd))).error(
+    differs = (frames.numbers.reshape(shape[:2]) != index.numbers).any(axis=1) | (frames.periodic != periodic).any(
+        axis=1
+    )
+    if differs.any():
+        raise index.location(int(np.argmax(differs))).error(
             "the order of the atoms or the periodic directions are not those of the first frame; H5MD has them once."
         )
-    velocities = None if velocity is None else read_velocities(index, np.arange(len(index)))
-    if velocity is not None and velocities is None:
+    if velocity is not None and frames.velocities is None:
         raise index.location(0).error(
             "velocities are missing here or in one of the next frames, though the first frame "
             "has them; set dynamics.velocities to positions."
         )
-    return rows, frames.positions.reshape(shape), frames.cells, None if velocities is None else velocities * velocity
+    velocities = None if velocity is None else frames.velocities.reshape(shape) * velocity
+    return rows, frames.positions.reshape(shape), frames.cells, velocities
 
 
 def _write(plan: Plan, gathered: list) -> int:
@@ -181,7 +183,8 @@ def _write(plan: Plan, gathered: list) -> int:
     return sum(rows.stop - rows.start for rows, *_ in parts)
 
 
-def _finish(plan: Plan, stack: ExitStack) -> None:
+def _finish(plan: Plan, origin: Origin, stack: ExitStack) -> Output:
     """The file gets its name when the stack is closed; on root alone something is in it."""
-    plan.file.finish(plan.origin)
+    plan.file.finish(origin)
     stack.close()
+    return Output()

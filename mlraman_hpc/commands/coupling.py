@@ -6,78 +6,63 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.numerics.spectra import errorbars
-from mlraman_hpc.numerics.spectra.coupling import Ratio, States
+from mlraman_hpc.numerics.spectra.coupling import States
 from mlraman_hpc.numerics.spectra.coupling import coupling as ratio_of
 from mlraman_hpc.numerics.spectra.vdos import vdos_plan
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.plots import coupling as figures_coupling
+from mlraman_hpc.pipeline.step import Output, Step, run_step
+from mlraman_hpc.plots import spectra as figures
+from mlraman_hpc.records.fields import fields_from
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries
 from mlraman_hpc.records.transport import Dynamics
-from mlraman_hpc.reports.numbers import number
+from mlraman_hpc.reports.wording import coupling_sentence
 from mlraman_hpc.storage import hdf5
-from mlraman_hpc.storage.alpha_file import KIND as ALPHA
-
-KIND = "coupling"
+from mlraman_hpc.storage.provenance import Origin
 
 
 def coupling(job: Job) -> None:
     """Write coupling.h5 from alpha.h5 and dynamics.h5."""
-    job.session.on_root(_coupling, job)
+    run_step(job, Coupling, _origin, _compute, root_alone=True)
 
 
-def _coupling(job: Job) -> None:
-    path, parents = job.output / "coupling.h5", _parents(job)
-    cutoff = job.deck.spectrum.low_frequency
-    origin = job.origin("coupling", parents, cutoff, history=hdf5.read_origin(job.output / "alpha.h5").history)
-    if job.up_to_date(path, origin):
-        job.console.say(f"{path} is up to date")
-        return
-    result = _result(job, cutoff)
-    job.draw("coupling.png", figures_coupling.coupling_figure, result, job.deck.title)
-    hdf5.save(path, result, KIND, origin)  # last: what is up to date has its figure
-    job.console.say(sentence(result))
-    job.console.say(f"wrote {path} and {path.with_suffix('.png').name}")
+def _origin(job: Job) -> Origin:
+    parents = {}
+    for record, command in ((PolarizabilitySeries, "predict"), (Dynamics, "dynamics")):
+        path = job.output / record.file_name
+        if not path.exists():
+            raise DataError(f"{path}: not there yet; 'mlraman {command}' makes it")
+        parents[str(path)] = hdf5.content_of(path)
+    history = hdf5.history_of(job.output / PolarizabilitySeries.file_name)
+    return job.origin("coupling", parents, job.deck.spectrum.low_frequency, history=history)
 
 
-def _parents(job: Job) -> dict[str, str]:
-    made_by = {"alpha.h5": "predict", "dynamics.h5": "dynamics"}
-    for name, command in made_by.items():
-        if not (job.output / name).exists():
-            raise DataError(f"{job.output / name}: not there yet; 'mlraman {command}' makes it")
-    return {str(job.output / name): hdf5.content_of(job.output / name) for name in made_by}
+def _compute(step: Step) -> Output:
+    job = step.job
+    result = _coupling(job, job.deck.spectrum.low_frequency)
+    figure = (figures.coupling_figure, result, job.deck.title)
+    return Output(result, figures={"coupling.png": figure}, lines=[coupling_sentence(result)])
 
 
-def _result(job: Job, cutoff: float) -> Coupling:
-    series = hdf5.load(job.output / "alpha.h5", PolarizabilitySeries, ALPHA)
-    motion = hdf5.load(job.output / "dynamics.h5", Dynamics, "dynamics")
+def _coupling(job: Job, cutoff: float) -> Coupling:
+    series, motion = hdf5.load(PolarizabilitySeries, job.output), hdf5.load(Dynamics, job.output)
     _check(job, series, motion)
     blocks = job.deck.dynamics.blocks if job.deck.dynamics else 8
     plan = vdos_plan(len(series.value), series.frame_interval, motion.smoothing, blocks)
     states = States(motion.wavenumber, motion.vdos["total"], motion.vdos_error["total"], motion.temperature)
-    found = ratio_of(series.value, plan, states, cutoff)
+    ratio = ratio_of(series.value, plan, states, cutoff)
     members = [] if series.members is None else [series.members[:, k] for k in range(series.members.shape[1])]
-    ratios = np.array([ratio_of(member, plan, states, cutoff).value for member in members])
-    model = errorbars.committee_deviation(ratios) if len(ratios) > 1 else None
-    return _record(found, states, motion, cutoff, model)
-
-
-def _record(found: Ratio, states: States, motion: Dynamics, cutoff: float, model: np.ndarray | None) -> Coupling:
+    by_member = [ratio_of(member, plan, states, cutoff).value for member in members]
+    error = errorbars.committee_deviation(np.array(by_member)) if len(by_member) > 1 else None
     return Coupling(
+        **fields_from(Coupling, ratio),
         wavenumber=states.wavenumber,
-        coupling=found.value,
-        error=found.error,
-        activity=found.activity,
-        activity_error=found.activity_error,
+        coupling=ratio.value,
         vdos=states.g,
         vdos_error=states.error,
-        mean=found.mean,
         cutoff=cutoff,
-        low=found.low,
-        low_error=found.low_error,
-        spread=found.spread,
         temperature=states.temperature,
         smoothing=motion.smoothing,
-        error_model=model,
+        error_model=error,
     )
 
 
@@ -93,23 +78,3 @@ def _check(job: Job, series: PolarizabilitySeries, motion: Dynamics) -> None:
             f"{job.output / 'alpha.h5'}: covers {length / 1000:.4g} ps, dynamics.h5 "
             f"{motion.frames * motion.frame_interval / 1000:.4g} ps; compute both with one deck"
         )
-
-
-def sentence(found: Coupling) -> str:
-    """What C(nu) says, in one sentence."""
-    if not found.mean > 0:
-        return "The polarizability does not change: there is no coupling of motion to light."
-    low = (
-        (
-            f"Below {found.cutoff:g} cm⁻¹ a degree of freedom scatters {number(found.low, found.low_error)} times as "
-            "strongly as on average"
-        )
-        if np.isfinite(found.low)
-        else f"There are no states below {found.cutoff:g} cm⁻¹"
-    )
-    if not found.spread > 0:
-        return f"{low}; beyond its errors, the coupling C(ν) does not vary over the states."
-    return (
-        f"{low}, and the coupling C(ν) varies by {100 * found.spread:.0f} % (standard deviation) over the states: "
-        "it would be constant if no selection rule were left and all motion scattered alike."
-    )

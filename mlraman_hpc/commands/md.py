@@ -45,18 +45,20 @@ def md(job: Job, engine: str | None = None) -> None:
     job.section("md")
     session = job.session
     session.enter_step("plan")
-    if engine:
-        session.on_root(_write_input, job, engine)
-        return
-    atoms, settings, tasks = session.on_root(_prepare, job)
-    session.enter_step("runs")
-    failures = _compute(job, atoms, settings, tasks) if tasks else []
+    with job.located():
+        if engine:
+            session.on_root(_write_input, job, engine)
+            return
+        atoms, settings, tasks = session.on_root(_prepare, job)
+        session.enter_step("runs")
+        failures = _compute(job, atoms, settings, tasks) if tasks else []
     if failures:
-        error = DataError(
-            "\n".join(failures) + f"\n{len(failures)} of {len(tasks)} runs failed; the others are finished. "
-            "The same command tries the failed ones again, from their last checkpoint"
+        session.raise_if_any(
+            DataError(
+                "\n".join(failures) + f"\n{len(failures)} of {len(tasks)} runs failed; the others are finished. "
+                "The same command tries the failed ones again, from their last checkpoint"
+            )
         )
-        session.raise_if_any(error)
 
 
 def _prepare(job: Job) -> tuple[Any, Settings, list[Task]]:
@@ -91,10 +93,9 @@ def _compute(job: Job, atoms: Any, settings: Settings, tasks: list[Task]) -> lis
             with session.collective_errors():
                 worker.advance(SLICE, report)
             reports = session.allgather(report)
-            for one in reports:
-                failures += one.failures
+            failures += [text for each in reports for text in each.failures]
             meter.tell(reports)
-            if not any(one.left for one in reports):
+            if not any(each.left for each in reports):
                 return failures
             if (stop := session.stop_requested()) is not None:
                 with session.collective_errors():

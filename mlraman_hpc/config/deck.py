@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
 
 from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, Mistake
+from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
 
 AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
 Quantity = Literal["polarizability", "dielectric", "susceptibility"]
 LabelFormat = Literal[
     "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "table"
 ]
+TrajectoryFormat = Literal[("auto", *TRAJECTORY_FORMATS)]  # type: ignore[valid-type]
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
 
 
@@ -194,9 +196,7 @@ class TrajectorySection(Section):
     """The molecular dynamics run along which alpha is predicted."""
 
     files: Files = key(..., "pieces of one run, in order; a glob is sorted by name")
-    format: Literal["auto", "xdatcar", "vasprun", "vaspout", "extxyz", "lammps-dump", "ase-traj", "h5md"] = key(
-        "auto", "format of the files"
-    )
+    format: TrajectoryFormat = key("auto", "format of the files")
     frame_interval: float | None = key(
         None, "time between stored frames; needed where the file does not say", "fs", gt=0
     )

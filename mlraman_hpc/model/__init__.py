@@ -1,1 +1,1 @@
-
+"""The polarizability model: lambda-SOAP features, regression, prediction."""

@@ -1,46 +1,27 @@
 """lambda-SOAP as featomic defines it: radial functions, Clebsch-Gordan coefficients and the full descriptor.
 
-The only import of featomic. Everything else in this room is a faster way to the same numbers.
+The only import of featomic, which takes 0.4 s with the parts of SciPy that it loads; so this module is imported lazily,
+where tables are made or a prediction is checked. Everything else in this package computes the same numbers faster.
 """
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from functools import lru_cache
 from math import pi
 
+import featomic
 import numpy as np
+from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
+from metatensor import Labels, TensorMap
 
 from mlraman_hpc.base.errors import DeckError
-from mlraman_hpc.base.lazy_module import LazyModule
-from mlraman_hpc.model.geometry import periodic_cells
+from mlraman_hpc.model.kernels.inputs import periodic_cells
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.records.model import Descriptor
 
 
-@contextmanager
-def _left_out(*names: str):
-    """These modules seem to be there. Who uses one later gets it then."""
-    missing = [name for name in names if name not in sys.modules]
-    sys.modules.update({name: LazyModule(name) for name in missing})
-    try:
-        yield
-    finally:
-        for name in missing:
-            del sys.modules[name]
-
-
-# featomic loads these for what we never ask of it; they take most of the time that it needs to load.
-with _left_out("ase.neighborlist", "scipy.integrate", "scipy.optimize", "scipy.special"):
-    import featomic
-
-from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
-from metatensor import Labels, TensorMap
-
-
 class _System(featomic.systems.SystemBase):
-    """One configuration as featomic's native code wants it; the neighbours are found there."""
+    """One configuration as featomic's native code takes it; it searches the neighbours itself."""
 
     def __init__(self, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray):
         super().__init__()
@@ -92,7 +73,7 @@ def systems(frames: Frames, cutoff: float) -> list[_System]:
 def radial_functions(descriptor: Descriptor, distances: np.ndarray) -> np.ndarray:
     """R_{nl}(r), what one neighbour at distance r adds: rho_{n l m} = f_cut(r) R_{nl}(r) Y_{lm}(r/|r|).
 
-    Read off two-atom systems with the neighbour on the z axis, without smoothing. distances (K,) Angstrom, between
+    Computed for two-atom systems with the neighbour on the z axis, without smoothing. distances (K,) Angstrom, between
     0.05 (closer, featomic complains) and the cutoff -> (K, max_angular + 1, max_radial + 1).
     """
     pairs = [
@@ -115,12 +96,12 @@ def radial_functions(descriptor: Descriptor, distances: np.ndarray) -> np.ndarra
 
 def central_atom(descriptor: Descriptor) -> np.ndarray:
     """rho_{n 0 0} of an atom alone, its own density: (max_radial + 1,)."""
-    alone = _System(np.array([1]), np.zeros((1, 3)), np.zeros((3, 3)))
-    result = spherical_expansion(descriptor).compute([alone])
+    atom = _System(np.array([1]), np.zeros((1, 3)), np.zeros((3, 3)))
+    result = spherical_expansion(descriptor).compute([atom])
     return np.array(result.block({"o3_lambda": 0, "center_type": 1, "neighbor_type": 1}).values[0, 0])
 
 
-@lru_cache(maxsize=4)  # campaigns ask for the same ones again and again
+@lru_cache(maxsize=4)  # campaigns need the same ones again and again
 def clebsch_gordan(max_angular: int) -> dict[tuple[int, int, int], np.ndarray]:
     """Real Clebsch-Gordan coefficients {(l1, l2, lambda): (2 l1 + 1, 2 l2 + 1, 2 lambda + 1)}, m = -l ... l.
 
@@ -139,10 +120,7 @@ def clebsch_gordan(max_angular: int) -> dict[tuple[int, int, int], np.ndarray]:
 def power_spectrum(
     frames: Frames, descriptor: Descriptor, species: np.ndarray, centres: np.ndarray | None = None
 ) -> TensorMap:
-    """featomic's EquivariantPowerSpectrum for lambda = 0, 2 and sigma = 1: the slow definition.
-
-    Of every atom, or of those that `centres` (atoms,) names.
-    """
+    """featomic's EquivariantPowerSpectrum for lambda = 0, 2 and sigma = 1, of all atoms or of `centres` (atoms,)."""
     calculator = _power_calculator(descriptor, tuple(int(z) for z in species))
     orders = [[0, 1], [2, 1]] if descriptor.max_angular else [[0, 1]]
     keys = Labels(["o3_lambda", "o3_sigma"], np.array(orders))

@@ -1,4 +1,4 @@
-"""The polarizability model: fit it to labelled frames, predict with it, check it against featomic."""
+"""The polarizability model: fit it to labelled frames, check it against featomic and against a trajectory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.numerics.regression import ridge
+from mlraman_hpc.numerics.regression.scores import tensor_scores
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model
 
-CHECKED = 64  # atoms of each species that are compared with featomic, which takes 0.3 to 4 MB for one
+COMPARED_ATOMS = 64  # of each species, by `check_against_featomic`: featomic takes 0.3 to 4 MB for each
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """The regression for one lambda, rows of one structure together.
+class _RidgeProblem:
+    """y = C b + X w for one lambda; the rows of a structure are contiguous.
 
-    columns (rows, P), scale: mean variance of a row, kernel = columns columns^T / scale, targets (rows,),
-    baseline (rows, S) or None, block: rows of one structure
+    columns (rows, P) X; scale: mean variance of a row; kernel = X X^T / scale; targets (rows,) y; baseline (rows, S) C
+    or None; block: rows of one structure, 1 for lambda = 0 and 5 for lambda = 2
     """
 
     columns: np.ndarray
@@ -40,8 +41,8 @@ class _Problem:
 
 
 @dataclass(frozen=True)
-class _Solution:
-    """Weights (P,), baseline (S,), the same of the committee (M, ...), and how they were found."""
+class _RidgeSolution:
+    """Weights (P,), baseline (S,), the same of the committee (M, ...), ridge parameter and the committee's factor."""
 
     weights: np.ndarray
     baseline: np.ndarray
@@ -62,50 +63,61 @@ def fit(
     committee: int = 0,
     seed: int = 0,
 ) -> tuple[Model, tuple[str, ...]]:
-    """Ridge regression of both spherical parts of alpha on the summed features, each with its own ridge parameter.
+    """min_w sum |alpha^lambda - baseline - X^lambda w|^2 + mu |w|^2 for lambda = 0 and 2, each with its own mu.
 
-    features and labels share their rows; train and test are places in them. regularization: 'auto' (leave one
+    features and labels share their rows; train and test are row numbers. regularization: 'auto' (leave one
     structure out) or a ridge parameter relative to the mean variance of the features. committee: 0, or the number of
     members (at least 4), each fitted to half of the training structures. Returns the model and warnings to the user.
     Raises DataError for labels that cannot be fitted.
     """
     train, test = np.asarray(train, dtype=int), np.asarray(test, dtype=int)
     _check_labels(labels, train, committee)
-    known, used = features.take(train), labels.take(train)
-    chosen = ridge.half_samples(len(train), committee, seed)
-    isotropic, anisotropic = to_spherical(used.polarizability)
-    zero = _solve(_problem(known.X0[:, None], isotropic[:, None], known.composition), regularization, chosen, 0)
-    two = _solve(_problem(known.X2, anisotropic, None), regularization, chosen, 2)
-    density = used.frames.atoms_per_frame / used.frames.volumes
-    density = density[np.isfinite(density)]
+    train_features, train_labels = features.take(train), labels.take(train)
+    subsets = ridge.half_samples(len(train), committee, seed)
+    alpha0, alpha2 = to_spherical(train_labels.polarizability)
+    problem0 = _problem(train_features.X0[:, None], alpha0[:, None], train_features.composition)
+    solution0 = _solve(problem0, regularization, subsets, 0)
+    solution2 = _solve(_problem(train_features.X2, alpha2, None), regularization, subsets, 2)
     model = Model(
         descriptor=descriptor,
         species=tuple(ELEMENTS[z] for z in features.species),
-        baseline=zero.baseline / sqrt(3),
-        isotropic=zero.weights,
-        anisotropic=two.weights,
-        committee_baseline=zero.committee_baseline / sqrt(3),
-        committee_isotropic=zero.committee_weights,
-        committee_anisotropic=two.committee_weights,
-        regularization={"isotropic": zero.ridge, "anisotropic": two.ridge},
-        calibration={"isotropic": zero.calibration, "anisotropic": two.calibration},
+        baseline=solution0.baseline / sqrt(3),
+        isotropic=solution0.weights,
+        anisotropic=solution2.weights,
+        committee_baseline=solution0.committee_baseline / sqrt(3),
+        committee_isotropic=solution0.committee_weights,
+        committee_anisotropic=solution2.committee_weights,
+        regularization={"isotropic": solution0.ridge, "anisotropic": solution2.ridge},
+        calibration={"isotropic": solution0.calibration, "anisotropic": solution2.calibration},
         train=train,
         test=test,
         scores={},
-        lowest=known.lowest.min(axis=0),
-        highest=known.highest.max(axis=0),
-        number_density=np.array([density.min(), density.max()] if len(density) else [np.nan, np.nan]),
+        lowest=train_features.lowest.min(axis=0),
+        highest=train_features.highest.max(axis=0),
+        number_density=_density_range(train_labels.frames),
     )
     predicted = predict_features(model, features.take(test))
-    scores = ridge.scores(labels.polarizability[test], predicted)
-    warnings = _repetitions(features, labels, train, test) + zero.warnings + two.warnings
+    scores = tensor_scores(labels.polarizability[test], predicted)
+    warnings = _repetitions(features, labels, train, test) + solution0.warnings + solution2.warnings
     return replace(model, scores=scores), warnings
 
 
+def draw_rows(count: int, train: int, test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train and to test on, drawn at random; test first, so that the test set does not depend on N_T."""
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[test : test + train]), np.sort(order[:test])
+
+
 def predict_features(model: Model, features: Features) -> np.ndarray:
-    """alpha (frames, 3, 3) Angstrom^3 of frames whose features are known."""
+    """alpha (frames, 3, 3) Angstrom^3 from features."""
     baseline = sqrt(3) * features.composition @ model.baseline
     return from_spherical(baseline + features.X0 @ model.isotropic, features.X2 @ model.anisotropic)
+
+
+def _density_range(frames: Frames) -> np.ndarray:
+    density = frames.atoms_per_frame / frames.volumes
+    density = density[np.isfinite(density)]
+    return np.array([density.min(), density.max()] if len(density) else [np.nan, np.nan])
 
 
 def _check_labels(labels: Labels, train: np.ndarray, committee: int) -> None:
@@ -132,13 +144,13 @@ def _repetitions(features: Features, labels: Labels, train: np.ndarray, test: np
     if not pairs:
         return ()
     first, second = (labels.source[row] for row in sorted(pairs[0]))
-    mixed = sum(np.isin(pair, test).sum() == 1 for pair in pairs)
+    split = sum(np.isin(pair, test).sum() == 1 for pair in pairs)
     more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
-    flattery = f"; of {mixed} one is trained and the other tested on: the scores flatter the model" if mixed else ""
+    flattery = f"; of {split} one is trained and the other tested on: the scores flatter the model" if split else ""
     return (f"{first} and {second}{more} are the same structure{flattery}",)
 
 
-def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | None) -> _Problem:
+def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | None) -> _RidgeProblem:
     flat = columns.reshape(targets.size, columns.shape[-1])
     kernel = flat @ flat.T
     variance = np.trace(kernel)
@@ -146,45 +158,58 @@ def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | No
         outside = np.eye(len(kernel)) - baseline @ np.linalg.pinv(baseline, rcond=1e-10)
         variance = np.trace(outside @ kernel @ outside)
     scale = float(variance) / len(kernel) or 1.0
-    return _Problem(flat, scale, kernel / scale, targets.ravel(), baseline, targets.shape[1])
+    return _RidgeProblem(flat, scale, kernel / scale, targets.ravel(), baseline, targets.shape[1])
 
 
-def _solve(problem: _Problem, regularization: str | float, chosen: np.ndarray, order: int) -> _Solution:
-    found = ridge.spectrum(problem.kernel, problem.baseline, problem.block)
-    if regularization == "auto" and not found.free.any():
+def _solve(problem: _RidgeProblem, regularization: str | float, subsets: np.ndarray, order: int) -> _RidgeSolution:
+    spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block)
+    if regularization == "auto" and not spectrum.free.any():
         raise DataError(
-            f"{len(found.free)} training structures are too few to choose "
+            f"{len(spectrum.free)} training structures are too few to choose "
             "the regularization, each has a composition of its own; add labels or set model.regularization"
         )
-    mu, edge = ridge.choose_ridge(found, problem.targets) if regularization == "auto" else (float(regularization), "")
-    duals = ridge.duals(found, problem.targets, mu)
-    members = np.zeros((len(chosen), len(duals)))
-    for member, structures in zip(members, chosen):
-        rows = np.repeat(structures, problem.block)
-        part = None if problem.baseline is None else problem.baseline[rows]
-        member[rows] = ridge.solve(problem.kernel[np.ix_(rows, rows)], problem.targets[rows], mu, part)
-    baseline, bases = _baseline(problem, duals), np.array([_baseline(problem, member) for member in members])
+    mu, edge = (
+        ridge.choose_ridge(spectrum, problem.targets) if regularization == "auto" else (float(regularization), "")
+    )
+    duals = ridge.duals(spectrum, problem.targets, mu)
+    members = _committee_duals(problem, mu, subsets)
+    baseline, baselines = _baseline(problem, duals), np.array([_baseline(problem, member) for member in members])
     factor = 1.0
-    if len(chosen):
-        residuals = ridge.left_out_residuals(found, problem.targets, mu)
-        fitted = members @ problem.kernel + (0 if problem.baseline is None else bases @ problem.baseline.T)
-        factor = ridge.calibration(residuals, fitted.reshape(len(members), *residuals.shape), chosen)
+    if len(subsets):
+        residuals = ridge.left_out_residuals(spectrum, problem.targets, mu)
+        fitted = members @ problem.kernel + (0 if problem.baseline is None else baselines @ problem.baseline.T)
+        factor = ridge.calibration(residuals, fitted.reshape(len(members), *residuals.shape), subsets)
         # The mean of the members is the model itself, and their spread is that of the errors.
         members = duals + factor * (members - members.mean(axis=0))
-        bases = baseline + factor * (bases - bases.mean(axis=0))
-    bases = bases.reshape(len(members), len(baseline))
-    return _Solution(
-        problem.weights(duals), baseline, problem.weights(members), bases, mu, factor, _edge_warning(edge, mu, order)
+        baselines = baseline + factor * (baselines - baselines.mean(axis=0))
+    return _RidgeSolution(
+        weights=problem.weights(duals),
+        baseline=baseline,
+        committee_weights=problem.weights(members),
+        committee_baseline=baselines.reshape(len(members), len(baseline)),
+        ridge=mu,
+        calibration=factor,
+        warnings=_edge_warning(edge, mu, order),
     )
 
 
-def _baseline(problem: _Problem, duals: np.ndarray) -> np.ndarray:
+def _committee_duals(problem: _RidgeProblem, mu: float, subsets: np.ndarray) -> np.ndarray:
+    """(members, rows): dual coefficients of the fit to each subset of structures, zero for the others."""
+    duals = np.zeros((len(subsets), len(problem.targets)))
+    for member, structures in zip(duals, subsets):
+        rows = np.repeat(structures, problem.block)
+        baseline = None if problem.baseline is None else problem.baseline[rows]
+        member[rows] = ridge.solve(problem.kernel[np.ix_(rows, rows)], problem.targets[rows], mu, baseline)
+    return duals
+
+
+def _baseline(problem: _RidgeProblem, duals: np.ndarray) -> np.ndarray:
     """Minimum-norm baseline of the rows that take part (duals not zero) given their dual coefficients."""
     if problem.baseline is None:
         return np.zeros(0)
     rows = duals != 0 if (duals == 0).any() else slice(None)
-    left = problem.targets[rows] - (problem.kernel @ duals)[rows]
-    return np.linalg.pinv(problem.baseline[rows], rcond=1e-10) @ left
+    residuals = problem.targets[rows] - (problem.kernel @ duals)[rows]
+    return np.linalg.pinv(problem.baseline[rows], rcond=1e-10) @ residuals
 
 
 def _edge_warning(edge: str, mu: float, order: int) -> tuple[str, ...]:
@@ -200,24 +225,24 @@ def _edge_warning(edge: str, mu: float, order: int) -> tuple[str, ...]:
     )
 
 
-def check_against_featomic(model: Model, predictor: Predictor, frames: Frames) -> float:
-    """Largest |fast - featomic| of any component of alpha, relative to the largest component, over these frames.
+def check_against_featomic(model: Model, predictor: Predictor, frames: Frames, most: int = COMPARED_ATOMS) -> float:
+    """max |predictor - featomic| / max |featomic| over the components of alpha, the largest of these frames.
 
-    Of all atoms, or of CHECKED of each species where there are more.
+    alpha of all atoms, or of `most` atoms of each species where there are more.
     """
-    centres = _some_of_each(frames)
+    centres = compared_atoms(frames, most)
     reference = predict_features(model, reference_features(frames, model.descriptor, model.numbers, centres))
     deviation = np.abs(predictor(frames, centres).polarizability - reference).max(axis=(1, 2))
     return float((deviation / np.abs(reference).max(axis=(1, 2))).max())
 
 
-def _some_of_each(frames: Frames) -> np.ndarray:
-    """(atoms,) bool: CHECKED atoms of each frame and species, evenly spread, or all where there are fewer."""
-    kinds, kind = np.unique(np.stack([frames.frame_of_atom, frames.numbers]), axis=1, return_inverse=True)
+def compared_atoms(frames: Frames, most: int) -> np.ndarray:
+    """(atoms,) bool: `most` atoms of each frame and species, at equal distances in the list, or all of fewer."""
+    groups, group = np.unique(np.stack([frames.frame_of_atom, frames.numbers]), axis=1, return_inverse=True)
     centres = np.zeros(len(frames.numbers), dtype=bool)
-    for k in range(kinds.shape[1]):
-        atoms = np.flatnonzero(kind.ravel() == k)
-        centres[atoms[np.linspace(0, len(atoms) - 1, min(CHECKED, len(atoms))).astype(int)]] = True
+    for k in range(groups.shape[1]):
+        atoms = np.flatnonzero(group.ravel() == k)
+        centres[atoms[np.linspace(0, len(atoms) - 1, min(most, len(atoms))).astype(int)]] = True
     return centres
 
 

@@ -1,27 +1,30 @@
 """From frames shared over ranks to atoms shared over ranks.
 
-Each rank reads its own share of the frames, a bounded chunk at a time, and sends every other rank what concerns the
-atoms that it holds. In the end a rank has all frames of its atoms: the trajectory's size over the number of ranks.
+Each rank reads its own share of the frames, a bounded chunk at a time, and sends every other rank what concerns that
+rank's atoms. In the end a rank has all frames of its atoms: the trajectory's size over the number of ranks, in memory,
+or in a file of the output folder where there is too little of it.
 
-Atoms are held in blocks of one species whose size follows from the system alone, and sums over blocks run in their
-order, so that no number depends on the number of ranks.
+Atoms are divided into blocks of one species whose size follows from the system alone, and sums over blocks run in
+their order, so that no number depends on the number of ranks. Block k belongs to rank k modulo their number.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
 
 from mlraman_hpc.base.cells import completed, fractional
 from mlraman_hpc.base.elements import masses, symbols
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.pipeline.atom_arrays import InFile, InMemory, Shapes, held, size_of
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames, read_velocities
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.runtime.resources import free_memory
 from mlraman_hpc.runtime.session import Session
 
@@ -29,6 +32,89 @@ BLOCK_ATOMS = 8
 MOST_BLOCKS = 1024
 FREE_SHARE = 0.5  # of the memory that is free on the host
 CHUNK_ATOMS = 1 << 18  # positions that a rank reads at a time, 6 MB
+
+T = TypeVar("T")
+Shapes = dict[int, tuple[int, int, int]]
+
+
+def size_of(shapes: Shapes) -> int:
+    """Bytes of all arrays."""
+    return 8 * sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+class ArraysInMemory(dict):
+    """{block number: array (atoms, 3, frames)}."""
+
+    def __init__(self, shapes: Shapes):
+        super().__init__((number, np.empty(shape)) for number, shape in shapes.items())
+
+    def add(self, number: int, frame: int, values: np.ndarray) -> None:
+        """Frames from `frame` on, (atoms, 3, frames)."""
+        self[number][..., frame : frame + values.shape[-1]] = values
+
+    def __setitem__(self, number: int, values: np.ndarray) -> None:
+        super().__setitem__(number, np.ascontiguousarray(values))
+
+
+class ArraysInFile:
+    """The same numbers in the same layout in a file without a name, which is gone with the process however that ends.
+
+    What is added is stored contiguously, chunk after chunk of frames; reading a block puts its chunks together.
+    """
+
+    _file: IO[bytes] | None = None
+
+    def __init__(self, shapes: Shapes, folder: Path):
+        self._shapes, self._folder = shapes, folder
+        sizes = np.array([size_of({0: shape}) for shape in shapes.values()], dtype=np.int64)
+        self._offset = dict(zip(shapes, (np.cumsum(sizes) - sizes).tolist()))
+        self._chunks: dict[int, list[tuple[int, int]]] = {number: [] for number in shapes}
+        with self._writing():
+            self._file = tempfile.TemporaryFile(dir=folder, prefix=".motion.", suffix=".tmp")  # noqa: SIM115
+
+    def __del__(self):
+        if self._file is not None:
+            self._file.close()
+
+    @contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"{self._folder}: the atoms' motion cannot be stored in a file there: {error.strerror}; free "
+                "space, use more ranks, or raise dynamics.memory"
+            ) from None
+
+    def add(self, number: int, frame: int, values: np.ndarray) -> None:
+        with self._writing():
+            self._file.seek(self._offset[number] + 8 * int(np.prod(self._shapes[number][:2])) * frame)
+            self._file.write(np.ascontiguousarray(values).data)
+        self._chunks[number].append((frame, values.shape[-1]))
+
+    def __setitem__(self, number: int, values: np.ndarray) -> None:
+        self._chunks[number] = []
+        self.add(number, 0, values)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        shape = self._shapes[number]
+        values = np.empty(shape)
+        for frame, count in self._chunks[number]:
+            chunk = np.empty((*shape[:2], count))
+            self._file.seek(self._offset[number] + 8 * shape[0] * shape[1] * frame)
+            if self._file.readinto(chunk.data) != chunk.nbytes:
+                raise DataError(f"{self._folder}: the file of the atoms' motion has become shorter; start again")
+            values[..., frame : frame + count] = chunk
+        return values
+
+    def pop(self, number: int) -> np.ndarray:
+        """The array; its space in the file is freed at the end."""
+        return self[number]
+
+
+def allocate(shapes: Shapes, folder: Path | None) -> ArraysInMemory | ArraysInFile:
+    """In memory, or in a file of `folder` if one is passed."""
+    return ArraysInMemory(shapes) if folder is None else ArraysInFile(shapes, folder)
 
 
 @dataclass(frozen=True)
@@ -41,33 +127,43 @@ class AtomBlock:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What every rank knows of the trajectory: frames, fs between them, blocks of atoms, which data there are."""
+class AtomBlocks:
+    """What every rank knows of the trajectory: number of frames, fs between them, atoms in blocks, which data exist."""
 
     frames: int
     interval: float
     numbers: np.ndarray
     periodic: np.ndarray
-    blocks: tuple[AtomBlock, ...]
+    items: tuple[AtomBlock, ...]
     velocities: bool
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number]
+
+    def __iter__(self) -> Iterator[AtomBlock]:
+        return iter(self.items)
 
     @property
     def species(self) -> list[str]:
-        return list(dict.fromkeys(block.species for block in self.blocks))
+        return list(dict.fromkeys(block.species for block in self))
 
     @property
     def chunk(self) -> int:
         return max(1, CHUNK_ATOMS // len(self.numbers))
 
 
-def layout_of(index: TrajectoryIndex, rows: np.ndarray, interval: float, use_velocities: bool) -> Layout:
-    """On root: the layout of these rows of the index."""
-    first = read_frames(index, rows[:1])
-    velocities = use_velocities and read_velocities(index, rows[:1]) is not None
-    return Layout(len(rows), interval, index.numbers, first.periodic[0], atom_blocks(index.numbers), velocities)
+def blocks_of(index: TrajectoryIndex, rows: np.ndarray, interval: float, use_velocities: bool) -> AtomBlocks:
+    """Of these rows of the index; on root."""
+    first = read_frames(index, rows[:1], velocities=use_velocities)
+    velocities = first.velocities is not None
+    return AtomBlocks(len(rows), interval, index.numbers, first.periodic[0], split_atoms(index.numbers), velocities)
 
 
-def atom_blocks(numbers: np.ndarray) -> tuple[AtomBlock, ...]:
+def split_atoms(numbers: np.ndarray) -> tuple[AtomBlock, ...]:
+    """Blocks of one species each, by atomic number."""
     size = max(BLOCK_ATOMS, -(-len(numbers) // MOST_BLOCKS))
     blocks = []
     for number in np.unique(numbers):
@@ -80,124 +176,120 @@ def atom_blocks(numbers: np.ndarray) -> tuple[AtomBlock, ...]:
 
 
 @dataclass
-class Motion:
-    """This rank's blocks: fractional coordinates, later Cartesian, and velocities, (atoms, 3, frames) each."""
+class AtomTrajectories:
+    """This rank's blocks, by `numbers`: fractional or Cartesian coordinates, and velocities, (atoms, 3, frames)."""
 
-    layout: Layout
-    mine: list[int]
-    positions: InMemory | InFile
-    velocities: InMemory | InFile
+    blocks: AtomBlocks
+    numbers: list[int]
+    positions: ArraysInMemory | ArraysInFile
+    velocities: ArraysInMemory | ArraysInFile
     mean_cell: np.ndarray
 
 
-def place_for(job: Job, layout: Layout, limit: float | None) -> Path | None:
-    """Folder of a file for this rank's motion, where that is more than `limit` MB; None: it is held in memory."""
+def scratch_folder(job: Job, blocks: AtomBlocks, limit: float | None) -> Path | None:
+    """Folder of a file for this rank's arrays, where these are more than `limit` MB; None: they stay in memory."""
     session = job.session
-    size = size_of(_shapes(session, layout)) * (2 if layout.velocities else 1) / 2**20
+    size = size_of(_shapes(session, blocks)) * (2 if blocks.velocities else 1) / 2**20
     if limit is None:
         host = os.uname().nodename
         ranks, free = session.allgather(host).count(host), free_memory()
         limit = size if free is None else FREE_SHARE * free / ranks
-    large = [one for one, most in session.allgather((size, limit)) if one > most]
-    if large:
+    too_large = [bytes_ for bytes_, most in session.allgather((size, limit)) if bytes_ > most]
+    if too_large:
         job.console.say(
-            f"the atoms' motion, {max(large):.0f} MB on a rank, is kept in a file in {job.output} while it "
+            f"the atoms' motion, {max(too_large):.0f} MB on a rank, is kept in a file in {job.output} while it "
             "is analysed; more ranks or more memory would be faster"
         )
     return job.output if size > limit else None
 
 
-def collect(
+def exchange(
     session: Session,
-    layout: Layout,
+    blocks: AtomBlocks,
     index: TrajectoryIndex | None,
     rows: np.ndarray | None,
     advance: Callable[[int], None],
     folder: Path | None = None,
-) -> Motion:
+) -> AtomTrajectories:
     """All frames of this rank's blocks, in memory or in a file of `folder`; `index` and `rows` are root's."""
-    shares = session.on_root(lambda: [list(part) for part in np.array_split(np.arange(layout.frames), session.size)])
+    shares = session.on_root(lambda: [list(part) for part in np.array_split(np.arange(blocks.frames), session.size)])
     part = session.scatter([index.take(rows[share]) for share in shares] if session.is_root else None)
-    shapes = _shapes(session, layout)
+    shapes = _shapes(session, blocks)
     with session.collective_errors():
-        positions, velocities = held(shapes, folder), held(shapes if layout.velocities else {}, folder)
-    motion = Motion(layout, list(shapes), positions, velocities, np.zeros((3, 3)))
+        positions, velocities = allocate(shapes, folder), allocate(shapes if blocks.velocities else {}, folder)
+    motion = AtomTrajectories(blocks, list(shapes), positions, velocities, np.zeros((3, 3)))
     first = shares[session.rank][0] if shares[session.rank] else 0
     cells = []
-    for start in range(0, max(map(len, shares)), layout.chunk):
+    for start in range(0, max(map(len, shares)), blocks.chunk):
         with session.collective_errors():
-            chunk = _read(layout, part, slice(start, start + layout.chunk))
+            chunk = _read(blocks, part, slice(start, start + blocks.chunk))
         received = session.alltoall(
-            [_parcel(layout, chunk, rank, session.size, first + start) for rank in range(session.size)]
+            [_for_rank(blocks, chunk, rank, session.size, first + start) for rank in range(session.size)]
         )
         with session.collective_errors():
-            for frame, positions, velocities in received:
-                _store(motion.positions, frame, positions)
-                _store(motion.velocities, frame, velocities)
+            for frame, position_parts, velocity_parts in received:
+                _store(motion.positions, frame, position_parts)
+                _store(motion.velocities, frame, velocity_parts)
         cells.append(session.gather((first + start, chunk[2])))
-        advance(sum(len(found) for _, found in cells[-1]) if session.is_root else 0)
+        advance(sum(len(part_cells) for _, part_cells in cells[-1]) if session.is_root else 0)
     motion.mean_cell = session.on_root(_mean_cell, cells)
     return motion
 
 
-def _shapes(session: Session, layout: Layout) -> Shapes:
+def _shapes(session: Session, blocks: AtomBlocks) -> Shapes:
     """Of this rank's blocks."""
     return {
-        number: (len(layout.blocks[number].atoms), 3, layout.frames)
-        for number in range(session.rank, len(layout.blocks), session.size)
+        number: (len(blocks[number].atoms), 3, blocks.frames)
+        for number in range(session.rank, len(blocks), session.size)
     }
 
 
-def _read(layout: Layout, part: TrajectoryIndex, chunk: slice):
+def _read(blocks: AtomBlocks, part: TrajectoryIndex, chunk: slice):
     """(fractional coordinates, velocities or None, cells) of some rows, (frames, atoms, 3) and (frames, 3, 3)."""
     rows = np.arange(len(part))[chunk]
-    shape = (len(rows), len(layout.numbers), 3)
-    frames = read_frames(part, rows)
-    _check_atoms(layout, part, rows, frames)
-    cells = completed(frames.cells, layout.periodic)
+    shape = (len(rows), len(blocks.numbers), 3)
+    frames = read_frames(part, rows, velocities=blocks.velocities)
+    _check_atoms(blocks, part, rows, frames)
+    cells = completed(frames.cells, blocks.periodic)
     coordinates = fractional(frames.positions.reshape(shape), cells)
-    if not layout.velocities:
+    if not blocks.velocities:
         return coordinates, None, cells
-    velocities = read_velocities(part, rows) if len(rows) else np.empty(shape)
-    if velocities is None:
+    if len(rows) and frames.velocities is None:
         raise part.location(int(rows[0])).error(
             "velocities are missing here or in one of the next frames, though the "
             "first frame has them; set dynamics.velocities to positions."
         )
-    return coordinates, velocities, cells
+    return coordinates, frames.velocities.reshape(shape) if len(rows) else np.empty(shape), cells
 
 
-def _check_atoms(layout: Layout, part: TrajectoryIndex, rows, frames) -> None:
+def _check_atoms(blocks: AtomBlocks, part: TrajectoryIndex, rows, frames) -> None:
     if not len(rows):
         return
-    wrong = (frames.numbers.reshape(len(rows), -1) != layout.numbers).any(axis=1)
+    wrong = (frames.numbers.reshape(len(rows), -1) != blocks.numbers).any(axis=1)
     if wrong.any():
         raise part.location(int(rows[np.argmax(wrong)])).error(
             "the atoms come in another order than in the first frame; their motion cannot be followed."
         )
-    wrong = (frames.periodic != layout.periodic).any(axis=1)
+    wrong = (frames.periodic != blocks.periodic).any(axis=1)
     if wrong.any():
         raise part.location(int(rows[np.argmax(wrong)])).error("other directions are periodic than in the first frame.")
 
 
-def _parcel(layout: Layout, chunk, rank: int, size: int, first: int):
-    """What `rank` needs of a chunk: first frame, and (atoms, 3, frames) of each of its blocks."""
-    blocks = range(rank, len(layout.blocks), size)
+def _for_rank(blocks: AtomBlocks, chunk, rank: int, size: int, first: int) -> tuple[int, dict, dict]:
+    """What `rank` needs of a chunk: its first frame, and {block: (atoms, 3, frames)} of positions and of velocities."""
 
-    def cut(values):
-        return (
-            {
-                number: np.ascontiguousarray(values[:, layout.blocks[number].atoms].transpose(1, 2, 0))
-                for number in blocks
-            }
-            if values is not None
-            else {}
-        )
+    def cut(values: np.ndarray | None) -> dict[int, np.ndarray]:
+        if values is None:
+            return {}
+        return {
+            number: np.ascontiguousarray(values[:, blocks[number].atoms].transpose(1, 2, 0))
+            for number in range(rank, len(blocks), size)
+        }
 
     return first, cut(chunk[0]), cut(chunk[1])
 
 
-def _store(target: InMemory | InFile, frame: int, parts: dict[int, np.ndarray]) -> None:
+def _store(target: ArraysInMemory | ArraysInFile, frame: int, parts: dict[int, np.ndarray]) -> None:
     for number, values in parts.items():
         target.add(number, frame, values)
 
@@ -210,22 +302,22 @@ def _mean_cell(cells: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:
     return np.concatenate([part for _, part in parts]).mean(axis=0)
 
 
-def block_sums(
+def map_blocks(
     session: Session,
-    layout: Layout,
-    work: Callable[[int], object],
+    blocks: AtomBlocks,
+    work: Callable[[int], T],
     first: int = 0,
-    pause: Callable[[bool], None] = lambda more: None,
-) -> Iterator[tuple[AtomBlock, object]]:
-    """work(block number) on the rank that holds it; on root, results in the order of blocks from `first` on.
+    between: Callable[[bool], None] = lambda more: None,
+) -> Iterator[tuple[AtomBlock, T]]:
+    """work(block number) on the rank that has it; on root, results in the order of blocks from `first` on.
 
-    A round at a time, and after each `pause(whether there are more)` on all ranks.
+    One block of each rank at a time, and after these `between(whether there are more)` on all ranks.
     """
-    count = len(layout.blocks)
+    count = len(blocks)
     for start in range(first - first % session.size, count, session.size):
         number = start + session.rank
         gathered = session.gather(work(number) if first <= number < count else None)
         for number, result in enumerate(gathered or [], start=start):
             if first <= number < count:
-                yield layout.blocks[number], result
-        pause(start + session.size < count)
+                yield blocks[number], result
+        between(start + session.size < count)

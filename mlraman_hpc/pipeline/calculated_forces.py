@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,13 @@ def with_calculated_forces(job: Job) -> Job:
     key, structures = session.on_root(_missing, job, path)
     if structures:
         share = structures[session.rank :: session.size]
-        with session.collective_errors():
+        with job.located(), session.collective_errors():
             forces = _forces(job, share)
         gathered = session.gather(forces)
         session.on_root(_write, path, structures, gathered, key)
-    changed = section.model_copy(update={"predicted": ARRAY, "predicted_files": [str(path.resolve())]})
+    changed = section.model_copy(
+        update={"predicted": ARRAY, "predicted_files": [os.path.relpath(path, job.deck.folder)]}
+    )
     return dataclasses.replace(job, deck=job.deck.model_copy(update={"forces": changed}))
 
 

@@ -1,31 +1,36 @@
-"""What every task gets: the deck, the ranks, the console and the output folder, which it has for itself."""
+"""What every command gets: the deck, the ranks, the console and the output folder, which no other job uses."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DataError, DeckError, DeckKeyError
 from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import input_files, resolved_yaml
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.resources import seconds_left
 from mlraman_hpc.runtime.session import Session
-from mlraman_hpc.storage import folder_lock as folder
 from mlraman_hpc.storage import hdf5, provenance
+from mlraman_hpc.storage.folder_lock import lock_folder
 from mlraman_hpc.storage.provenance import Origin
 
-SHOWN = ("numpy", "h5py", "featomic", "numba", "mpi4py")  # packages in the header; the rest is in `mlraman info`
+HEADER_PACKAGES = ("numpy", "h5py", "featomic", "numba", "mpi4py")  # the rest is in `mlraman info`
 
 
 @dataclass(frozen=True)
 class Job:
+    """One run of one deck.
+
+    session  the ranks; console: the log; force: compute what is up to date again
+    """
+
     deck: Deck
     session: Session
     console: Console
@@ -47,17 +52,16 @@ class Job:
         return input_files(self.deck, dotted, [value] if isinstance(value, str) else value)
 
     @contextmanager
-    def deck_lines(self):
-        """A DeckError of another room, 'section.key: text', gets the deck's file and line."""
+    def located(self) -> Iterator[None]:
+        """A DeckKeyError of the block gets the deck's file and line."""
         try:
             yield
-        except DeckError as error:
-            found = re.match(r"(\w+\.\w+): ", str(error))
-            if found is None:
-                raise
-            raise DeckError(f"{self.deck.location(found[1])}: {str(error)[found.end() :]}") from None
+        except DeckKeyError as error:
+            located = self.deck.error(error.key, error.text)
+            located.shared = error.shared
+            raise located from None
 
-    def section(self, name: str):
+    def section(self, name: str) -> Any:
         """A deck section that this command needs."""
         section = getattr(self.deck, name)
         if section is None:
@@ -71,14 +75,14 @@ class Job:
 
     def up_to_date(self, path: Path, origin: Origin) -> bool:
         """True where `path` was made by the same task from the same parents and settings."""
-        found = hdf5.read_origin(path)
-        return found is not None and found.key == origin.key and not self.force
+        before = hdf5.read_origin(path)
+        return before is not None and before.key == origin.key and not self.force
 
-    def draw(self, name: str, figure: Callable, *given) -> None:
+    def draw(self, name: str, figure: Callable, *arguments) -> None:
         """A figure of the output folder; where the deck wants none, an older one is removed."""
         path = self.output / name
         if self.deck.figures:
-            figure(path, *given)
+            figure(path, *arguments)
         else:
             for suffix in (".png", ".pdf"):
                 path.with_suffix(suffix).unlink(missing_ok=True)
@@ -92,7 +96,7 @@ class Job:
 
     @contextmanager
     def folder(self):
-        """The output folder exists, is this job's alone, and holds the resolved deck. For all ranks; root does it."""
+        """The output folder exists, is locked for this job, and holds the resolved deck. For all ranks; root works."""
         with ExitStack() as stack:
             self.session.enter_stage("folder")
             self.session.only_on_root(self._enter, stack)
@@ -100,22 +104,22 @@ class Job:
 
     def _enter(self, stack: ExitStack) -> None:
         with self.session.stop.deferred():  # half a lock would be left behind
-            stack.enter_context(self._hold())
+            stack.enter_context(self._locked_folder())
 
     @contextmanager
-    def _hold(self):
-        fresh = not self.output.exists()
+    def _locked_folder(self):
+        created = not self.output.exists()
         try:
             self.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(
                 f"{self.deck.location('output')}: {self.output}: cannot be made: {error.strerror}"
             ) from None
-        with folder.held(self.output, self.console.say):
+        with lock_folder(self.output, self.console.say):
             with atomic_write(self.output / "resolved_deck.yaml") as temporary:
                 temporary.write_text(resolved_yaml(self.deck), encoding="utf-8")
             yield
-        if fresh:
+        if created:
             with suppress(OSError):  # nothing was written into it
                 os.rmdir(self.output)
 
@@ -127,22 +131,18 @@ class Job:
         packages = provenance.package_versions()
         say(
             f"mlraman {__version__} ("
-            + ", ".join(f"{name} {packages[name]}" for name in SHOWN if name in packages)
+            + ", ".join(f"{name} {packages[name]}" for name in HEADER_PACKAGES if name in packages)
             + f"): {command} {self.deck.source}"
         )
         if self.deck.title:
             say(self.deck.title)
-        hosts = sorted(session.cores)
+        hosts = sorted(session.cores_by_host)
         where = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts ({hosts[0]}, ...)"
-        started, cores = sum(session.started.values()), sum(session.cores.values())
-        ranks = f"{_plural(started, 'rank')} of {_plural(session.threads, 'thread')}"
-        some = f", {session.size} at work," if session.size < started else ""
-        say(f"{ranks}{some} on {where}, {_plural(cores, 'core')}; MPI: {session.library}")
-        if started * session.threads > cores:
-            self.console.warn(
-                f"{ranks} share {_plural(cores, 'core')}; one rank for each core is fastest"
-                + (f". {session.size} at work, the others wait" if some else "")
-            )
+        ranks = f"{_plural(session.size, 'rank')} of {_plural(session.threads, 'thread')}"
+        cores = _plural(sum(session.cores_by_host.values()), "core")
+        say(f"{ranks} on {where}, {cores}; MPI: {session.library}")
+        if session.oversubscribed:
+            self.console.warn(f"{ranks} share {cores}; one rank for each core is fastest")
 
     def limit_time(self) -> None:
         """The run stops by itself before the deck's or Slurm's limit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,6 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.structure import read_structure
 from mlraman_hpc.runtime.console import duration
 from mlraman_hpc.storage.provenance import Origin
-
-
-@contextmanager
-def _keys_of(job: Job):
-    """A mistake in a key of the deck gets the deck's file and line."""
-    try:
-        yield
-    except DeckKeyError as error:
-        raise job.deck.error(error.key, error.text) from None
 
 
 def structure_file(job: Job) -> Path:
@@ -43,15 +34,14 @@ def md_atoms(job: Job) -> Any:
         raise job.deck.data_error("md.structure", f"{path}: {error}") from None
     atoms = Atoms(numbers=numbers, scaled_positions=coordinates, cell=cell, pbc=True).repeat(section.supercell)
     if len(atoms) < 2:
-        raise job.deck.error("md.supercell", "leaves one atom, whose centre of mass is all there is; at least 2")
+        raise DeckKeyError("md.supercell", "leaves one atom, whose centre of mass is all there is; at least 2")
     return atoms
 
 
 def md_factory(job: Job) -> Factory:
     """Makes the calculator of 'md.calculator', on the rank that calls."""
     section = job.deck.md
-    with _keys_of(job):
-        return calculator_factory(section.calculator, section.arguments, job.deck.folder, job.session.threads)
+    return calculator_factory(section.calculator, section.arguments, job.deck.folder, job.session.threads)
 
 
 def md_plan(job: Job, atoms: Any, factory: Factory | None = None) -> Plan | None:
@@ -71,7 +61,7 @@ def md_plan(job: Job, atoms: Any, factory: Factory | None = None) -> Plan | None
                 "md.calculator", f"the calculator raised {type(error).__name__} on the structure: {reason}"
             ) from None
         if not highest > 1:
-            raise job.deck.error("md.highest_band", "must be given: the force field has no vibration at this structure")
+            raise DeckKeyError("md.highest_band", "must be given: the force field has no vibration at this structure")
     step = section.time_step
     if step is None and section.frame_interval:
         longest = planning.planned_time_step(highest)
@@ -129,9 +119,9 @@ def md_runs(job: Job, settings: Settings) -> list[tuple[Run, Path, Origin]]:
     ]
 
 
-def plan_report(job: Job) -> float:
+def plan_report(job: Job, say: Callable[[str], None]) -> float:
     """Says what 'mlraman md' would do and what it would cost; returns seconds on one rank. For root alone."""
-    say, section = job.console.say, job.deck.md
+    section = job.deck.md
     atoms, factory = md_atoms(job), md_factory(job)
     plan = md_plan(job, atoms, factory)
     assert plan is not None

@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.readers.trajectory import index as trajectory
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, build_index
 
 # Atoms in a batch: few enough for the cache (200 kB), so many that the price of a call does not show. Fixed, since
 # batches must not depend on ranks or machine.
 BATCH_ATOMS = 2048
 
 
-def trajectory_index(job: Job) -> trajectory.TrajectoryIndex:
+def trajectory_index(job: Job) -> TrajectoryIndex:
     """Byte offsets of every frame; to be called on root alone."""
     section = job.section("trajectory")
-    with job.deck_lines():
-        return trajectory.build_index(
+    with job.located():
+        return build_index(
             job.files("trajectory.files"), section.format, job.scratch, section.species, job.console.warn, section.cell
         )
 
 
-def selected_frames(job: Job, index) -> range:
+def selected_frames(job: Job, index: TrajectoryIndex) -> range:
     """Frame numbers first, first + every, ... below last, as a Python slice."""
-    chosen = _stored(job, index)[:: job.deck.trajectory.every]
+    chosen = _stored(job, index)[:: job.section("trajectory").every]
     _check_count(job, index, chosen)
     return chosen
 
 
-def stored_frames(job: Job, index) -> np.ndarray:
+def stored_frames(job: Job, index: TrajectoryIndex) -> np.ndarray:
     """All frame numbers from first to below last, as a Python slice."""
     return np.array(_stored(job, index))
 
 
-def _stored(job: Job, index) -> range:
+def _stored(job: Job, index: TrajectoryIndex) -> range:
     section = job.section("trajectory")
     chosen = range(len(index))[section.first : section.last]
     _check_count(job, index, chosen)
     return chosen
 
 
-def _check_count(job: Job, index, chosen: range) -> None:
+def _check_count(job: Job, index: TrajectoryIndex, chosen: range) -> None:
     if len(chosen) < 2:
         raise DataError(
             f"{job.deck.location('trajectory.first')}: first, last and every leave {len(chosen)} of "
@@ -49,26 +49,26 @@ def _check_count(job: Job, index, chosen: range) -> None:
         )
 
 
-def frame_interval(job: Job, index) -> float:
+def frame_interval(job: Job, index: TrajectoryIndex) -> float:
     """fs between selected frames."""
-    return stored_interval(job, index) * job.deck.trajectory.every
+    return stored_interval(job, index) * job.section("trajectory").every
 
 
-def stored_interval(job: Job, index) -> float:
+def stored_interval(job: Job, index: TrajectoryIndex) -> float:
     """fs between stored frames."""
     section = job.section("trajectory")
-    given, found = section.frame_interval, index.frame_interval
-    if given is None and found is None:
-        raise DeckError(
-            f"{job.deck.location('trajectory.frame_interval')}: must be given: {index.names[0]} does not say "
-            "how much time (fs) lies between two stored frames"
+    wanted, stored = section.frame_interval, index.frame_interval
+    if wanted is None and stored is None:
+        raise DeckKeyError(
+            "trajectory.frame_interval",
+            f"must be given: {index.names[0]} does not say how much time (fs) lies between two stored frames",
         )
-    if given is not None and found is not None and abs(given - found) > 1e-3 * found:
+    if wanted is not None and stored is not None and abs(wanted - stored) > 1e-3 * stored:
         job.console.warn(
-            f"{job.deck.location('trajectory.frame_interval')}: {given:g} fs, but {index.names[0]} says "
-            f"{found:g} fs; the deck's value is used"
+            f"{job.deck.location('trajectory.frame_interval')}: {wanted:g} fs, but {index.names[0]} says "
+            f"{stored:g} fs; the deck's value is used"
         )
-    return given if given is not None else found
+    return wanted if wanted is not None else stored
 
 
 def batches(atoms: np.ndarray) -> np.ndarray:

@@ -1,17 +1,33 @@
-"""Figures of Raman spectra, for a column of a journal."""
+"""Figures of spectra: Raman, its parts by polarization, species and angle, other runs and measurements, coupling."""
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.plots.style import BLACK, BLUE, CYCLE, ORANGE, VERMILION, drawing
-from mlraman_hpc.records.spectra import RamanSpectrum
+from mlraman_hpc.base.numbers import number
+from mlraman_hpc.plots.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    PAGE,
+    SMALL,
+    TALLEST,
+    VERMILION,
+    band,
+    colour_of,
+    drawing,
+    legend_above,
+    mark_nyquist,
+)
+from mlraman_hpc.records.spectra import Comparison, Coupling, RamanSpectrum
 
 SHIFT = "Raman shift (cm⁻¹)"
 INTENSITY = "Intensity (arb. units)"
-DENSE = 2000  # points beyond which a parity plot is coloured by density
 
 
 def raman_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
@@ -19,73 +35,74 @@ def raman_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: floa
 
     The axis ends at `end` (cm^-1), or where the intensity has vanished. The highest value is 1.
     """
-    with drawing(path) as figure:
+    with drawing(path, title) as figure:
         axes = figure.subplots()
         scale = _scale(spectrum.intensity["total"])
-        _bands(axes, spectrum, "total", scale)
+        _error_band(axes, spectrum, "model", "total", scale, ORANGE, "± model error")
+        _error_band(axes, spectrum, "statistical", "total", scale, BLUE, "± statistical error")
         axes.plot(spectrum.wavenumber, spectrum.intensity["total"] * scale, color=BLACK, zorder=3)
-        _finish(axes, spectrum, title, end)
-        _legend(axes, note(spectrum))
+        axes.set(xlabel=SHIFT, ylabel=INTENSITY, ylim=(0, None))
+        _set_range(axes, spectrum, end)
+        legend_above(axes, note(spectrum))
 
 
 def polarization_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
     """Parallel (VV) and crossed (VH) polarization of a powder or liquid, and the depolarization ratio below."""
-    with drawing(path, height=3.4) as figure:
+    with drawing(path, title, height=3.4) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         scale = _scale(spectrum.intensity["polarized"])
         for name, label, colour in (("polarized", "VV", BLUE), ("depolarized", "VH", VERMILION)):
-            _band(top, spectrum, spectrum.error_statistical, name, scale, colour, None)
+            _error_band(top, spectrum, "statistical", name, scale, colour)
             top.plot(spectrum.wavenumber, spectrum.intensity[name] * scale, color=colour, label=label, zorder=3)
         strong = spectrum.intensity["polarized"] * scale > 0.005
         bottom.plot(spectrum.wavenumber, np.where(strong, spectrum.depolarization_ratio, np.nan), color=BLACK)
-        bottom.axhline(0.75, color=BLACK, linestyle=":", linewidth=0.6)
-        bottom.set(ylim=(0, 1), ylabel="VH / VV")
-        _finish(top, spectrum, title, end)
-        top.set_xlabel("")
-        bottom.set_xlabel(SHIFT)
-        _legend(top, note(spectrum))
+        bottom.axhline(0.75, color=GREY, linestyle=":", linewidth=0.8)
+        bottom.set(ylim=(0, 0.9), yticks=(0, 0.25, 0.5, 0.75), xlabel=SHIFT, ylabel="VH / VV")
+        top.set(ylabel=INTENSITY, ylim=(0, None))
+        _set_range(top, spectrum, end)
+        if spectrum.nyquist < top.get_xlim()[1]:
+            bottom.axvline(spectrum.nyquist, color=GREY, linestyle="--", linewidth=0.8)
+        legend_above(top, note(spectrum))
 
 
 def species_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
     """Auto spectra of the species' shares and their cross terms, one above another, on one scale with the total."""
-    with drawing(path, height=1.2 + 0.65 * (len(spectrum.species) + 1)) as figure:
+    visible = spectrum.wavenumber <= _end(spectrum, end)
+    scale = _scale(spectrum.intensity["total"])
+    rows = {
+        name: values[visible] * scale
+        for name, values in reversed({"total": spectrum.intensity["total"], **(spectrum.species or {})}.items())
+    }
+    rise = np.array([max(values.max(), 0.15) + 0.08 for values in rows.values()])
+    fall = np.array([-min(values.min(), 0.0) for values in rows.values()])
+    base = np.cumsum(rise + fall) - rise
+    total = base[-1] + rise[-1]
+    with drawing(path, title, height=min(0.7 + 1.1 * total, TALLEST)) as figure:
         axes = figure.subplots()
-        scale = _scale(spectrum.intensity["total"])
-        rows = {"total": spectrum.intensity["total"], **spectrum.species}
-        offset, last = 0.0, _end(spectrum, end)
-        shown = spectrum.wavenumber <= last
-        for k, (name, values) in enumerate(reversed(rows.items())):
-            values = values[shown] * scale
-            offset -= min(values.min(), 0.0)
-            colour = BLACK if name == "total" else CYCLE[k % len(CYCLE)]
-            axes.axhline(offset, color="0.7", linewidth=0.4)
-            axes.plot(spectrum.wavenumber[shown], values + offset, color=colour)
-            axes.annotate(_pretty(name), (1.02, offset), xycoords=("axes fraction", "data"), color=colour, fontsize=7)
-            offset += max(values.max(), 0.15) + 0.08
-        axes.set_yticks([])
-        _finish(axes, spectrum, title, end)
-        axes.set_ylim(None, offset + 0.05)
-        _legend(axes, note(spectrum))
-
-
-def _pretty(name: str) -> str:
-    return name.replace("-", " × ")
+        for (name, values), offset in zip(rows.items(), base):
+            colour = colour_of(name)
+            axes.axhline(offset, color="0.8", linewidth=0.4)
+            axes.plot(spectrum.wavenumber[visible], values + offset, color=colour)
+            label = name.replace("-", " × ")
+            axes.annotate(label, (1.02, offset), xycoords=("axes fraction", "data"), color=colour, fontsize=7)
+        axes.set(xlabel=SHIFT, ylabel=INTENSITY, yticks=[], ylim=(-fall[0] - 0.05, total + 0.05))
+        _set_range(axes, spectrum, end)
+        legend_above(axes, note(spectrum))
 
 
 def angle_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
     """Single-crystal intensity against polarization angle, parallel and crossed."""
-    turned = spectrum.angle_map
     last = _end(spectrum, end)
-    shown = spectrum.wavenumber <= last
-    with drawing(path, height=3.6) as figure:
+    visible = spectrum.wavenumber <= last
+    angles = spectrum.angle_map
+    scale = _scale(np.concatenate([angles.parallel, angles.crossed]))
+    with drawing(path, title, height=3.6) as figure:
         panels = figure.subplots(2, 1, sharex=True)
-        scale = _scale(np.concatenate([turned.parallel, turned.crossed]))
         for axes, name in zip(panels, ("parallel", "crossed")):
-            root = np.sqrt(np.maximum(getattr(turned, name)[:, shown] * scale, 0))
             image = axes.pcolormesh(
-                spectrum.wavenumber[shown],
-                turned.angle,
-                root,
+                spectrum.wavenumber[visible],
+                angles.angle,
+                np.sqrt(np.maximum(getattr(angles, name)[:, visible] * scale, 0)),
                 cmap="viridis",
                 vmin=0,
                 vmax=1,
@@ -95,64 +112,152 @@ def angle_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: floa
             axes.set(ylabel="Angle (°)", yticks=np.arange(0, 181, 45), xlim=(0, last), title=name)
         panels[-1].set_xlabel(SHIFT)
         figure.colorbar(image, ax=panels, label="√Intensity (arb. units)", fraction=0.05)
-        if title:
-            figure.suptitle(title, fontsize=8)
 
 
 def central_peak_figure(path: Path, spectrum: RamanSpectrum, title: str = "") -> None:
     """Density of alpha's fluctuations at low wavenumber, with the fitted Debye term and oscillators."""
     peak = spectrum.central_peak
-    with drawing(path) as figure:
+    last = peak.fit_wavenumber[-1] if peak.fit_wavenumber is not None else 5 * peak.cutoff
+    visible = spectrum.wavenumber <= last
+    density = spectrum.fluctuation["total"][visible]
+    with drawing(path, title) as figure:
         axes = figure.subplots()
-        last = peak.fit_wavenumber[-1] if peak.fit_wavenumber is not None else 5 * peak.cutoff
-        shown = spectrum.wavenumber <= last
-        density = spectrum.fluctuation["total"]
-        axes.plot(spectrum.wavenumber[shown], density[shown], color=BLACK, label="smoothed")
+        axes.plot(spectrum.wavenumber[visible], density, color=BLACK, label="smoothed")
         if peak.fit is not None:
             axes.plot(peak.fit_wavenumber, peak.fit, color=VERMILION, linestyle="--", label="fit, not smoothed")
         if peak.debye_width is not None:
-            nu = peak.fit_wavenumber
-            axes.plot(
-                nu,
-                peak.debye_area * 2 / np.pi * peak.debye_width / (peak.debye_width**2 + nu**2),
-                color=BLUE,
-                linestyle=":",
-                label=f"Debye, Γ = {peak.debye_width:.3g} ± {peak.debye_width_error:.2g} cm⁻¹",
-            )
-        axes.set_yscale("log")
-        positive = density[shown][density[shown] > 0]
-        axes.set(xlim=(0, last), xlabel=SHIFT, ylabel="S(ν) (Å⁶ cm)", ylim=(0.3 * positive.min(), 8 * positive.max()))
-        axes.set_title(title, loc="left")
-        axes.legend(loc="upper right")
+            width, nu = peak.debye_width, peak.fit_wavenumber
+            term = peak.debye_area * 2 / np.pi * width / (width**2 + nu**2)
+            label = f"Debye, Γ = {number(width, peak.debye_width_error)} cm⁻¹"
+            axes.plot(nu, term, color=BLUE, linestyle=":", label=label)
+        axes.set(xlim=(0, last), xlabel=SHIFT, ylabel="$S(ν)$ (Å⁶ cm)")
+        positive = density[density > 0]
+        if len(positive):
+            highest = max(positive.max(), 0 if peak.fit is None else peak.fit.max())
+            axes.set(yscale="log", ylim=(0.5 * positive.min(), 2 * highest))
+        legend_above(axes)
 
 
-def parity_figure(path: Path, reference: np.ndarray, predicted: np.ndarray, title: str = "") -> None:
-    """Predicted against reference polarizabilities (structures, 3, 3) in Angstrom^3: diagonal and off-diagonal."""
-    with drawing(path, width=PARITY_WIDTH, height=2.7) as figure:
-        for axes, (name, rows, columns) in zip(figure.subplots(1, 2), PARITY_PANELS):
-            _parity(axes, reference[:, rows, columns].ravel(), predicted[:, rows, columns].ravel(), name)
-        if title:
-            figure.suptitle(title, fontsize=8)
+def comparison_figure(path: Path, comparison: Comparison, end: float, label: str = "", title: str = "") -> None:
+    """Predicted (black, with its statistical error), reference tensors (blue), measured (red), on one scale."""
+    scale = _scale(comparison.ours)
+    with drawing(path, title) as figure:
+        axes = figure.subplots()
+        if comparison.error is not None:
+            band(axes, comparison.wavenumber, comparison.ours * scale, comparison.error * scale, BLACK)
+        axes.plot(comparison.wavenumber, comparison.ours * scale, color=BLACK, label="predicted")
+        if comparison.reference is not None:
+            reference = comparison.reference * scale
+            axes.plot(comparison.wavenumber, reference, color=BLUE, linestyle="--", label="reference tensors")
+        if comparison.experiment is not None:
+            measured = comparison.experiment * scale
+            text = textwrap.fill(label or "measured", 48)
+            axes.plot(comparison.experiment_wavenumber, measured, color=VERMILION, linewidth=0.8, label=text)
+        axes.set(xlabel=SHIFT, ylabel=INTENSITY, xlim=(0, end), ylim=(0, None))
+        legend_above(axes)
 
 
-PARITY_WIDTH = 5.2
-PARITY_PANELS = (("diagonal", (0, 1, 2), (0, 1, 2)), ("off-diagonal", (0, 1, 2), (1, 2, 0)))
+LOW_PANEL = 2.0  # times the cutoff: end of the magnified panel
 
 
-def _parity(axes, reference: np.ndarray, predicted: np.ndarray, name: str) -> None:
-    low, high = min(reference.min(), predicted.min()), max(reference.max(), predicted.max())
-    margin = 0.05 * (high - low) or 1.0
-    limits = (low - margin, high + margin)
-    axes.plot(limits, limits, color="0.6", linewidth=0.6, zorder=1)
-    if len(reference) > DENSE:
-        axes.hexbin(reference, predicted, gridsize=60, bins="log", cmap="viridis", mincnt=1, linewidths=0.1)
-    else:
-        axes.scatter(reference, predicted, s=6, color=BLUE, alpha=0.5, linewidths=0, zorder=2)
-    rmse = np.sqrt(np.mean((predicted - reference) ** 2))
-    spread = np.sum((reference - reference.mean()) ** 2)
-    r2 = 1 - np.sum((predicted - reference) ** 2) / spread if spread > 0 else np.nan
-    axes.text(0.04, 0.96, f"R² = {r2:.4f}\nRMSE = {rmse:.3g} Å³", transform=axes.transAxes, va="top", fontsize=7)
-    axes.set(xlim=limits, ylim=limits, aspect="equal", title=name, xlabel="α reference (Å³)", ylabel="α predicted (Å³)")
+@dataclass(frozen=True)
+class StackRow:
+    """One spectrum relative to its highest value, with its low-frequency weight below `cutoff` (NaN: none)."""
+
+    name: str
+    wavenumber: np.ndarray
+    intensity: np.ndarray
+    error: np.ndarray
+    weight: float
+    weight_error: float
+    cutoff: float
+
+    def below(self, end: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Wavenumber, intensity and error (0 where it is unknown) up to `end`."""
+        visible = self.wavenumber <= end
+        return self.wavenumber[visible], self.intensity[visible], np.nan_to_num(self.error[visible])
+
+    def highest(self, end: float) -> float:
+        """Of intensity and error below `end`; errors beyond the spectrum's own height do not count."""
+        _, intensity, error = self.below(end)
+        return float(np.max(intensity + np.minimum(error, 1.0), initial=1e-4))
+
+
+def stack_figure(path: Path, rows: list[StackRow]) -> None:
+    """The first row on top; right, below twice the largest cutoff.
+
+    In the right panel each spectrum is magnified by a factor of its own, which is written beside it with the weight.
+    """
+    last = max(row.wavenumber[-1] for row in rows)
+    cutoffs = [row.cutoff for row in rows if np.isfinite(row.cutoff)]
+    low = min(LOW_PANEL * max(cutoffs, default=0.5 * last / LOW_PANEL), last)
+    step = 1.08 * max(row.highest(last) for row in rows)
+    offsets = step * np.arange(len(rows))[::-1]
+    with drawing(path, width=PAGE, height=min(0.9 + 0.55 * len(rows), TALLEST)) as figure:
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+        for row, offset in zip(rows, offsets):
+            factor = _magnification(row, low, step)
+            _stack_curve(left, row, offset, 1.0, last, step)
+            _stack_curve(right, row, offset, factor, low, step)
+            weight = number(row.weight, row.weight_error) if np.isfinite(row.weight) else ""
+            text, place = f"× {factor:g}\n{weight}", right.get_yaxis_transform()
+            right.text(1.03, offset + 0.45 * step, text, transform=place, fontsize=SMALL, va="center")
+        names = [textwrap.fill(row.name, 20, max_lines=3) for row in rows]
+        left.set(xlim=(0, last), ylim=(-0.05, step * len(rows)), xlabel=SHIFT, ylabel=INTENSITY)
+        left.set_yticks(offsets + 0.4 * step, names)
+        right.set(xlim=(0, low), xlabel=SHIFT)
+        right.text(1.03, 1.0, "weight", transform=right.transAxes, fontsize=SMALL, color=GREY)
+        for axes in (left, right):
+            axes.tick_params(left=False, right=False, which="both")
+
+
+def _stack_curve(axes, row: StackRow, offset: float, factor: float, end: float, step: float) -> None:
+    wavenumber, intensity, error = row.below(end)
+    axes.axhline(offset, color="0.8", linewidth=0.4)
+    low, high = (np.clip(factor * edge, 0, 0.98 * step) for edge in (intensity - error, intensity + error))
+    axes.fill_between(wavenumber, offset + low, offset + high, color=BLUE, alpha=0.3, linewidth=0)
+    axes.plot(wavenumber, offset + factor * intensity, color=BLACK, linewidth=0.9)
+
+
+def _magnification(row: StackRow, low: float, step: float) -> float:
+    """1, 2, 5, 10, ... so that the spectrum below `low` about fills its row."""
+    factors = [digit * 10.0**power for power in range(4) for digit in (1, 2, 5)]
+    return max(factor for factor in factors if factor == 1 or factor * row.highest(low) <= 0.98 * step)
+
+
+def coupling_figure(path: Path, coupling: Coupling, title: str = "") -> None:
+    """Top: density of states and C g, which they would equal if C were its mean. Bottom: C with its error."""
+    error = coupling.error if coupling.error_model is None else np.hypot(coupling.error, coupling.error_model)
+    defined = np.flatnonzero(np.isfinite(coupling.coupling))
+    last = coupling.wavenumber[defined[-1] if len(defined) else -1]
+    visible = coupling.wavenumber <= min(1.05 * last + 5, coupling.wavenumber[-1])
+    nu = coupling.wavenumber[visible]
+    with drawing(path, title, height=3.8) as figure:
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.3))
+        _curve(top, nu, coupling.vdos[visible], coupling.vdos_error[visible], BLUE, "VDOS $g$")
+        if coupling.mean > 0:
+            activity, activity_error = coupling.activity / coupling.mean, coupling.activity_error / coupling.mean
+            label = "Raman $C g$ / mean $C$"
+            _curve(top, nu, activity[visible], activity_error[visible], VERMILION, label)
+        top.set(ylabel="States / cm⁻¹", ylim=(0, None))
+        legend_above(top)
+        highest = _highest_known(coupling, error)
+        fits = coupling.coupling + error <= highest
+        _curve(bottom, nu, np.where(fits, coupling.coupling, np.nan)[visible], error[visible], BLACK, "$C$")
+        bottom.axhline(coupling.mean, color=GREY, linestyle="--", linewidth=0.8, label="mean")
+        bottom.set(xlabel=SHIFT, ylabel="Coupling $C$ (Å⁴/u)", xlim=(0, nu[-1]), ylim=(0, 1.05 * highest))
+        legend_above(bottom)
+
+
+def _curve(axes, nu, value, error, colour: str, label: str) -> None:
+    band(axes, nu, value, error, colour)
+    axes.plot(nu, value, color=colour, label=label)
+
+
+def _highest_known(coupling: Coupling, error: np.ndarray) -> float:
+    """The top of the axis: what lies in a gap between bands may be large and uncertain, and is left out."""
+    known = np.isfinite(coupling.coupling) & (error < 0.5 * coupling.coupling)
+    return float(np.max((coupling.coupling + error)[known], initial=1.1 * coupling.mean)) or 1.0
 
 
 def note(spectrum: RamanSpectrum) -> str:
@@ -171,47 +276,15 @@ def _end(spectrum: RamanSpectrum, end: float | None) -> float:
     return float(min(end or spectrum.visible_end, spectrum.wavenumber[-1]))
 
 
-def _bands(axes, spectrum: RamanSpectrum, name: str, scale: float) -> None:
-    _band(axes, spectrum, spectrum.error_model, name, scale, ORANGE, "± model error")
-    _band(axes, spectrum, spectrum.error_statistical, name, scale, BLUE, "± statistical error")
+def _error_band(axes, spectrum: RamanSpectrum, kind: str, name: str, scale: float, colour: str, label=None) -> None:
+    errors = getattr(spectrum, f"error_{kind}")
+    if errors is not None:
+        band(axes, spectrum.wavenumber, spectrum.intensity[name] * scale, errors[name] * scale, colour, label)
 
 
-def _band(axes, spectrum, errors, name, scale, colour, label) -> None:
-    if errors is None:
-        return
-    value, error = spectrum.intensity[name] * scale, errors[name] * scale
-    axes.fill_between(
-        spectrum.wavenumber,
-        np.maximum(value - error, 0),
-        value + error,
-        color=colour,
-        alpha=0.4,
-        linewidth=0,
-        label=label,
-    )
-
-
-def _finish(axes, spectrum: RamanSpectrum, title: str, end: float | None) -> None:
+def _set_range(axes, spectrum: RamanSpectrum, end: float | None) -> None:
+    """Wavenumbers of the axis, with the Nyquist wavenumber where the spectrum comes close to it."""
     last = _end(spectrum, end)
-    axes.set(xlim=(0, last), xlabel=SHIFT, ylabel=INTENSITY)
-    axes.set_title(title, loc="left")
-    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, last)
     if last > 0.9 * spectrum.nyquist:
-        axes.set_xlim(0, 1.03 * spectrum.nyquist)
-        axes.axvline(spectrum.nyquist, color=VERMILION, linestyle="--", linewidth=0.8)
-        axes.annotate(
-            "Nyquist ",
-            (spectrum.nyquist, 0.5),
-            xycoords=("data", "axes fraction"),
-            rotation=90,
-            ha="right",
-            va="center",
-            color=VERMILION,
-            fontsize=6,
-        )
-
-
-def _legend(axes, text: str) -> None:
-    axes.text(1.0, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=5.5, color="0.3")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="best")
+        mark_nyquist(axes, spectrum.nyquist)

@@ -1,4 +1,4 @@
-"""Figures about how much is enough: learning curves, and spectra on the way to the final one."""
+"""Figures of how good a model is: parity of polarizabilities and forces, learning curves, convergence."""
 
 from __future__ import annotations
 
@@ -6,79 +6,137 @@ from pathlib import Path
 
 import numpy as np
 
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.plots.spectra import INTENSITY, SHIFT
-from mlraman_hpc.plots.style import BLACK, BLUE, VERMILION, drawing
+from mlraman_hpc.plots.style import BLACK, BLUE, PAGE, SMALL, TALLEST, VERMILION, WIDE, band, drawing, legend_above
+from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.training import Convergence, LearningCurve
 
-PAGE_WIDTH = 5.2
+DENSE = 2000  # points beyond which a parity plot is coloured by density
 STEP = 1.08  # height of one spectrum in a stack
+COMPONENTS = {"diagonal": ((0, 1, 2), (0, 1, 2)), "off-diagonal": ((0, 1, 2), (1, 2, 0))}
+
+
+def parity_figure(path: Path, reference: np.ndarray, predicted: np.ndarray, title: str = "") -> None:
+    """Predicted against reference polarizabilities (structures, 3, 3) in Angstrom^3: diagonal and off-diagonal."""
+    dense = 3 * len(reference) > DENSE
+    with drawing(path, title, width=WIDE + 0.6 * dense, height=2.8) as figure:
+        figure.set_layout_engine("compressed")
+        panels = figure.subplots(1, 2)
+        for axes, (name, (rows, columns)) in zip(panels, COMPONENTS.items()):
+            image = _parity(axes, reference[:, rows, columns].ravel(), predicted[:, rows, columns].ravel(), name)
+            if dense:
+                figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="components" * (axes is panels[-1]))
+
+
+def _parity(axes, reference: np.ndarray, predicted: np.ndarray, name: str):
+    _diagonal(axes, min(reference.min(), predicted.min()), max(reference.max(), predicted.max()), 0.05)
+    deviation = predicted - reference
+    variation = np.sum((reference - reference.mean()) ** 2)
+    r2 = 1 - np.sum(deviation**2) / variation if variation > 0 else np.nan
+    heading = f"{name}\n$R^2$ = {r2:.4f}, RMSE = {np.sqrt(np.mean(deviation**2)):.3g} Å³"
+    axes.set(title=heading, xlabel="$α$ reference (Å³)", ylabel="$α$ predicted (Å³)")
+    if len(reference) > DENSE:
+        return axes.hexbin(reference, predicted, gridsize=60, bins="log", cmap="viridis", mincnt=1, linewidths=0.1)
+    return axes.scatter(reference, predicted, s=6, color=BLUE, alpha=0.5, linewidths=0, zorder=2)
+
+
+def _diagonal(axes, low: float, high: float, margin: float) -> None:
+    """A square panel with the line of perfect agreement."""
+    margin = margin * (high - low) or 1.0
+    limits = (low - margin, high + margin)
+    axes.plot(limits, limits, color="0.6", linewidth=0.6, zorder=1)
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+
+
+MOST_COLUMNS = 4
+PANEL = 1.5  # inches
+
+
+def forces_figure(path: Path, forces: Forces, title: str = "") -> None:
+    """One panel for each element; colour: components in a square, on one logarithmic scale for all panels."""
+    names = list(forces.density)
+    columns = min(MOST_COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    most = max(int(counts.max()) for counts in forces.density.values())
+    panel = min(PANEL, (PAGE - 1.2) / columns - 0.3)
+    size = {"width": 1.2 + (panel + 0.3) * columns, "height": 0.45 + (panel + 0.55) * rows}
+    with drawing(path, title, **size) as figure:
+        from matplotlib.colors import LogNorm
+
+        figure.set_layout_engine("compressed")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, name in zip(panels, names):
+            image = _forces_panel(axes, forces, name, LogNorm(1, max(2, most)))
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        figure.supxlabel("Reference force (eV/Å)", fontsize=8)
+        figure.supylabel("Predicted force (eV/Å)", fontsize=8)
+        figure.colorbar(image, ax=list(panels), label="Components in a square", fraction=0.03, pad=0.02)
+
+
+def _forces_panel(axes, forces: Forces, name: str, norm):
+    reference, predicted = forces.edges_reference[name], forces.edges_predicted[name]
+    _diagonal(axes, min(reference[0], predicted[0]), max(reference[-1], predicted[-1]), 0.04)
+    counts = np.ma.masked_equal(forces.density[name].T, 0)
+    heading = f"{name}\nRMSE {forces.rmse[name]:.3f} eV/Å\n$R^2$ = {forces.r2[name]:.4f}"
+    axes.set_title(heading, fontsize=SMALL)
+    return axes.pcolormesh(reference, predicted, counts, cmap="viridis", norm=norm, rasterized=True, zorder=2)
 
 
 def learning_curve_figure(path: Path, curve: LearningCurve, title: str = "") -> None:
     """R2 and RMSE against N_T, diagonal and off-diagonal; bands are one standard deviation over draws."""
-    with drawing(path, width=PAGE_WIDTH, height=2.6) as figure:
+    with drawing(path, title, width=WIDE, height=2.5) as figure:
         left, right = figure.subplots(1, 2)
-        for axes, mean, spread in ((left, curve.r2, curve.r2_spread), (right, curve.rmse, curve.rmse_spread)):
+        for axes, mean, deviation in ((left, curve.r2, curve.r2_spread), (right, curve.rmse, curve.rmse_spread)):
             for name, colour in (("diagonal", BLUE), ("off_diagonal", VERMILION)):
-                value, error = mean[name], spread[name]
+                value, error = mean[name], np.nan_to_num(deviation[name])
                 axes.plot(curve.train_size, value, "o-", markersize=3, color=colour, label=name.replace("_", "-"))
-                axes.fill_between(curve.train_size, value - error, value + error, color=colour, alpha=0.25, linewidth=0)
+                lowest = -np.inf if axes is left else 0.5 * value.min()
+                band(axes, curve.train_size, value, error, colour, lowest=lowest)
             axes.set_xlabel("Training set size $N_T$")
             axes.set_xlim(left=0)
-        lowest = min(
-            float(np.min(curve.r2[name] - np.nan_to_num(curve.r2_spread[name])))
-            for name in ("diagonal", "off_diagonal")
-        )
-        left.set(ylabel="R²", ylim=(max(-0.05, lowest - 0.05 * (1 - lowest)), 1 + 0.02 * (1 - max(lowest, 0))))
+        left.set_ylabel("$R^2$")
+        if left.get_ylim()[0] < -1:  # worse than no model: the rest is to be seen
+            left.set_ylim(bottom=-1)
         right.set(ylabel="RMSE (Å³)", yscale="log")
-        for ticks in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
-            ticks(_plain)
-        left.legend(loc="lower right")
-        if title:
-            figure.suptitle(title, fontsize=8)
+        for set_formatter in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
+            set_formatter(_plain)
+        legend_above(left)
 
 
-def _plain(value: float, place: int) -> str:
+def _plain(value: float, position: int) -> str:
     """0.02 rather than 2e-02, at 1, 2 and 5 of each decade."""
     mantissa = value / 10.0 ** np.floor(np.log10(value) + 1e-9)
     return f"{value:g}" if min(abs(mantissa - digit) for digit in (1, 2, 5)) < 1e-6 else ""
 
 
-def convergence_figure(path: Path, found: Convergence, title: str = "") -> None:
+def convergence_figure(path: Path, convergence: Convergence, title: str = "") -> None:
     """Spectra of fewer labels and of shorter trajectories, one above another, with their distance to the final one.
 
     The final spectrum, at the top, is drawn in grey behind each.
     """
-    rows = []
-    if found.train_size is not None:
-        rows.append(
-            [
-                (f"$N_T$ = {size}", values, distance)
-                for size, values, distance in zip(found.train_size, found.train_spectra, found.train_distance)
-            ]
-        )
-    rows.append(
-        [
-            (f"{length:.3g} ps", values, distance)
-            for length, values, distance in zip(found.length, found.length_spectra, found.length_distance)
-        ]
-    )
-    tallest = max(len(row) for row in rows)
-    with drawing(path, width=PAGE_WIDTH, height=1.0 + 0.6 * tallest) as figure:
-        for axes, row in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows):
-            _stack(axes, found.wavenumber, row)
-        if title:
-            figure.suptitle(title, fontsize=8)
+    length = [f"{length:.3g} ps" for length in convergence.length]
+    stacks = [list(zip(length, convergence.length_spectra, convergence.length_distance))]
+    if convergence.train_size is not None:
+        size = [f"$N_T$ = {size}" for size in convergence.train_size]
+        stacks.insert(0, list(zip(size, convergence.train_spectra, convergence.train_distance)))
+    height = min(0.8 + 0.6 * max(map(len, stacks)), TALLEST)
+    with drawing(path, title, width=0.6 + 2.6 * len(stacks), height=height) as figure:
+        for axes, stack in zip(figure.subplots(1, len(stacks), squeeze=False)[0], stacks):
+            _stack(axes, convergence.wavenumber, stack)
 
 
-def _stack(axes, wavenumber: np.ndarray, row: list) -> None:
-    scale = 1 / max((values.max() for _, values, _ in row), default=1.0)
-    for place, (name, values, distance) in enumerate(row):
-        final = place == len(row) - 1
-        shade = BLACK if final else BLUE
-        if not final:
-            axes.plot(wavenumber, row[-1][1] * scale + STEP * place, color="0.75", linewidth=1.6)
-        axes.plot(wavenumber, values * scale + STEP * place, color=shade, linewidth=0.9)
-        text = name if final else f"{name}\n{100 * distance:.2g} %"
-        axes.annotate(text, (0.98 * wavenumber[-1], STEP * place + 0.12), ha="right", fontsize=6.5, color=shade)
-    axes.set(xlabel=SHIFT, ylabel=INTENSITY, xlim=(0, wavenumber[-1]), ylim=(-0.08, STEP * len(row) + 0.05), yticks=[])
+def _stack(axes, wavenumber: np.ndarray, stack: list) -> None:
+    scale = 1 / (max((values.max() for _, values, _ in stack), default=1.0) or 1.0)
+    final = stack[-1][1] * scale
+    for k, (name, values, distance) in enumerate(stack):
+        last = k == len(stack) - 1
+        offset, colour = STEP * k, BLACK if last else BLUE
+        if not last:
+            axes.plot(wavenumber, final + offset, color="0.75", linewidth=1.6)
+        axes.plot(wavenumber, values * scale + offset, color=colour, linewidth=0.9)
+        text = name if last else f"{name}\n{percent(distance)}"
+        axes.text(1.03, offset, text, transform=axes.get_yaxis_transform(), fontsize=SMALL, color=colour)
+    top = STEP * len(stack) + 0.05
+    axes.set(xlabel=SHIFT, ylabel=INTENSITY, xlim=(0, wavenumber[-1]), ylim=(-0.08, top), yticks=[])

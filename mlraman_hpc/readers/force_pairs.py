@@ -8,42 +8,45 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.readers.text import FrameLocation, Warn, described, mapped, unpack
+from mlraman_hpc.readers.text import FrameLocation, Warn, composition, memory_mapped, unpacked_copy
 from mlraman_hpc.readers.trajectory import extxyz
-from mlraman_hpc.readers.trajectory.byte_ranges import texts
+from mlraman_hpc.readers.trajectory.byte_ranges import frame_texts
+from mlraman_hpc.readers.trajectory.frame_table import FRAME
 
-SAME_PLACE = 0.01  # Angstrom, within which two files have the same structure
+SAME_POSITION = 0.01  # Angstrom, within which two files have the same structure
 
 
 @dataclass(frozen=True)
 class ForceFrames:
     """Where the frames of extended XYZ files lie; numbers of atoms may vary.
 
-    number         (frames,) of each frame in all files together, from 0; frame: in its file
-    file_of_frame, first_byte, last_byte, line, atoms   (frames,)
-    array          name of the forces
+    table    (frames,) of FRAME; `frame` is the number of a frame in its file
+    number   (frames,) of each frame in all files together, from 0
+    array    name of the forces
     """
 
     paths: tuple[str, ...]
     names: tuple[str, ...]
+    table: np.ndarray
     number: np.ndarray
-    frame: np.ndarray
-    file_of_frame: np.ndarray
-    first_byte: np.ndarray
-    last_byte: np.ndarray
-    line: np.ndarray
-    atoms: np.ndarray
     array: str
 
     def __len__(self) -> int:
-        return len(self.first_byte)
+        return len(self.table)
+
+    @property
+    def atoms(self) -> np.ndarray:
+        """(frames,) number of atoms."""
+        return self.table["atoms"].astype(np.int64)
 
     def location(self, row: int) -> FrameLocation:
-        return FrameLocation(self.names[self.file_of_frame[row]], int(self.line[row]), int(self.frame[row]))
+        """The file, line and number of the frame in this row, for messages."""
+        frame = self.table[row]
+        return FrameLocation(self.names[frame["file"]], int(frame["line"]), int(frame["frame"]))
 
-    def take(self, rows) -> ForceFrames:
-        fields = ("number", "frame", "file_of_frame", "first_byte", "last_byte", "line", "atoms")
-        return replace(self, **{field: getattr(self, field)[rows] for field in fields})
+    def take(self, rows: np.ndarray) -> ForceFrames:
+        """Just these frames."""
+        return replace(self, table=self.table[rows], number=self.number[rows])
 
 
 @dataclass(frozen=True)
@@ -57,41 +60,37 @@ class ForcePairs:
 
 
 def find_frames(files: list[Path], array: str, scratch: Path, warn: Warn) -> ForceFrames:
-    """Look through the files once; the first frame of each must have `array`. Frames are numbered in each file."""
+    """Look through the files once; the first frame of each must have `array`. Frames are numbered in each file.
+
+    Errors: DataError for damaged files and where the array is missing.
+    """
     names = tuple(map(str, files))
-    paths = tuple(str(unpack(file, scratch, warn)) for file in files)
-    rows = [_bounds(path, name, warn) for path, name in zip(paths, names)]
-    first, last, line, atoms = np.concatenate(rows).T
-    found = ForceFrames(
-        paths,
-        names,
-        np.arange(len(first)),
-        np.concatenate([np.arange(len(part)) for part in rows]),
-        np.repeat(np.arange(len(rows)), list(map(len, rows))),
-        first,
-        last,
-        line,
-        atoms,
-        array,
-    )
-    starts = np.cumsum([0, *map(len, rows[:-1])])
-    for row, text in texts(found, starts):
-        _array(text, found.location(row), array)
-    return found
+    paths = tuple(str(unpacked_copy(file, scratch, warn)) for file in files)
+    tables = [_table(path, name, number, warn) for number, (path, name) in enumerate(zip(paths, names))]
+    table = np.concatenate(tables)
+    frames = ForceFrames(paths, names, table, np.arange(len(table)), array)
+    first = frames.take(np.flatnonzero(table["frame"] == 0))
+    for row, text in enumerate(frame_texts(first)):
+        _array(text, first.location(row), array)
+    return frames
 
 
-def _bounds(path: str, name: str, warn: Warn) -> np.ndarray:
-    with mapped(path, name) as text:
-        rows, _ = extxyz.frame_bounds(text, name, warn)
-    if not len(rows):
+def _table(path: str, name: str, number: int, warn: Warn) -> np.ndarray:
+    with memory_mapped(path, name) as text:
+        bounds, _ = extxyz.frame_bounds(text, name, warn)
+    if not len(bounds):
         raise FrameLocation(name, 1, 0).error("no complete frame; the last line must be whole, with its line end.")
-    return rows
+    table = np.zeros(len(bounds), FRAME)
+    table["frame"], table["file"] = np.arange(len(bounds)), number
+    for column, values in zip(("first_byte", "last_byte", "line", "atoms"), bounds.T):
+        table[column] = values
+    return table
 
 
 def vectors_in(file: Path, scratch: Path, warn: Warn) -> list[str]:
     """Names of the arrays of three columns in the first frame, other than positions."""
-    path = str(unpack(file, scratch, warn))
-    with mapped(path, str(file)) as text:
+    path = str(unpacked_copy(file, scratch, warn))
+    with memory_mapped(path, str(file)) as text:
         rows, _ = extxyz.frame_bounds(text[: _first_frame(text)], str(file), warn)
         if not len(rows):
             raise FrameLocation(str(file), 1, 0).error("no complete frame.")
@@ -119,16 +118,16 @@ def _vectors(text: bytes) -> list[str]:
     ]
 
 
-def _array(text: bytes, place: FrameLocation, name: str) -> np.ndarray:
-    found = extxyz.vectors(text, place, name)
-    if found is None:
-        there = ", ".join(_vectors(text)) or "none"
-        raise place.error(
-            f"no array '{name}' of three columns in Properties; there: {there}. The deck's "
-            "forces.reference and forces.predicted name the arrays.",
+def _array(text: bytes, location: FrameLocation, name: str) -> np.ndarray:
+    """(atoms, 3) of the array of this name."""
+    array = extxyz.vectors(text, location, name)
+    if array is None:
+        raise location.error(
+            f"no array '{name}' of three columns in Properties; there: {', '.join(_vectors(text)) or 'none'}. The "
+            "deck's forces.reference and forces.predicted name the arrays.",
             1,
         )
-    return found
+    return array
 
 
 def check_alike(reference: ForceFrames, predicted: ForceFrames) -> None:
@@ -145,58 +144,51 @@ def read_pairs(reference: ForceFrames, predicted: ForceFrames) -> ForcePairs:
 
     Errors: DataError with file, line and frame for missing or damaged arrays and for structures that differ.
     """
-    rows = np.arange(len(reference))
-    same = predicted.paths == reference.paths
-    others = texts(predicted, rows) if not same else None
+    two_files = predicted.paths != reference.paths
+    others = frame_texts(predicted)
     parts = []
-    for row, text in texts(reference, rows):
-        place = reference.location(row)
-        positions, numbers, cell, periodic = extxyz.read(text, place, {})
-        other = text
-        if others is not None:
-            other = next(others)[1]
-            _check_same(
-                predicted.location(row),
-                place,
-                extxyz.read(other, predicted.location(row), {}),
-                positions,
-                numbers,
-                cell,
-                periodic,
-            )
+    for row, text in enumerate(frame_texts(reference)):
+        location, other_location = reference.location(row), predicted.location(row)
+        structure, other = extxyz.read(text, location, {}), text
+        if two_files:
+            other = next(others)
+            _check_same(other_location, location, extxyz.read(other, other_location, {}), structure)
         parts.append(
-            (numbers, _array(text, place, reference.array), _array(other, predicted.location(row), predicted.array))
+            (structure[1], _array(text, location, reference.array), _array(other, other_location, predicted.array))
         )
     if not parts:
         return ForcePairs(np.empty(0, int), np.empty(0, int), np.empty((0, 3)), np.empty((0, 3)))
-    numbers, known, made = (np.concatenate(values) for values in zip(*parts))
-    return ForcePairs(numbers, np.repeat(reference.number, reference.atoms), known, made)
+    numbers, known, computed = (np.concatenate(values) for values in zip(*parts))
+    return ForcePairs(numbers, np.repeat(reference.number, reference.atoms), known, computed)
 
 
-def _check_same(place: FrameLocation, other: FrameLocation, found, positions, numbers, cell, periodic) -> None:
-    where = f"{other.name} (frame {other.frame})"
-    if not np.array_equal(found[1], numbers):
-        raise place.error(
-            f"{described(found[1])}, but {where} has {described(numbers)}"
-            + (" in another order" if np.array_equal(np.sort(found[1]), np.sort(numbers)) else "")
+def _check_same(location: FrameLocation, other: FrameLocation, structure: tuple, expected: tuple) -> None:
+    """Of (positions, numbers, cell, periodic) each: the same atoms, up to lattice vectors in the same positions."""
+    positions, numbers, *_ = structure
+    expected_positions, expected_numbers, cell, periodic = expected
+    reference = f"{other.file} (frame {other.frame})"
+    if not np.array_equal(numbers, expected_numbers):
+        raise location.error(
+            f"{composition(numbers)}, but {reference} has {composition(expected_numbers)}"
+            + (" in another order" if np.array_equal(np.sort(numbers), np.sort(expected_numbers)) else "")
             + "; both files must hold the same structures in the same order."
         )
-    away = _away(found[0] - positions, cell, periodic)
-    if away.max() > SAME_PLACE:
-        atom = int(away.argmax())
-        raise place.error(
-            f"atom {atom + 1} lies {away[atom]:.3g} Angstrom from where {where} has it; both files must "
+    distances = _distances(positions - expected_positions, cell, periodic)
+    if distances.max() > SAME_POSITION:
+        atom = int(distances.argmax())
+        raise location.error(
+            f"atom {atom + 1} lies {distances[atom]:.3g} Angstrom from where {reference} has it; both files must "
             "hold the same structures in the same order.",
             atom + 2,
         )
 
 
-def _away(step: np.ndarray, cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
+def _distances(steps: np.ndarray, cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
     """Lengths of the steps (atoms, 3), up to lattice vectors."""
     if periodic.any():
         vectors = np.where(periodic[:, None], cell, np.eye(3))
         if abs(np.linalg.det(vectors)) < 1e-9:
             raise DataError("forces.files: a cell without volume")
-        inside = step @ np.linalg.inv(vectors)
-        step = (inside - np.round(inside) * periodic) @ vectors
-    return np.linalg.norm(step, axis=1)
+        coordinates = steps @ np.linalg.inv(vectors)
+        steps = (coordinates - np.round(coordinates) * periodic) @ vectors
+    return np.linalg.norm(steps, axis=1)

@@ -22,8 +22,8 @@ def read_structure(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             warnings.simplefilter("ignore")
             atoms = read(path, index=0, parallel=False)  # else every rank would have to call
     except Exception as error:  # every reader of ASE fails in its own way
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"ASE cannot read a structure from it: {said}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"ASE cannot read a structure from it: {reason}") from None
     cell = np.array(atoms.cell)
     if abs(np.linalg.det(cell)) < 1e-6:
         raise DataError("the structure has no cell of three vectors")

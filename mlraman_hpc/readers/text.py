@@ -1,4 +1,6 @@
-"""What the trajectory formats share: where frames lie in a file, numbers in text, and messages that name the place."""
+"""What the readers share: numbers and elements in text, bytes of files, frames from parts, and errors that name file,
+line and frame.
+"""
 
 from __future__ import annotations
 
@@ -9,98 +11,36 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from ase.data import atomic_numbers
 
+from mlraman_hpc.base.elements import ELEMENTS, is_element, symbols
 from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.readers.trajectory.column import BLOCK, Column, Growing
 from mlraman_hpc.records.frames import Frames
 
 Warn = Callable[[str], None]
-LOOKED_AT = 1 << 22  # bytes of a file that are kept in memory behind the place that is looked at
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The frames of one file.
-
-    first_byte, last_byte, line, atoms  (frames,); of a file that is not text: number of the frame, the next, 0
-    numbers    (atoms,) atomic numbers in the order in which frames give the atoms; an array
-    steps      (frames,) or None
-    times      (frames,) fs or None
-    header     (frames,) first byte of the header that holds the cell, for formats that keep it outside the frame
-    joints     frames at which the file says that a run was started again
-    """
-
-    first_byte: Column
-    last_byte: Column
-    line: Column
-    atoms: Column
-    numbers: np.ndarray
-    steps: Column | None = None
-    times: Column | None = None
-    header: Column | None = None
-    joints: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.first_byte)
-
-    @classmethod
-    def counted(cls, frames: int, numbers: np.ndarray, **given) -> Piece:
-        """The frames of a file that is not text."""
-        return cls(
-            Column.progression(0, 1, frames),
-            Column.progression(1, 1, frames),
-            Column.progression(0, 0, frames),
-            Column.progression(len(numbers), 0, frames),
-            numbers,
-            **given,
-        )
-
-
-class Rows:
-    """Columns side by side that grow row by row."""
-
-    def __init__(self, columns: int, real: bool = False):
-        self._growing, self._fresh, self._kept = [Growing(real) for _ in range(columns)], [], 0
-        self._kind = np.float64 if real else np.int64
-
-    def __len__(self) -> int:
-        return self._kept + len(self._fresh)
-
-    def add(self, row: tuple) -> None:
-        self._fresh.append(row)
-        if len(self._fresh) == BLOCK:
-            self._keep()
-
-    def columns(self) -> list[Column]:
-        self._keep()
-        return [growing.column() for growing in self._growing]
-
-    def _keep(self) -> None:
-        if self._fresh:
-            for growing, values in zip(self._growing, np.array(self._fresh, dtype=self._kind).T):
-                growing.append(values)
-        self._kept += len(self._fresh)
-        self._fresh = []
+RESIDENT_BYTES = 1 << 22  # of a memory-mapped file that stay in memory behind the position of a scan
+_ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(ELEMENTS) if number}
 
 
 @dataclass(frozen=True)
 class FrameLocation:
     """A frame in a file, for messages: `line` is the frame's first line, counted from 1; 0 in a file without lines."""
 
-    name: str
+    file: str
     line: int
     frame: int
 
     def error(self, what: str, row: int = 0) -> DataError:
+        """A DataError that says `what` is wrong in the frame's line `row`, counted from 0."""
         line = f", line {self.line + row}" if self.line else ""
-        return DataError(f"{self.name}{line} (frame {self.frame}): {what}")
+        return DataError(f"{self.file}{line} (frame {self.frame}): {what}")
 
 
 # what libraries raise on a file that is cut short, damaged or of another kind
@@ -121,7 +61,7 @@ _DAMAGE = (
 
 
 @contextmanager
-def readable(name: str, kind: str) -> Iterator[None]:
+def reading_errors(name: str, kind: str) -> Iterator[None]:
     """What a library raises inside becomes a DataError: the file is damaged or no `kind`."""
     try:
         yield
@@ -132,24 +72,24 @@ def readable(name: str, kind: str) -> Iterator[None]:
         ) from None
 
 
-def runs_of(rows: np.ndarray) -> list[slice]:
+def consecutive_slices(rows: np.ndarray) -> list[slice]:
     """Slices that give these rows in this order, one for every run of consecutive rows."""
-    parts = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
-    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
 
 
-def shown(text: bytes, width: int = 60) -> str:
+def quoted(text: bytes, width: int = 60) -> str:
     """A line of a file as it appears in a message."""
     words = text.decode("utf-8", "replace").strip()
     return f"'{words[:width]}...'" if len(words) > width else f"'{words}'"
 
 
-def numbers_in(text: bytes, count: int) -> np.ndarray | None:
+def parse_numbers(text: bytes, count: int) -> np.ndarray | None:
     """`count` finite numbers separated by blanks, or None where the text holds anything else."""
-    return numbers_of(text.split(), count)
+    return parse_words(text.split(), count)
 
 
-def numbers_of(words: list[bytes], count: int) -> np.ndarray | None:
+def parse_words(words: list[bytes], count: int) -> np.ndarray | None:
     """The words as `count` finite numbers, or None."""
     if len(words) != count or b"_" in b"".join(words):  # Python reads 1_0 as ten
         return None
@@ -160,49 +100,78 @@ def numbers_of(words: list[bytes], count: int) -> np.ndarray | None:
     return values if np.isfinite(values).all() else None
 
 
-def unglued(text: bytes) -> bytes:
+def split_touching_numbers(text: bytes) -> bytes:
     """Fortran prints -0.25-0.31 where the field is too narrow; the minus sign still tells where a number begins."""
     return re.sub(rb"(?<=[0-9.])-", b" -", text)
 
 
-def species_table(species: list[str] | dict | None) -> dict[str, int]:
-    """What a file calls an atom -> atomic number: type 1, 2, ... for a list, any label for a mapping."""
+def numbers_of_atom_types(species: list[str] | dict | None) -> dict[str, int]:
+    """What a file calls an atom -> atomic number, from trajectory.species.
+
+    A list names the elements of types 1, 2, ..., or with counts ([Ag16, I16]) those of atoms 1, 2, ...; a mapping those
+    of any labels. Errors: DeckError for what is no element.
+    """
     if species is None:
         return {}
-    named = species if isinstance(species, dict) else dict(enumerate(species, start=1))
-    unknown = [str(element) for element in named.values() if str(element) not in atomic_numbers]
+    if not isinstance(species, dict):
+        species = dict(enumerate(_elements_of_atoms(species), start=1))
+    unknown = [str(element) for element in species.values() if not is_element(str(element))]
     if unknown:
         raise DeckError(f"trajectory.species: {', '.join(unknown)} is not a chemical element; use symbols such as Ag.")
-    return {str(label): atomic_numbers[str(element)] for label, element in named.items()}
+    return {str(label): _ATOMIC_NUMBERS[str(element)] for label, element in species.items()}
 
 
-def atomic_number(label: str, table: dict[str, int]) -> int | None:
-    """Atomic number of an element symbol or of a label in `table`; None for anything else. X (0) is no element."""
-    return table.get(label) or atomic_numbers.get(label) or None
+def _elements_of_atoms(species: list[str]) -> list[str]:
+    """[Ag16, I16] -> the element of each atom; anything else as it is."""
+    counted = [re.fullmatch(r"([A-Z][a-z]?)(\d+)", str(word)) for word in species]
+    if not species or None in counted:
+        return species
+    return [match[1] for match in counted for _ in range(int(match[2]))]
 
 
-def described(numbers: np.ndarray) -> str:
-    """Composition for messages: '16 Ag, 16 I'."""
-    from ase.data import chemical_symbols
+def atomic_number(label: str, atom_types: dict[str, int]) -> int | None:
+    """Atomic number of an element symbol or of a label in `atom_types`; None for anything else."""
+    return atom_types.get(label) or _ATOMIC_NUMBERS.get(label)
 
+
+def composition(numbers: np.ndarray) -> str:
+    """For messages: '16 Ag, 16 I'."""
     kinds, counts = np.unique(numbers, return_counts=True)
-    return ", ".join(f"{count} {chemical_symbols[kind]}" for kind, count in zip(kinds, counts))
+    return ", ".join(f"{count} {symbol}" for symbol, count in zip(symbols(kinds), counts))
 
 
-def frames_of(parts: list[tuple], index: np.ndarray) -> Frames:
-    """Frames from (positions, numbers, cell, periodic) of each."""
-    positions, numbers, cells, periodic = zip(*parts) if parts else ((), (), (), ())
+class Configuration(NamedTuple):
+    """One frame: positions (atoms, 3) Angstrom, numbers (atoms,), cell (3, 3) Angstrom and periodic (3,).
+
+    velocities (atoms, 3) are in the file's own unit, None where they are missing or were not read.
+    """
+
+    positions: np.ndarray
+    numbers: np.ndarray
+    cell: np.ndarray
+    periodic: np.ndarray
+    velocities: np.ndarray | None = None
+
+
+def build_frames(configurations: Sequence[tuple], index: np.ndarray) -> Frames:
+    """Frames from the fields of a Configuration each; `index` (frames,) are their numbers.
+
+    Velocities are None unless all have them.
+    """
+    frames = list(starmap(Configuration, configurations))
+    velocities = [frame.velocities for frame in frames]
     return Frames(
-        positions=np.concatenate([*positions, np.empty((0, 3))]),
-        numbers=np.concatenate([*numbers, np.empty(0, int)]).astype(np.int64),
-        first_atom=np.concatenate([[0], np.cumsum([len(part) for part in positions])]).astype(np.int64),
-        cells=np.array(cells, dtype=float).reshape(-1, 3, 3),
-        periodic=np.array(periodic, dtype=bool).reshape(-1, 3),
+        positions=np.concatenate([*(frame.positions for frame in frames), np.empty((0, 3))]),
+        numbers=np.concatenate([*(frame.numbers for frame in frames), np.empty(0, int)]).astype(np.int64),
+        first_atom=np.concatenate([[0], np.cumsum([len(frame.positions) for frame in frames])]).astype(np.int64),
+        cells=np.array([frame.cell for frame in frames], dtype=float).reshape(-1, 3, 3),
+        periodic=np.array([frame.periodic for frame in frames], dtype=bool).reshape(-1, 3),
         index=index,
+        velocities=None if not frames or any(part is None for part in velocities) else np.concatenate(velocities),
     )
 
 
-def good_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
+def valid_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
     """Whether the vectors along periodic directions are finite and independent."""
     # a unit vector across what is not periodic leaves the volume of what is
     finite = (np.abs(cells) < 1e6).all(axis=(1, 2))
@@ -214,8 +183,8 @@ def good_cells(cells: np.ndarray, periodic: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
-    """The file as bytes that the system fetches as they are looked at."""
+def memory_mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
+    """The file as bytes that the system reads when they are used. Errors: DataError for empty and unreadable files."""
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
@@ -226,32 +195,36 @@ def mapped(path: Path | str, name: str) -> Iterator[mmap.mmap]:
         raise DataError(f"{name}: {error.strerror or error}. Check the path and its permissions.") from None
 
 
-def forget(text: mmap.mmap | bytes, at: int, since: int) -> int:
-    """Lets go of the file's memory where more than LOOKED_AT bytes lie between; returns the new `since`."""
-    if at - since < LOOKED_AT:
+def release_pages(text: mmap.mmap | bytes, position: int, since: int) -> int:
+    """Releases the memory of a mapped file once RESIDENT_BYTES lie between `since` and `position`.
+
+    Returns the new `since`.
+    """
+    if position - since < RESIDENT_BYTES:
         return since
     if isinstance(text, mmap.mmap):
         text.madvise(mmap.MADV_DONTNEED)
-    return at
+    return position
 
 
 def line_ends(text: mmap.mmap | bytes, chunk: int = 1 << 20) -> Iterator[np.ndarray]:
     """Positions of the line ends, a chunk of the file at a time."""
     since = 0
     for begin in range(0, len(text), chunk):
-        since = forget(text, begin, since)
+        since = release_pages(text, begin, since)
         yield begin + np.flatnonzero(np.frombuffer(text[begin : begin + chunk], np.uint8) == 10)
 
 
-def incomplete(name: str, frames: int, line: int) -> str:
+def incomplete_frame(name: str, frames: int, line: int) -> str:
+    """The warning for a file that ends within a frame, which begins at `line`."""
     return (
         f"{name}, line {line}: the last frame is incomplete (still being written, cut short, or no last line end); "
         f"the {frames} frames before it are used."
     )
 
 
-def whole(path: Path) -> bytes:
-    """The content of a file, unpacked where it is .gz."""
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked where it is .gz. Errors: DataError for damaged archives and unreadable files."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             return file.read()
@@ -261,7 +234,7 @@ def whole(path: Path) -> bytes:
         raise DataError(f"{path}: {error.strerror or error}. Check the path and its permissions.") from None
 
 
-def unpack(path: Path, scratch: Path, warn: Warn) -> Path:
+def unpacked_copy(path: Path, scratch: Path, warn: Warn) -> Path:
     """The file itself, or for .gz an unpacked copy in `scratch`; a copy of the same file is used again."""
     if path.suffix != ".gz":
         return path
@@ -278,23 +251,23 @@ def unpack(path: Path, scratch: Path, warn: Warn) -> Path:
 
 def _decompress(path: Path, copy: Path, warn: Warn) -> Path:
     copy.parent.mkdir(parents=True, exist_ok=True)
-    part = copy.with_name(f"{copy.name}.part{os.getpid()}")
+    partial = copy.with_name(f"{copy.name}.part{os.getpid()}")
     try:
-        if not _inflate(path, part):
+        if not _inflate(path, partial):
             warn(f"{path}: the archive ends early; what could be unpacked is used.")
             copy = copy.with_name(copy.name + ".cut")
-        os.replace(part, copy)
+        os.replace(partial, copy)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     return copy
 
 
-def _inflate(path: Path, part: Path) -> bool:
+def _inflate(path: Path, target: Path) -> bool:
     """Whether the archive was read to its end."""
     try:
-        with gzip.open(path, "rb") as source, open(part, "wb") as target:
-            while part_of_it := source.read1(1 << 20):  # read() would lose what precedes a cut
-                target.write(part_of_it)
+        with gzip.open(path, "rb") as source, open(target, "wb") as file:
+            while block := source.read1(1 << 20):  # read() would lose what precedes a cut
+                file.write(block)
     except EOFError:
         return False
     except (gzip.BadGzipFile, zlib.error) as error:

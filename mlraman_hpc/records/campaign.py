@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 from mlraman_hpc.records.transport import Arrhenius
 
-DONE, DYNAMICS_ONLY, FAILED, MISSING = "done", "dynamics only", "failed", "not computed"
+
+class Status(str, Enum):
+    """How far a material of a campaign is; the text is what tables and result files show."""
+
+    DONE = "done"
+    DYNAMICS_ONLY = "dynamics only"
+    FAILED = "failed"
+    MISSING = "not computed"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __format__(self, format_spec: str) -> str:
+        return format(self.value, format_spec)
+
+
+DONE, DYNAMICS_ONLY, FAILED, MISSING = Status
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     """Materials in the order of their low-frequency Raman weight (campaign.h5); (materials,) each.
 
-    status                done, dynamics only, failed, not computed; message: why
+    status                texts of `Status`; message: why
     weight                share of the Raman intensity below `cutoff`
     statistical_error     of the spectrum: root of its integrated square, relative to the spectrum's
     diffusing             the mobile element of the largest D; diffusion: of that element, NaN where there is none
     diffusion_upper       the line's slope plus two standard errors
     diffusion_from_vdos   zero-frequency limit of the velocities' spectrum
-    model                 own, common, given, none
+    model                 where it comes from: own, common, given, none
     r2_..., rmse_...      on labels not trained on, `tested` of them; tested_on: whose they are
     length                of the trajectory
     warnings              number of them; warning_text: all

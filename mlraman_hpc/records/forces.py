@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 
 
 @dataclass(frozen=True)
-class Forces:
+class Forces(Record, file_name="forces.h5", kind="forces"):
     """Predicted against reference forces (forces.h5); keys are the elements and 'total'.
 
     rmse, mae, r2     over atoms and components; relative_rmse: rmse over rms_reference

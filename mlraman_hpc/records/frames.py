@@ -17,6 +17,8 @@ class Frames:
     cells       (frames, 3, 3) Angstrom, rows are lattice vectors; zero along directions that are not periodic
     periodic    (frames, 3) bool
     index       (frames,) number of each frame in the file (or chain of files) it was read from, from 0
+    velocities  (atoms of all frames, 3) in the file's own unit; None where they are missing or were not read
+    masses      (atoms of all frames,) u, where the file has them; None otherwise
     """
 
     positions: np.ndarray
@@ -25,6 +27,8 @@ class Frames:
     cells: np.ndarray
     periodic: np.ndarray
     index: np.ndarray
+    velocities: np.ndarray | None = None
+    masses: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.first_atom) - 1
@@ -58,11 +62,18 @@ class Frames:
             cells=self.cells[rows],
             periodic=self.periodic[rows],
             index=self.index[rows],
+            velocities=None if self.velocities is None else self.velocities[atoms],
+            masses=None if self.masses is None else self.masses[atoms],
         )
 
     @staticmethod
     def join(parts: list[Frames]) -> Frames:
-        """Frames of all parts, one after another."""
+        """Frames of all parts, one after another; velocities and masses only where all parts have them."""
+
+        def joined(name: str) -> np.ndarray | None:
+            arrays = [getattr(part, name) for part in parts]
+            return None if any(array is None for array in arrays) else np.concatenate(arrays)
+
         counts = np.concatenate([part.atoms_per_frame for part in parts])
         return Frames(
             positions=np.concatenate([part.positions for part in parts]),
@@ -71,6 +82,8 @@ class Frames:
             cells=np.concatenate([part.cells for part in parts]),
             periodic=np.concatenate([part.periodic for part in parts]),
             index=np.concatenate([part.index for part in parts]),
+            velocities=joined("velocities"),
+            masses=joined("masses"),
         )
 
 

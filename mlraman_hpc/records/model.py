@@ -7,22 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 
 
 @dataclass(frozen=True)
 class Descriptor:
     """Hyper-parameters of lambda-SOAP, featomic's names; lengths in Angstrom. max_radial + 1 radial functions."""
 
-    cutoff: float = stored("cutoff", "Angstrom")
-    cutoff_width: float = stored("cutoff_width", "Angstrom")
-    density_width: float = stored("density_width", "Angstrom")
-    max_angular: int = stored("max_angular", "1")
-    max_radial: int = stored("max_radial", "1")
+    cutoff: float = stored("cutoff", "Angstrom", default=6.0)
+    cutoff_width: float = stored("cutoff_width", "Angstrom", default=0.5)
+    density_width: float = stored("density_width", "Angstrom", default=0.4)
+    max_angular: int = stored("max_angular", "1", default=4)
+    max_radial: int = stored("max_radial", "1", default=5)
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Record, file_name="model.h5", kind="model"):
     """Linear lambda-SOAP model of the polarizability (model.h5).
 
     alpha = sum_s N_s b_s 1 + spherical parts lambda = 0, 2 of sum over centre species s of X^{s, lambda} w^{s, lambda};

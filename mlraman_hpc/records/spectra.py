@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 
 
 class DebyeTerm(str, Enum):
@@ -25,7 +25,7 @@ class DebyeTerm(str, Enum):
 
 
 @dataclass(frozen=True)
-class PolarizabilitySeries:
+class PolarizabilitySeries(Record, file_name="alpha.h5", kind="polarizability"):
     """alpha along a trajectory (alpha.h5, H5MD 1.1).
 
     value       (frames, 3, 3) of the whole cell, symmetric
@@ -94,7 +94,7 @@ class AngleMap:
 
 
 @dataclass(frozen=True)
-class RamanSpectrum:
+class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     """Raman spectra on one grid (raman.h5).
 
     intensity and raw      the same names, with and without smoothing: total = isotropic + anisotropic, polarized (VV),
@@ -135,7 +135,7 @@ class RamanSpectrum:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Record, file_name="comparison.h5", kind="comparison"):
     """The smoothed total against other spectra (comparison.h5).
 
     ours, error         (wavenumbers,) prediction and its statistical error
@@ -159,7 +159,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Coupling:
+class Coupling(Record, file_name="coupling.h5", kind="coupling"):
     """Raman intensity over density of states (coupling.h5), (n,) on the grid of the density of states.
 
     coupling        C(nu), mean Raman activity of a degree of freedom; NaN where the density of states is not clear of 0

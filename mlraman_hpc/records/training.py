@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 
 
 @dataclass(frozen=True)
-class LearningCurve:
+class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"):
     """Errors on one test set of `test_size` labels against N_T (learning_curve.h5); keys are 'diagonal', 'xx', ...
 
     r2, rmse              (sizes,) means over draws; ..._spread: standard deviations
@@ -28,7 +28,7 @@ class LearningCurve:
 
 
 @dataclass(frozen=True)
-class Convergence:
+class Convergence(Record, file_name="convergence.h5", kind="convergence"):
     """Spectra on the way to the final one (convergence.h5).
 
     A distance is the relative L2 norm ||I - I_final|| / ||I_final|| of the smoothed total, where it has intensity.
@@ -51,7 +51,7 @@ class Convergence:
 
 
 @dataclass(frozen=True)
-class LabelTest:
+class LabelTest(Record, file_name="label_test.h5", kind="label test"):
     """Errors of a model that was not made for one material alone, on this material's labels (label_test.h5).
 
     left_out  whether none of these labels was trained on

@@ -7,7 +7,7 @@ from enum import Enum
 
 import numpy as np
 
-from mlraman_hpc.records.fields import stored
+from mlraman_hpc.records.fields import Record, stored
 
 
 class Motion(str, Enum):
@@ -101,8 +101,16 @@ class Jumps:
     misfit: float = stored("misfit", "Angstrom")
 
 
+FOLDED = 0.02  # of the highest density of states, at the Nyquist wavenumber
+
+
+def misses_fast_motion(vdos: np.ndarray) -> bool:
+    """Whether the total density of states has not vanished at its end: frames are too far apart to see all motion."""
+    return bool(vdos[-1] > FOLDED * vdos.max())
+
+
 @dataclass(frozen=True)
-class Dynamics:
+class Dynamics(Record, file_name="dynamics.h5", kind="dynamics"):
     """Motion of the atoms (dynamics.h5); dicts go by species.
 
     vdos, vdos_error    degrees of freedom per cm^-1, smoothed, also 'total'; degrees: their integrals
@@ -147,6 +155,10 @@ class Dynamics:
     jumps: Jumps | None = stored("jumps", "1", default=None)
     mobile: tuple[str, ...] = stored("mobile", "1", default=())
     warnings: tuple[str, ...] = stored("warnings", "1", default=())
+
+    @property
+    def misses_fast_motion(self) -> bool:
+        return misses_fast_motion(self.vdos["total"])
 
 
 @dataclass(frozen=True)

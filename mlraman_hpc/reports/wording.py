@@ -1,97 +1,77 @@
-"""Does this material conduct like a liquid? The numbers side by side, and what they allow to be said."""
+"""What the numbers of a run allow to be said, and no more: rows for a table, and sentences."""
 
 from __future__ import annotations
 
 import math
 
-from mlraman_hpc.records.spectra import CentralPeak, RamanSpectrum
-from mlraman_hpc.records.transport import Dynamics, Jumps
-from mlraman_hpc.reports.numbers import pair, scientific
+import numpy as np
+
+from mlraman_hpc.base.numbers import number, scientific
+from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum
+from mlraman_hpc.records.transport import Dynamics, Jumps, Motion
 
 CLEAR = 3.0  # standard errors
 
+Row = tuple[str, str, str]  # quantity, value with its error, unit
 
-def table(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list[list[str]]:
-    """Rows of quantity, value, error, unit."""
-    rows = []
+
+def summary(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list[Row]:
+    """Low-frequency scattering and diffusion, side by side."""
+    rows: list[Row] = []
     if spectrum is not None and spectrum.central_peak is not None:
-        rows += _raman_rows(spectrum)
+        rows += _raman_rows(spectrum.central_peak)
     if dynamics is not None:
-        rows += _dynamics_rows(dynamics)
+        for name in dynamics.mobile or tuple(dynamics.diffusion):
+            rows += _dynamics_rows(dynamics, name)
     return rows
 
 
-def _raman_rows(spectrum: RamanSpectrum) -> list[list[str]]:
-    peak = spectrum.central_peak
-    rows = [
-        [
-            f"share of the Raman intensity below {peak.cutoff:g} cm⁻¹",
-            f"{peak.weight:.4f}",
-            f"{peak.weight_error:.4f}",
-            "",
-        ]
-    ]
+def _raman_rows(peak: CentralPeak) -> list[Row]:
+    rows = [(f"share of the Raman intensity below {peak.cutoff:g} cm⁻¹", number(peak.weight, peak.weight_error), "")]
     for name in ("isotropic", "anisotropic"):
-        value, error = getattr(peak, f"zero_{name}"), getattr(peak, f"zero_{name}_error")
-        rows.append(
-            [f"zero-frequency limit of the polarizability's fluctuations, {name}", *pair(value, error), "Å⁶\u00a0cm"]
-        )
+        limit = number(getattr(peak, f"zero_{name}"), getattr(peak, f"zero_{name}_error"))
+        rows.append((f"zero-frequency limit of the polarizability's fluctuations, {name}", limit, "Å⁶\u00a0cm"))
     beyond = f"{peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
-    rows.append(
-        [
-            f"rise of the fluctuations towards zero, over their mean from {beyond}",
-            f"{peak.rise:.3g}",
-            f"{peak.rise_error:.2g}",
-            "",
-        ]
-    )
+    rise = number(peak.rise, peak.rise_error)
+    rows.append((f"rise of the fluctuations towards zero, over their mean from {beyond}", rise, ""))
     if peak.debye_width is not None:
-        rows.append(
-            ["width of the central (Debye) peak", f"{peak.debye_width:.3g}", f"{peak.debye_width_error:.2g}", "cm⁻¹"]
+        width, area = (
+            number(getattr(peak, key), getattr(peak, key + "_error")) for key in ("debye_width", "debye_area")
         )
-        rows.append(["its area", f"{peak.debye_area:.3g}", f"{peak.debye_area_error:.2g}", "Å⁶"])
+        rows += [("width of the central (Debye) peak", width, "cm⁻¹"), ("its area", area, "Å⁶")]
     return rows
 
 
-def _dynamics_rows(dynamics: Dynamics) -> list[list[str]]:
-    rows = []
-    for name in dynamics.mobile or tuple(dynamics.diffusion):
-        value, error = dynamics.diffusion[name], dynamics.diffusion_error[name]
-        shown = [f"{value:.3g}", f"{error:.2g}"] if math.isfinite(value) else ["not determined", ""]
-        rows.append([f"self-diffusion coefficient of {name}", *shown, "cm²/s"])
-        rows.append(
-            [
-                f"the same from the zero-frequency VDOS of {name}",
-                f"{dynamics.diffusion_from_vdos[name]:.3g}",
-                f"{dynamics.diffusion_from_vdos_error[name]:.2g}",
-                "cm²/s",
-            ]
-        )
-        if dynamics.jumps is not None and dynamics.jumps.jumps.get(name):
-            rows += _jump_rows(dynamics.jumps, name)
-    return rows
+def _dynamics_rows(dynamics: Dynamics, name: str) -> list[Row]:
+    value, error = dynamics.diffusion[name], dynamics.diffusion_error[name]
+    from_vdos = scientific(dynamics.diffusion_from_vdos[name], dynamics.diffusion_from_vdos_error[name])
+    rows = [
+        (
+            f"self-diffusion coefficient of {name}",
+            scientific(value, error) if math.isfinite(value) else "not determined",
+            "cm²/s",
+        ),
+        (f"the same from the zero-frequency VDOS of {name}", from_vdos, "cm²/s"),
+    ]
+    jumps = dynamics.jumps
+    return rows + _jump_rows(jumps, name) if jumps is not None and jumps.jumps.get(name) else rows
 
 
-def _jump_rows(jumps: Jumps, name: str) -> list[list[str]]:
+def _jump_rows(jumps: Jumps, name: str) -> list[Row]:
     """Of a species that jumps between sites."""
     rows = [
-        [f"jumps of each {name}", *pair(jumps.rate[name], jumps.rate_error[name]), "ps⁻¹"],
-        [f"residence time of {name} on a site", *pair(jumps.residence[name], jumps.residence_error[name]), "ps"],
-        [f"share of the time that {name} is between sites", f"{jumps.transit[name]:.2f}", "", ""],
+        (f"jumps of each {name}", number(jumps.rate[name], jumps.rate_error[name]), "ps⁻¹"),
+        (f"residence time of {name} on a site", number(jumps.residence[name], jumps.residence_error[name]), "ps"),
+        (f"share of the time that {name} is between sites", f"{jumps.transit[name]:.2f}", ""),
     ]
     if math.isfinite(jumps.correlation[name]):
-        rows.append(
-            [
-                f"correlation factor of {name}, D over that of a random walk with these jumps",
-                *pair(jumps.correlation[name], jumps.correlation_error[name]),
-                "",
-            ]
-        )
+        factor = number(jumps.correlation[name], jumps.correlation_error[name])
+        rows.append((f"correlation factor of {name}, D over that of a random walk with these jumps", factor, ""))
     return rows
 
 
 def sentences(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list[str]:
-    """What the numbers allow to be said, no more."""
+    """Does this material conduct like a liquid?"""
     texts = []
     peak = spectrum.central_peak if spectrum is not None else None
     if peak is not None:
@@ -120,9 +100,9 @@ def rises(peak: CentralPeak) -> bool:
 
 
 def _rise(peak: CentralPeak) -> str:
-    size = f"{peak.rise:.3g} ± {peak.rise_error:.2g} times their mean from {peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
     if not math.isfinite(peak.rise):
         return "The polarizability's fluctuations at zero wavenumber cannot be told from a trajectory this short."
+    size = f"{number(peak.rise, peak.rise_error)} times their mean from {peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
     if rises(peak):
         return (
             f"The polarizability's fluctuations rise towards zero wavenumber, to {size}: more than chance, "
@@ -135,19 +115,47 @@ def _rise(peak: CentralPeak) -> str:
 
 
 def _together(peak: CentralPeak, dynamics: Dynamics) -> str:
-    moving = [name for name in dynamics.mobile if dynamics.verdict[name].startswith("diffusive")]
+    moving = ", ".join(name for name in dynamics.mobile if dynamics.verdict[name] == Motion.DIFFUSIVE)
     if moving and rises(peak):
-        return (
-            f"{', '.join(moving)} diffuses and the low-frequency Raman scattering rises: as in liquid-like conduction."
-        )
+        return f"{moving} diffuses and the low-frequency Raman scattering rises: as in liquid-like conduction."
     if moving:
-        return (
-            f"{', '.join(moving)} diffuses, but the low-frequency Raman scattering does not rise: as in conduction "
-            "by hopping."
-        )
+        return f"{moving} diffuses, but the low-frequency Raman scattering does not rise: as in conduction by hopping."
     if rises(peak):
         return (
             "The low-frequency Raman scattering rises, but no diffusion of the mobile ions was seen: something "
             "else relaxes, or the trajectory is short."
         )
     return "Neither diffusion nor a rise of the low-frequency Raman scattering was seen."
+
+
+def coupling_sentence(coupling: Coupling) -> str:
+    """What C(nu) says."""
+    if not coupling.mean > 0:
+        return "The polarizability does not change: there is no coupling of motion to light."
+    low = f"There are no states below {coupling.cutoff:g} cm⁻¹"
+    if math.isfinite(coupling.low):
+        low = (
+            f"Below {coupling.cutoff:g} cm⁻¹ a degree of freedom scatters {number(coupling.low, coupling.low_error)} "
+            "times as strongly as on average"
+        )
+    if not coupling.spread > 0:
+        return f"{low}; beyond its errors, the coupling C(ν) does not vary over the states."
+    return (
+        f"{low}, and the coupling C(ν) varies by {100 * coupling.spread:.0f} % (standard deviation) over the states: "
+        "it would be constant if no selection rule were left and all motion scattered alike."
+    )
+
+
+def jump_sentence(jumps: Jumps, name: str) -> str:
+    """The jumps of a species between sites."""
+    if not jumps.jumps[name]:
+        return f"no jump between sites; fewer than {jumps.rate[name]:.2g} for each atom and ps (95 %)"
+    usual = float(jumps.lengths[name][np.argmax(jumps.counts[name])])
+    text = (
+        f"{jumps.jumps[name]} jumps between sites, {number(jumps.rate[name], jumps.rate_error[name])} for each "
+        f"atom and ps, mostly of {usual:.2f} Å; residence time "
+        f"{number(jumps.residence[name], jumps.residence_error[name])} ps, flight {jumps.flight[name]:.2g} ps"
+    )
+    if math.isfinite(jumps.correlation[name]):
+        text += f"; correlation factor {number(jumps.correlation[name], jumps.correlation_error[name])}"
+    return f"{text}; {jumps.verdict[name]}"

@@ -1,26 +1,39 @@
-"""What people read while it runs: lines, progress with rate and time left, warnings repeated at the end.
+"""What people read while it runs: lines, progress with rate and time left, warnings repeated at the end, errors.
 
 Only root writes. On a terminal progress is a bar; in a batch log it is a line now and then.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol, TextIO
 
-from mlraman_hpc.runtime.session import Session
+SILENT, QUIET, NORMAL, VERBOSE = -1, 0, 1, 2
+BAR_SECONDS, FIRST_LINE_SECONDS, LONGEST_LINE_SECONDS = 0.2, 5.0, 600.0  # between two reports of progress
+BAR_WIDTH = 20  # characters
 
-QUIET, NORMAL, VERBOSE = 0, 1, 2
+
+class HasRoot(Protocol):
+    """All that a console needs to know of a session."""
+
+    @property
+    def is_root(self) -> bool: ...
 
 
 class Console:
-    def __init__(self, session: Session, level: int = NORMAL, stream=None):
+    """The log of a run. `warnings`: how often each was given; `stages`: seconds spent in each stage."""
+
+    def __init__(self, session: HasRoot, level: int = NORMAL, stream: TextIO | None = None):
         self.stream = stream or sys.stdout
-        self.level = level if session.is_root else -1
+        self.level = level if session.is_root else SILENT
         self.warnings: dict[str, int] = {}
         self.stages: dict[str, float] = {}
-        self.began, self.bar = time.monotonic(), False  # bar: one is on the terminal now
+        self.start = time.monotonic()
+        self.bar = False  # whether a progress bar is on the terminal now
         if hasattr(self.stream, "reconfigure"):  # a killed batch job must not lose its lines
             self.stream.reconfigure(line_buffering=True, errors="replace")
 
@@ -33,7 +46,7 @@ class Console:
         try:
             print(text, end="", file=self.stream, flush=True)
         except OSError:
-            self.level = -1
+            self.level = SILENT
 
     def _clear(self) -> str:
         """What takes a progress bar away before a line is written."""
@@ -44,7 +57,7 @@ class Console:
         self.say(text, VERBOSE)
 
     def warn(self, text: str) -> None:
-        """Said at once, the first time; counted and repeated in the summary."""
+        """Printed at once, the first time; counted, and repeated in the summary."""
         if text not in self.warnings and self.level >= QUIET:
             if self.bar:
                 self.write(self._clear())
@@ -66,46 +79,48 @@ class Console:
                 f"memory: {memory[0]:.0f} MB on the first rank"
                 + (f", at most {max(memory[1:]):.0f} MB on the others" if memory[1:] else "")
             )
-        self.say(f"{end} {duration(time.monotonic() - self.began)}")
+        self.say(f"{end} {duration(time.monotonic() - self.start)}")
 
     @contextmanager
-    def stage(self, name: str):
+    def stage(self, name: str) -> Iterator[None]:
         """Time spent inside goes to the summary."""
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             yield
         finally:
-            self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - began
+            self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - start
 
     @contextmanager
-    def progress(self, what: str, total: int, unit: str, done: int = 0):
-        """Yields `advance(count)`."""
+    def progress(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Yields `advance(count)`, which reports now and then; `done` units are there from an earlier run."""
         meter = _Meter(self, what, total, unit, done)
         yield meter.advance
         meter.finish()
 
 
 class _Meter:
+    """Rate and time left of one loop, as a bar on a terminal and as lines in a log."""
+
     def __init__(self, console: Console, what: str, total: int, unit: str, done: int):
         self.console, self.what, self.total, self.unit = console, what, total, unit
-        self.done = self.before = done
-        self.began = self.shown = time.monotonic()
+        self.done = self.done_before = done
+        self.start = self.reported = time.monotonic()
         self.terminal = console.stream.isatty()
-        self.interval = 0.2 if self.terminal else 5.0  # the first line of a log says how long it will take
+        self.interval = BAR_SECONDS if self.terminal else FIRST_LINE_SECONDS
 
     def advance(self, count: int) -> None:
         self.done += count
         now = time.monotonic()
-        if now - self.shown >= self.interval and self.done < self.total:
-            self.shown = now
-            self._show(now)
+        if now - self.reported >= self.interval and self.done < self.total:
+            self.reported = now
+            self._report(now)
             if not self.terminal:  # long jobs: fewer lines as they go on
-                self.interval = min(600.0, self.interval * 1.5)
+                self.interval = min(LONGEST_LINE_SECONDS, self.interval * 1.5)
 
     def _rate(self, now: float) -> float:
-        return (self.done - self.before) / max(now - self.began, 1e-9)
+        return (self.done - self.done_before) / max(now - self.start, 1e-9)
 
-    def _show(self, now: float) -> None:
+    def _report(self, now: float) -> None:
         rate = self._rate(now)
         left = duration((self.total - self.done) / rate) if rate > 0 else "?"
         text = (
@@ -115,23 +130,34 @@ class _Meter:
         if not self.terminal:
             self.console.say(text)
         elif self.console.level >= NORMAL:
-            width = 20
-            filled = width * self.done // max(self.total, 1)
+            filled = BAR_WIDTH * self.done // max(self.total, 1)
             self.console.bar = True
-            self.console.write(f"\r\033[K[{'#' * filled}{'.' * (width - filled)}] {text}")
+            self.console.write(f"\r\033[K[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {text}")
 
     def finish(self) -> None:
         now = time.monotonic()
-        fresh = self.done - self.before
+        count = self.done - self.done_before
         self.console.say(
-            f"{self.what}: {fresh} {self.unit} in {duration(now - self.began)}"
-            + (f" ({self._rate(now):.3g} {self.unit}/s)" if fresh else "")
+            f"{self.what}: {count} {self.unit} in {duration(now - self.start)}"
+            + (f" ({self._rate(now):.3g} {self.unit}/s)" if count else "")
         )
 
 
 def duration(seconds: float) -> str:
+    """'1.5 s', '2 min 05 s' or '3 h 07 min'."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"
+
+
+def error_lines(text: str) -> str:
+    """Every line of `text` as an error of ours."""
+    return "".join(f"mlraman: error: {line}\n" for line in text.splitlines())
+
+
+def write_stderr(text: str) -> None:
+    """On any rank, in one write, so that messages of several ranks do not mix."""
+    with suppress(OSError):
+        os.write(2, text.encode(errors="replace"))

@@ -1,50 +1,74 @@
-"""Where in its work a run is. Messages of failures say so, and tests make a rank fail there."""
+"""Failures and delays that tests ask for: all environment variables MLRAMAN_TEST_* that the program reads.
+
+MLRAMAN_TEST_FAIL   stage:rank:kind[:collective[:file]]: this rank fails in this stage, see Fault
+MLRAMAN_TEST_SLOW   s; every work unit takes this much longer, so that a test can interrupt the run
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from dataclasses import dataclass
 
 
-class FrameLocation:
-    """Stage and step of the run.
+@dataclass
+class Fault:
+    """One rank fails in one stage.
 
-    `fault`, from MLRAMAN_TEST_FAIL, is stage:rank:kind[:meeting[:file]]: that rank fails in the stage, 'predict' or
-    'predict/batches', at the first meeting of the ranks there or at the one of that number; 0: on its way in. `file` is
-    touched just before.
+    stage       'predict', or with a step 'predict/batches'
+    rank        which rank of the session; -1: none, there is no fault
+    kind        'exception', 'memory', 'exit', 'segfault' or 'kill'
+    collective  at which collective of that stage, counted from 1; 0: when the stage is entered
+    file        created just before; empty: none
     """
 
-    def __init__(self, fault: str = ""):
-        self.stage = self.step = ""
-        given = fault.split(":", 4)
-        self._stage, rank, self._kind, meeting, self._file = (given + ["-1", "", "1", ""][len(given) - 1 :])[:5]
-        self._rank, self._left = int(rank), int(meeting)
+    stage: str = ""
+    rank: int = -1
+    kind: str = ""
+    collective: int = 1
+    file: str = ""
 
-    def __str__(self) -> str:
-        return f"{self.stage}/{self.step}" if self.step else self.stage
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """From the value of MLRAMAN_TEST_FAIL; empty: no fault."""
+        if not text:
+            return cls()
+        stage, rank, kind, *rest = text.split(":", 4)
+        return cls(stage, int(rank), kind, int(rest[0]) if rest else 1, rest[1] if len(rest) > 1 else "")
 
-    def enter(self, rank: int, stage: str, step: str = "") -> None:
-        self.stage, self.step = stage, step
-        if self._left == 0 and self._here(rank):
+    @classmethod
+    def from_environment(cls) -> Fault:
+        return cls.parse(os.environ.get("MLRAMAN_TEST_FAIL", ""))
+
+    def at_entry(self, rank: int, *stages: str) -> None:
+        """Fail if this is the entry of the stage; `stages` are the names that it has, without and with the step."""
+        if self.collective == 0 and self._concerns(rank, stages):
             self._fail()
 
-    def meet(self, rank: int) -> None:
-        if self._here(rank):
-            self._left -= 1
-            if self._left == 0:
+    def at_collective(self, rank: int, *stages: str) -> None:
+        """Fail if this is the chosen collective of the stage."""
+        if self._concerns(rank, stages):
+            self.collective -= 1
+            if self.collective == 0:
                 self._fail()
 
-    def _here(self, rank: int) -> bool:
-        return rank == self._rank and self._stage in (self.stage, str(self))
+    def _concerns(self, rank: int, stages: tuple[str, ...]) -> bool:
+        return rank == self.rank and self.stage in stages
 
     def _fail(self) -> None:
-        self._left = -1
-        if self._file:
-            os.close(os.open(self._file, os.O_CREAT))
-        if self._kind == "exception":
+        self.rank = -1  # once
+        if self.file:
+            os.close(os.open(self.file, os.O_CREAT))
+        if self.kind == "exception":
             raise RuntimeError("asked for by MLRAMAN_TEST_FAIL")
-        if self._kind == "memory":
+        if self.kind == "memory":
             raise MemoryError
-        if self._kind == "exit":
+        if self.kind == "exit":
             os._exit(3)
-        os.kill(os.getpid(), signal.SIGSEGV if self._kind == "segfault" else signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSEGV if self.kind == "segfault" else signal.SIGKILL)
+
+
+def slow_down(units: float = 1.0) -> None:
+    """Sleep MLRAMAN_TEST_SLOW seconds for each work unit."""
+    time.sleep(units * float(os.environ.get("MLRAMAN_TEST_SLOW", 0)))

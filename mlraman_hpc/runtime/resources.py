@@ -10,46 +10,36 @@ import re
 import resource
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BEGAN = time.monotonic()
+START = time.monotonic()  # of the program, s
 _BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-_WISHES = ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS")
-MOST_MARGIN, LEAST_MARGIN = 120.0, 10.0
+_THREAD_LIMITS = ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS")
+MARGIN, LONGEST_MARGIN, SHORTEST_MARGIN = 0.05, 120.0, 10.0  # before a time limit: part of the time left, bounds in s
 
 
-def threads_of(asked: int | None, mine: frozenset, here: list[frozenset], env=os.environ) -> int:
-    """Threads of a rank that may use the cores `mine`; `here`: those of every rank on its host, itself included.
+def thread_count(
+    requested: int | None,
+    cores: frozenset[int],
+    cores_of_host: list[frozenset[int]],
+    env: Mapping[str, str] = os.environ,
+) -> int:
+    """Threads of a rank that may use `cores`; `cores_of_host`: those of every rank of its host, itself included.
 
-    --threads and MLRAMAN_THREADS are taken as they are. Else the ranks of a host divide the cores that the job owns;
-    SLURM_CPUS_PER_TASK and OMP_NUM_THREADS can only lower the share.
+    `requested` (--threads) and MLRAMAN_THREADS are taken as they are. Else the ranks of a host divide the cores that
+    the job owns; SLURM_CPUS_PER_TASK and OMP_NUM_THREADS can only lower the share.
     """
-    asked = asked or _number(env, "MLRAMAN_THREADS")
-    if asked:
-        return asked
-    bound = not any(a & b for i, a in enumerate(here) for b in here[:i])
-    share = len(mine) if bound else max(1, len(mine) // len(here))
-    return min([share, *filter(None, (_number(env, name) for name in _WISHES))])
+    requested = requested or _number(env, "MLRAMAN_THREADS")
+    if requested:
+        return requested
+    bound = not any(a & b for i, a in enumerate(cores_of_host) for b in cores_of_host[:i])
+    share = len(cores) if bound else max(1, len(cores) // len(cores_of_host))
+    return min([share, *filter(None, (_number(env, name) for name in _THREAD_LIMITS))])
 
 
-def workers(threads: int, here: list[frozenset], env=os.environ) -> list[bool]:
-    """Which ranks of a host compute, given the cores that each may use: those that find one which no other has taken.
-
-    More would only take turns, and each turn begins with an empty cache. MLRAMAN_SHARE_CORES: all of them.
-    """
-    if env.get("MLRAMAN_SHARE_CORES"):
-        return [True] * len(here)
-    taken, found = frozenset(), []
-    for mine in here:
-        own = sorted(mine - taken)[:threads]
-        found.append(bool(own))
-        taken = taken.union(own)
-    return found
-
-
-def _number(env, name: str) -> int | None:
+def _number(env: Mapping[str, str], name: str) -> int | None:
     value = env.get(name, "").split(",")[0]
     return int(value) if value.isdigit() and int(value) > 0 else None
 
@@ -72,13 +62,13 @@ def started(pid: int) -> int | None:
 
 @dataclass(frozen=True)
 class Process:
-    """A rank among all that were started, and the cores that it may use."""
+    """A rank as the others need to know it: its process, and the cores that it may use."""
 
     rank: int
     host: str
     pid: int
-    began: int | None
-    cores: frozenset
+    start: int | None
+    cores: frozenset[int]
 
     @classmethod
     def this(cls, rank: int) -> Process:
@@ -86,30 +76,30 @@ class Process:
         return cls(rank, os.uname().nodename, pid, started(pid), frozenset(os.sched_getaffinity(0)))
 
     @property
-    def seen(self) -> bool:
-        """From this process, which may be in a container of its own, where the number is another's."""
-        return self.began is not None and started(self.pid) == self.began
+    def is_alive(self) -> bool:
+        """For a process of this host; False also where this one is in a container of its own, with other numbers."""
+        return self.start is not None and started(self.pid) == self.start
 
 
 def peak_memory() -> float:
-    """MB that this process has held at most."""
+    """Largest resident memory that this process has had, MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def free_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> float | None:
     """MB that may still be taken on this host: what the kernel calls available, or what a control group leaves."""
-    found = []
+    limits = []
     try:
         lines = (proc / "meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")]
-        own = (proc / "self" / "cgroup").read_text().splitlines()
+        limits += [int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")]
+        memberships = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
-        return min(found, default=None)
-    for line in own:
+        return min(limits, default=None)
+    for line in memberships:
         if line.startswith("0::"):  # version 2; limits may be set anywhere above
             group = groups / line[3:].lstrip("/")
-            found += [left for folder in (group, *group.parents) if (left := _left_in(folder)) is not None]
-    return min(found, default=None)
+            limits += [left for folder in (group, *group.parents) if (left := _left_in(folder)) is not None]
+    return min(limits, default=None)
 
 
 def _left_in(group: Path) -> float | None:
@@ -123,25 +113,27 @@ def _left_in(group: Path) -> float | None:
     return max(limit - used + cache, 0) / 2**20
 
 
-def seconds_left(walltime: float | None, tell: Callable[[str], None], env=os.environ) -> float | None:
+def seconds_left(
+    walltime: float | None, report: Callable[[str], None], env: Mapping[str, str] = os.environ
+) -> float | None:
     """Seconds until the run should stop by itself, some time before its limit; None: no limit is known.
 
     The limit is `walltime` (minutes from the start of the program) or Slurm's, whichever comes first.
     """
     limits = [_slurm_left(env)]
     if walltime is not None:
-        limits.append(60 * walltime - (time.monotonic() - BEGAN))
-    found = [left for left in limits if left is not None]
-    if not found:
+        limits.append(60 * walltime - (time.monotonic() - START))
+    known = [limit for limit in limits if limit is not None]
+    if not known:
         return None
-    left = min(found)
-    margin = min(MOST_MARGIN, max(LEAST_MARGIN, 0.05 * left))
-    tell(f"time limit in {left:.0f} s; the run stops {margin:.0f} s before it")
+    left = min(known)
+    margin = min(LONGEST_MARGIN, max(SHORTEST_MARGIN, MARGIN * left))
+    report(f"time limit in {left:.0f} s; the run stops {margin:.0f} s before it")
     return max(left - margin, 1e-3)
 
 
-def _slurm_left(env) -> float | None:
-    """Asked once; Slurm that does not answer is no reason to fail."""
+def _slurm_left(env: Mapping[str, str]) -> float | None:
+    """Seconds until Slurm ends this job; None outside Slurm, or where it does not answer."""
     job, end = env.get("SLURM_JOB_ID", ""), env.get("SLURM_JOB_END_TIME", "")
     if end.isdigit():
         return max(int(end) - time.time(), 0.0)
@@ -162,8 +154,8 @@ def _slurm_left(env) -> float | None:
 
 def parse_time(text: str) -> float | None:
     """'1-02:03:04', '02:03:04' or '03:04' in seconds; None for anything else, such as UNLIMITED."""
-    found = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text)
-    if not found:
+    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text)
+    if not match:
         return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)

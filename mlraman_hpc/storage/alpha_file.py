@@ -1,8 +1,8 @@
 """alpha.h5 while it is being computed: preallocated, with a mark for each finished batch.
 
-HDF5 lays the file out once; from then on rows and marks are written as plain bytes to where they belong, rows first. So
-a kill at any moment leaves a readable file, a full disk is an ordinary error, and any number of ranks can go on from
-it. It carries the name alpha.partial.h5 until every batch is there.
+HDF5 lays the file out once; from then on rows and marks are written as plain bytes at their offsets, rows first. So a
+kill at any moment leaves a readable file, a full disk is an ordinary error, and any number of ranks can continue it. It
+carries the name alpha.partial.h5 until every batch is there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,26 +21,30 @@ from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
+from mlraman_hpc.records.spectra import PolarizabilitySeries
 from mlraman_hpc.storage.checkpoint import bind, check_same, reading
 from mlraman_hpc.storage.hdf5 import opened, seal
 from mlraman_hpc.storage.provenance import Origin
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
+
 Column = Callable[[slice], np.ndarray]
-KIND = "polarizability"
 _VALUE = "observables/polarizability/value"
 _SPECIES = "observables/polarizability_by_species/value"
 _MEMBERS = "observables/polarizability_committee/value"
 _OUTLIERS = "observables/outliers/value"
 _STEP, _TIME = "observables/polarizability/step", "observables/polarizability/time"
 _DONE = "done"
-_PIECE = 1 << 20  # bytes that are written or read together
-_ATTRIBUTES = 1 << 20  # bytes kept free for the attributes of the finished file
+_CHUNK = 1 << 20  # bytes that are written or read together
+_ATTRIBUTES = 1 << 20  # bytes reserved for the attributes of the finished file
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a dataset's bytes lie in the file."""
+class _Extent:
+    """Where the bytes of a dataset are in the file."""
 
     offset: int
     shape: tuple[int, ...]
@@ -59,7 +64,7 @@ class AlphaFile:
 
     def __init__(self, path: Path):
         self._path = Path(path)
-        self._places = _places_in(self._path)
+        self._extents = _extents_in(self._path)
         with _writing(self._path):
             self._handle = os.open(self._path, os.O_RDWR)
         self._pending: list[slice] = []
@@ -133,12 +138,11 @@ class AlphaFile:
 
     def count_outliers(self) -> tuple[int, int]:
         """Atoms outside the training range in all frames, and frames that have any."""
-        place, atoms, frames = self._places[_OUTLIERS], 0, 0
-        for start, count in _parts(place):
-            found = np.frombuffer(
-                os.pread(self._handle, count * place.row_bytes, place.offset + start * place.row_bytes), place.dtype
-            )
-            atoms, frames = atoms + int(found.sum()), frames + np.count_nonzero(found)
+        extent, atoms, frames = self._extents[_OUTLIERS], 0, 0
+        for start, count in _chunks(extent):
+            data = os.pread(self._handle, count * extent.row_bytes, extent.offset + start * extent.row_bytes)
+            outliers = np.frombuffer(data, extent.dtype)
+            atoms, frames = atoms + int(outliers.sum()), frames + np.count_nonzero(outliers)
         return atoms, frames
 
     def finish(self, path: Path, origin: Origin) -> None:
@@ -148,7 +152,7 @@ class AlphaFile:
             with open(temporary, "ab") as file:
                 file.write(bytes(_ATTRIBUTES))
             with h5py.File(temporary, "r+", locking=False) as file:
-                seal(file, KIND, origin)
+                seal(file, PolarizabilitySeries, origin)
         self.close()
         self._path.unlink(missing_ok=True)
 
@@ -156,19 +160,19 @@ class AlphaFile:
         os.close(self._handle)
 
     def _put(self, name: str, row: int, values: np.ndarray) -> None:
-        place = self._places[name]
+        extent = self._extents[name]
         with _writing(self._path):
-            _write_at(self._handle, np.ascontiguousarray(values, place.dtype), place.offset + row * place.row_bytes)
+            _write_at(self._handle, np.ascontiguousarray(values, extent.dtype), extent.offset + row * extent.row_bytes)
 
     def _read(self, name: str) -> np.ndarray:
-        place = self._places[name]
-        data = os.pread(self._handle, place.bytes, place.offset)
-        return np.frombuffer(data, place.dtype).reshape(place.shape)
+        extent = self._extents[name]
+        data = os.pread(self._handle, extent.bytes, extent.offset)
+        return np.frombuffer(data, extent.dtype).reshape(extent.shape)
 
 
-def read_outliers(path: Path) -> np.ndarray | None:
-    """(frames,) atoms outside the training range, of a finished file; None where it has no such numbers."""
-    with opened(path, KIND) as file:
+def read_outliers(where: Path) -> np.ndarray | None:
+    """(frames,) atoms outside the training range, of a finished file or folder; None where it has no such numbers."""
+    with opened(PolarizabilitySeries, where) as file:
         return file[_OUTLIERS][:] if _OUTLIERS in file else None
 
 
@@ -186,40 +190,40 @@ def _writing(path):
 def _write_at(handle: int, values: np.ndarray, offset: int) -> None:
     data = memoryview(values).cast("B")
     while data:
-        written = os.pwrite(handle, data[:_PIECE], offset)
+        written = os.pwrite(handle, data[:_CHUNK], offset)
         data, offset = data[written:], offset + written
 
 
-def _places_in(path: Path) -> dict[str, _Place]:
+def _extents_in(path: Path) -> dict[str, _Extent]:
     with h5py.File(path, "r", locking=False) as file:
         names = [name for name in (_VALUE, _SPECIES, _MEMBERS, _OUTLIERS, _STEP, _TIME, _DONE) if name in file]
-        found = {name: _Place(file[name].id.get_offset(), file[name].shape, file[name].dtype) for name in names}
+        extents = {name: _Extent(file[name].id.get_offset(), file[name].shape, file[name].dtype) for name in names}
     size = os.path.getsize(path)
-    if any(place.offset is None or place.offset + place.bytes > size for place in found.values()):
+    if any(extent.offset is None or extent.offset + extent.bytes > size for extent in extents.values()):
         raise ValueError("cut short")
-    return found
+    return extents
 
 
-def _parts(place: _Place) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of each piece of a dataset."""
-    rows = max(1, _PIECE // max(1, place.row_bytes))
-    for start in range(0, place.shape[0], rows):
-        yield start, min(rows, place.shape[0] - start)
+def _chunks(extent: _Extent) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of each chunk of a dataset."""
+    rows = max(1, _CHUNK // max(1, extent.row_bytes))
+    for start in range(0, extent.shape[0], rows):
+        yield start, min(rows, extent.shape[0] - start)
 
 
-def _fill(path: Path, given: dict[str, Column]) -> None:
+def _fill(path: Path, columns: dict[str, Column]) -> None:
     """Every byte is written now, so that a full disk shows before the work. What is not computed is not a number."""
     handle = os.open(path, os.O_RDWR)
     try:
-        for name, place in _places_in(path).items():
-            value = np.nan if place.dtype.kind == "f" else 0
-            for start, count in _parts(place):
-                part = (
-                    given[name](slice(start, start + count))
-                    if name in given
-                    else np.full((count, *place.shape[1:]), value, place.dtype)
+        for name, extent in _extents_in(path).items():
+            value = np.nan if extent.dtype.kind == "f" else 0
+            for start, count in _chunks(extent):
+                values = (
+                    columns[name](slice(start, start + count))
+                    if name in columns
+                    else np.full((count, *extent.shape[1:]), value, extent.dtype)
                 )
-                _write_at(handle, np.ascontiguousarray(part, place.dtype), place.offset + start * place.row_bytes)
+                _write_at(handle, np.ascontiguousarray(values, extent.dtype), extent.offset + start * extent.row_bytes)
     finally:
         os.close(handle)
 
@@ -243,7 +247,7 @@ def _link_time(file: h5py.File) -> None:
 
 
 def _allocate(file: h5py.File, path: str, shape, unit: str, dtype=np.float64) -> None:
-    """A place in the file, still without content."""
+    """Space in the file, still without content."""
     early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)

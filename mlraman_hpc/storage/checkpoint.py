@@ -1,7 +1,7 @@
-"""NAME.partial.h5: what a task has finished, for the run that goes on when it was stopped or killed.
+"""NAME.partial.h5: what a step has finished, for the run that continues after it was stopped or killed.
 
-The file is bound to the deck, model and data that it was begun with by the key of its origin. It is always replaced as
-a whole, so that a kill at any moment leaves the one before.
+The file is bound to the deck, model and data that it was begun with by the key of its origin. It is always replaced
+as a unit, so that a kill at any moment leaves the one before.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -19,51 +20,54 @@ from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.storage.hdf5 import read_fields, write_fields
 from mlraman_hpc.storage.provenance import Origin
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
 
 
-class Pieces:
-    """Finished pieces: records by name, which must not be changed any more, in memory and after `commit` on disk."""
+class CheckpointFile:
+    """Finished records by name, which must not be changed any more: in memory, and after `commit` on disk."""
 
     def __init__(self, path: Path, origin: Origin):
         self.path, self._origin = Path(path), origin
-        self._fresh: dict[str, object] = {}
+        self._uncommitted: dict[str, object] = {}
         self._file = h5py.File(os.urandom(8).hex(), "w", driver="core", backing_store=False)
 
     @classmethod
-    def resume(cls, path: Path, origin: Origin, sections: tuple[str, ...], what: str) -> Pieces:
-        """Those in `path`; none where there is no such file. DataError if it was made of another deck or data.
+    def resume(cls, path: Path, origin: Origin, sections: tuple[str, ...], what: str) -> CheckpointFile:
+        """The records in `path`; none where there is no such file. DataError if it is of another deck or data.
 
         `sections` of the deck are compared to say what is different; `what` is interrupted, for messages.
         """
-        pieces = cls(path, origin)
-        if pieces.path.exists():
-            check_same(pieces.path, origin, sections, what)
-            with reading(pieces.path, what), h5py.File(pieces.path, "r", locking=False) as file:
+        checkpoint = cls(path, origin)
+        if checkpoint.path.exists():
+            check_same(checkpoint.path, origin, sections, what)
+            with reading(checkpoint.path, what), h5py.File(checkpoint.path, "r", locking=False) as file:
                 for name in file:
-                    file.copy(name, pieces._file)
-        return pieces
+                    file.copy(name, checkpoint._file)
+        return checkpoint
 
     def __contains__(self, name: str) -> bool:
-        return name in self._fresh or name in self._file
+        return name in self._uncommitted or name in self._file
 
     def __len__(self) -> int:
-        return len(self._fresh.keys() | self._file.keys())
+        return len(self._uncommitted.keys() | self._file.keys())
 
     def get(self, name: str, record_type):
-        if name in self._fresh:
-            return self._fresh[name]
+        if name in self._uncommitted:
+            return self._uncommitted[name]
         with reading(self.path, "calculation"):
             return read_fields(self._file[name], record_type, self.path)
 
     def put(self, name: str, record) -> None:
-        self._fresh[name] = record
+        self._uncommitted[name] = record
 
     def commit(self) -> None:
         """To disk, if there is anything new."""
-        if not self._fresh:
+        if not self._uncommitted:
             return
-        for name, record in self._fresh.items():
+        for name, record in self._uncommitted.items():
             if name in self._file:
                 del self._file[name]
             write_fields(self._file.create_group(name), record)
@@ -71,10 +75,10 @@ class Pieces:
         self._file.flush()
         with atomic_write(self.path) as temporary:
             temporary.write_bytes(self._file.id.get_file_image())
-        self._fresh = {}
+        self._uncommitted = {}
 
-    def drop(self) -> None:
-        """The task is complete."""
+    def remove(self) -> None:
+        """The step is complete."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 
@@ -90,9 +94,9 @@ def check_same(path: Path, origin: Origin, sections: tuple[str, ...], what: str)
         key, deck, parents = (str(file.attrs[name]) for name in ("key", "deck", "parents"))
     if key == origin.key:
         return
-    found = "; ".join(_differences(deck, json.loads(parents), origin, sections)) or "made by another version"
+    differences = "; ".join(_differences(deck, json.loads(parents), origin, sections)) or "made by another version"
     raise DataError(
-        f"{path}: an interrupted {what} of another deck, model or trajectory: {found}. Go on with what it "
+        f"{path}: an interrupted {what} of another deck, model or trajectory: {differences}. Go on with what it "
         "was begun with, or use --force to drop it and start anew"
     )
 
@@ -108,8 +112,14 @@ def reading(path: Path, what: str):
         ) from None
 
 
-def drop(path: Path, key: str) -> None:
-    """Remove the unfinished file of a calculation that is complete elsewhere."""
+def partial_path(path: Path) -> Path:
+    """The unfinished file of the result `path`."""
+    return path.with_name(f"{path.stem}.partial.h5")
+
+
+def remove_stale(path: Path, key: str) -> None:
+    """Remove the unfinished file of the result `path`, which is complete; `key` of its origin."""
+    path = partial_path(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
             same = file.attrs.get("key") == key
@@ -122,14 +132,14 @@ def drop(path: Path, key: str) -> None:
 def _differences(deck: str, parents: dict, origin: Origin, sections: tuple[str, ...]) -> list[str]:
     """'trajectory.every was 10, is 5', 'model.h5 has changed'."""
     before, now = (_flat({name: yaml.safe_load(text).get(name) for name in sections}) for text in (deck, origin.deck))
-    found = [
+    differences = [
         f"{key} was {before.get(key)}, is {now.get(key)}"
         for key in {**before, **now}
         if before.get(key) != now.get(key)
     ]
     old, new = ({Path(name).name: digest for name, digest in group.items()} for group in (parents, origin.parents))
-    found += [f"{name} has changed" for name in new if name in old and old[name] != new[name]]
-    return found + [f"{name} is new" for name in new if name not in old]
+    differences += [f"{name} has changed" for name in new if name in old and old[name] != new[name]]
+    return differences + [f"{name} is new" for name in new if name not in old]
 
 
 def _flat(values, prefix: str = "") -> dict:

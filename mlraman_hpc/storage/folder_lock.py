@@ -1,7 +1,8 @@
 """The results folder belongs to one job at a time, and what dead jobs left there is removed.
 
-A lock file says who holds the folder. A holder on this host is known to be dead when its process is gone. A holder on
-another host touches the lock now and then; one that is silent for long is dead. No clock is compared with another.
+A lock file says which process uses the folder: its holder. A holder on this host is known to be dead when its process
+is gone. A holder on another host touches the lock now and then; after a long silence it is dead. No clock is compared
+with another.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Busy(DeckError):
 
 
 @contextmanager
-def held(folder: Path, tell: Callable[[str], None]):
-    """The folder is ours inside the block. Raises Busy where a living job holds it."""
+def lock_folder(folder: Path, tell: Callable[[str], None]):
+    """No other job uses the folder during the block. Raises Busy where a living job holds the lock."""
     lock, done = folder / LOCK, threading.Event()
     mine = json.dumps(_holder())
     try:
@@ -78,18 +79,18 @@ def _acquire(folder: Path, lock: Path, mine: str, tell) -> None:
         with _alone(folder):
             if _create(lock, mine):
                 return
-            found = _read(lock)
-        if found is None:  # its holder has just finished
+            text = _read(lock)
+        if text is None:  # its holder has just finished
             continue
-        if not _dead(lock, found, json.loads(mine), tell):
+        if not _dead(lock, text, json.loads(mine), tell):
             raise Busy(
-                f"{folder}: another mlraman job works in this folder ({_described(found)}); wait for it, "
+                f"{folder}: another mlraman job works in this folder ({_described(text)}); wait for it, "
                 f"choose another 'output', or, if that job is dead, remove {lock}"
             )
         with _alone(folder):
-            if _read(lock) == found:
+            if _read(lock) == text:
                 lock.unlink(missing_ok=True)
-                tell(f"{lock} of a dead job ({_described(found)}) was removed")
+                tell(f"{lock} of a dead job ({_described(text)}) was removed")
 
 
 @contextmanager
@@ -127,12 +128,12 @@ def _read(lock: Path) -> str | None:
 
 
 def _parsed(text: str) -> dict:
-    """Empty where the holder died before it could say who it is."""
+    """Empty where the holder died before it could write who it is."""
     try:
-        found = json.loads(text)
+        holder = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _described(text: str) -> str:

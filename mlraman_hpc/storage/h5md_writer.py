@@ -1,6 +1,6 @@
 """trajectory.h5: a trajectory as H5MD 1.1, written frame by frame.
 
-Positions in Angstrom, times in fs, cells as rows of lattice vectors; data lie in one piece, so that any frame is one
+Positions in Angstrom, times in fs, cells as rows of lattice vectors; data are contiguous, so that any frame is one
 seek away. Readable by MDAnalysis and whatever else knows H5MD.
 """
 
@@ -14,11 +14,15 @@ import numpy as np
 from mlraman_hpc import __version__
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.records.fields import Record
 from mlraman_hpc.storage.hdf5 import seal
 from mlraman_hpc.storage.provenance import Origin, hash_of
 
-KIND = "trajectory"
 _GROUP = "particles/trajectory"
+
+
+class ConvertedTrajectory(Record, file_name="trajectory.h5", kind="trajectory"):
+    """What `mlraman convert` writes: H5MD, which the readers of trajectories read."""
 
 
 class TrajectoryFile:
@@ -81,5 +85,5 @@ class TrajectoryFile:
 
     def finish(self, origin: Origin) -> None:
         """Seal and close it; the content's hash is that of its origin, so that nothing is read again."""
-        seal(self._file, KIND, origin, hash_of(origin.key))
+        seal(self._file, ConvertedTrajectory, origin, hash_of(origin.key))
         self._file.close()

@@ -9,31 +9,49 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib
 import json
+import pkgutil
 import types
 import typing
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from mlraman_hpc import records
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
+from mlraman_hpc.records.fields import Record
+from mlraman_hpc.storage import upgrades
 from mlraman_hpc.storage.provenance import Origin
 
-h5py = LazyModule("h5py")
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
+
+R = TypeVar("R", bound=Record)
 
 
-def save(path: Path, record, kind: str, origin: Origin) -> str:
-    """Write `record` and return the hash of its content.
+def path_of(record_type: type[Record], where: Path) -> Path:
+    """`where` is the file itself or the folder of results that it lies in."""
+    where = Path(where)
+    return where if where.suffix == ".h5" and not where.is_dir() else where / record_type.file_name
+
+
+def save(record: Record, where: Path, origin: Origin) -> str:
+    """Write `record` to a file or into a folder; the hash of its content.
 
     The file is built in memory: HDF5 that meets a full disk may end in a segmentation fault.
     """
-    with h5py.File(Path(path).name, "w", driver="core", backing_store=False) as file:
+    path = path_of(type(record), where)
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         write_fields(file, record)
-        content = seal(file, kind, origin)
+        content = seal(file, type(record), origin)
         file.flush()
         image = file.id.get_file_image()
     with atomic_write(path) as temporary:
@@ -41,13 +59,13 @@ def save(path: Path, record, kind: str, origin: Origin) -> str:
     return content
 
 
-def seal(file: h5py.File, kind: str, origin: Origin, content: str | None = None) -> str:
-    """Write a finished file's attributes; returns the hash of its content, or what is given for it."""
+def seal(file: h5py.File, record_type: type[Record], origin: Origin, content: str | None = None) -> str:
+    """Write a finished file's attributes; the hash of its content, computed unless it is passed."""
     content = content or content_hash(file)
     file.attrs.update(
         program="mlraman_hpc",
-        kind=kind,
-        format_version=FORMAT_VERSION,
+        kind=record_type.kind,
+        format_version=record_type.version,
         task=origin.task,
         deck=origin.deck,
         key=origin.key,
@@ -62,12 +80,12 @@ def content_hash(file: h5py.File) -> str:
     digest = hashlib.sha256()
 
     def add(name):
-        found = h5py.h5o.open(file.id, name.encode())  # h5py's own objects of groups would take longer than the hash
-        if isinstance(found, h5py.h5d.DatasetID):
-            item = h5py.Dataset(found)
+        handle = h5py.h5o.open(file.id, name.encode())  # h5py's own objects of groups take longer than the hash
+        if isinstance(handle, h5py.h5d.DatasetID):
+            item = h5py.Dataset(handle)
             digest.update(f"{name} {item.dtype} {item.shape}".encode())
-            for part in _chunks(item):
-                digest.update(part)
+            for chunk in _chunks(item):
+                digest.update(chunk)
 
     file.visit(add)
     return digest.hexdigest()[:24]
@@ -85,7 +103,7 @@ def _chunks(dataset: h5py.Dataset):
 
 
 def write_fields(group: h5py.Group, record) -> None:
-    """A record's fields into a group, each to its place, with its unit."""
+    """A record's fields into a group, each to its path, with its unit."""
     for field in dataclasses.fields(record):
         _write(
             group, field.metadata.get("path", field.name), getattr(record, field.name), field.metadata.get("unit", "1")
@@ -107,21 +125,39 @@ def _write(group: h5py.Group, path: str, value, unit: str) -> None:
 
 def _encoded(value):
     if isinstance(value, str):
-        return value
+        return str.__str__(value)  # of an enumeration, its text
     if isinstance(value, (tuple, list)) and (not value or isinstance(value[0], str)):
         return np.array(value, dtype=h5py.string_dtype())
     return value
 
 
-def load(path: Path, record_type, kind: str):
-    """The record in `path`. Raises DataError for a file that is missing, damaged, of another kind or too new."""
-    with opened(path, kind) as file:
-        return read_fields(file, record_type, path)
+def load(record_type: type[R], where: Path) -> R:
+    """The record in a file or folder. DataError for a file that is missing, damaged, of another kind or too new."""
+    with opened(record_type, where) as file:
+        return read_fields(file, record_type, path_of(record_type, where))
+
+
+def load_any(path: Path) -> Record:
+    """The record in a file of any kind that the program writes. Errors: as `load`."""
+    for module in pkgutil.iter_modules(records.__path__):
+        importlib.import_module(f"{records.__name__}.{module.name}")
+    kinds = {record_type.kind: record_type for record_type in Record.__subclasses__()}
+    try:
+        with h5py.File(path, "r") as file:
+            kind = str(file.attrs.get("kind", "unknown"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
+    if kind not in kinds:
+        raise DataError(f"{path}: holds '{kind}'; results of this program are {', '.join(sorted(kinds))}")
+    return load(kinds[kind], path)
 
 
 @contextmanager
-def opened(path: Path, kind: str):
-    """The HDF5 file, checked to be of this kind and of a version that we know."""
+def opened(record_type: type[Record], where: Path) -> Iterator[h5py.File]:
+    """The HDF5 file of a record, checked to be of its kind; an older version is upgraded in memory."""
+    path = path_of(record_type, where)
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
@@ -129,33 +165,37 @@ def opened(path: Path, kind: str):
     except OSError as error:
         raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
     with file:
-        found = file.attrs.get("kind", "unknown")
-        if found != kind:
-            raise DataError(f"{path}: holds '{found}', but '{kind}' is needed here")
-        if file.attrs["format_version"] > FORMAT_VERSION:
+        kind, version = file.attrs.get("kind", "unknown"), file.attrs.get("format_version", 0)
+        if kind != record_type.kind:
+            raise DataError(f"{path}: holds '{kind}', but '{record_type.kind}' is needed here")
+        if version > record_type.version:
             raise DataError(
-                f"{path}: written by a newer mlraman_hpc (format {file.attrs['format_version']}, "
-                f"this one reads up to {FORMAT_VERSION}); update the program"
+                f"{path}: written by a newer mlraman_hpc (format {version}, "
+                f"this one reads up to {record_type.version}); update the program"
             )
-        yield file
+        if version == record_type.version:
+            yield file
+        else:
+            with upgrades.upgraded(file, record_type) as newer:
+                yield newer
 
 
 def read_fields(group: h5py.Group, record_type, path):
     """The record in a group of the file `path`; DataError where a field is missing."""
     hints = _hints(record_type)
-    places = {field.name: field.metadata.get("path", field.name) for field in dataclasses.fields(record_type)}
+    paths = {field.name: field.metadata.get("path", field.name) for field in dataclasses.fields(record_type)}
     values = {}
     for field in dataclasses.fields(record_type):
-        where = places[field.name]
-        if where in group:
-            values[field.name] = _read(group[where], hints[field.name], path)
+        inside = paths[field.name]
+        if inside in group:
+            values[field.name] = _read(group[inside], hints[field.name], path)
             if isinstance(values[field.name], dict):  # another field may lie in the same group
-                for place in places.values():
-                    values[field.name].pop(place.removeprefix(f"{where}/"), None)
+                for other in paths.values():
+                    values[field.name].pop(other.removeprefix(f"{inside}/"), None)
         elif _optional(hints[field.name]):
             values[field.name] = None
         else:
-            raise DataError(f"{path}: '{where}' is missing; the file is damaged or from another program")
+            raise DataError(f"{path}: '{inside}' is missing; the file is damaged or from another program")
     return record_type(**values)
 
 
@@ -192,6 +232,12 @@ def read_origin(path: Path) -> Origin | None:
             return Origin(at["task"], at["deck"], at["key"], json.loads(at["parents"]), history)
     except (OSError, KeyError):
         return None
+
+
+def history_of(path: Path) -> tuple[dict, ...]:
+    """The entries of the steps that led to the file."""
+    origin = read_origin(path)
+    return origin.history if origin else ()
 
 
 def content_of(path: Path) -> str:

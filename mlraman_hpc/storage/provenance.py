@@ -22,7 +22,7 @@ _PACKAGES = ("numpy", "scipy", "h5py", "ase", "featomic", "metatensor-core", "nu
 class Origin:
     """Where a result comes from.
 
-    task     what made it, such as 'train'
+    task     the command that made it, such as 'train'
     deck     the resolved deck, YAML
     key      hash of everything the result depends on; equal keys: up to date
     parents  what it was made from -> hash
@@ -47,13 +47,13 @@ class Origin:
 
 @functools.cache
 def package_versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def hash_of(*values) -> str:
@@ -67,8 +67,8 @@ def hash_of_file(path: Path) -> str:
     with open(path, "rb") as file:
         if status.st_size <= 1 << 24:
             digest = hashlib.sha256()
-            while part := file.read(1 << 20):
-                digest.update(part)
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
             return digest.hexdigest()[:24]
         digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
         digest.update(file.read(1 << 16))

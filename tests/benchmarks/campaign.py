@@ -35,7 +35,7 @@ def write(folder: Path, count: int) -> Path:
     """Deck of a campaign of `count` materials; trajectories differ in their frames' order."""
     frames = crystal(32, 2, 100)
     model = random_model(frames, DESCRIPTORS[5, 4])
-    hdf5.save(folder / "model.h5", model, "model", provenance.Origin("train", "{}", "benchmark", {}))
+    hdf5.save(model, folder / "model.h5", provenance.Origin("train", "{}", "benchmark", {}))
     symbols = [ELEMENTS[z] for z in frames.numbers[:32]]
     atoms = [
         ase.Atoms(symbols, positions, cell=frames.cells[0], pbc=True)

@@ -12,8 +12,9 @@ import sys
 import numpy as np
 from scipy import special
 
-from mlraman_hpc.numerics.transport.diffusion import DIFFUSIVE, diffusion
+from mlraman_hpc.numerics.transport.diffusion import diffusion
 from mlraman_hpc.numerics.transport.displacements import displacement_sums, log_lags
+from mlraman_hpc.records.transport import Motion
 
 UNIT = 0.1  # cm^2/s for 1 Angstrom^2/fs
 JUMP = 3.0  # Angstrom
@@ -207,7 +208,7 @@ def row(name: str, make, truth: float, atoms: int, frames: int, seeds: int) -> s
     for seed in range(seeds):
         positions = make(np.random.default_rng([seed, atoms, frames]), atoms, frames)
         found = diffusion(displacement_sums(positions, lags), lags, 1.0)
-        if found.verdict == DIFFUSIVE:
+        if found.motion is Motion.DIFFUSIVE:
             values.append(found.value / UNIT / truth)
             errors.append(found.error / UNIT / truth)
     head = f"| {name} | {atoms} | {frames} | {100 * len(values) / seeds:.0f} % |"

@@ -38,9 +38,9 @@ from metatensor import Labels
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.commands import predict
 from mlraman_hpc.config.deck_reader import read_deck
-from mlraman_hpc.model import featomic_reference as definition
-from mlraman_hpc.model.descriptors import features, layout, unpack
-from mlraman_hpc.model.species import species_index
+from mlraman_hpc.model import featomic_reference
+from mlraman_hpc.model.descriptors import feature_layout, features, unpack_block
+from mlraman_hpc.model.kernels.inputs import species_index
 from mlraman_hpc.numerics.tensors import from_spherical
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.frames import Frames
@@ -103,7 +103,7 @@ def random_model(frames: Frames, descriptor: Descriptor, members: int = 0) -> Mo
 
 
 def write_xdatcar(path: Path, frames: Frames, count: int) -> None:
-    """`count` frames, those given over and over."""
+    """`count` frames, these over and over."""
     atoms = int(frames.first_atom[1])
     kinds, counts = np.unique(frames.numbers[:atoms], return_counts=True)
     fractional = frames.positions.reshape(-1, atoms, 3) @ np.linalg.inv(frames.cells[0])
@@ -118,7 +118,7 @@ def write_xdatcar(path: Path, frames: Frames, count: int) -> None:
 def prepare(folder: Path, frames: Frames, model: Model, count: int) -> Path:
     """XDATCAR, model.h5 and deck.yaml; the deck's path."""
     write_xdatcar(folder / "XDATCAR", frames, count)
-    hdf5.save(folder / "model.h5", model, "model", provenance.Origin("train", "{}", "benchmark", {}))
+    hdf5.save(model, folder / "model.h5", provenance.Origin("train", "{}", "benchmark", {}))
     (folder / "deck.yaml").write_text(
         f"output: {folder}/out\nmodel: {{file: {folder}/model.h5}}\n"
         f"trajectory: {{files: {folder}/XDATCAR, frame_interval: 10}}\n"
@@ -204,16 +204,15 @@ class Recipe:
         """Weights of one centre species and lambda for featomic's properties; made once."""
         order, species = int(key["o3_lambda"]), int(key["center_type"])
         if (order, species) not in self.weights:
-            columns = layout(definition.clebsch_gordan(self.model.descriptor.max_angular), self.channels)
+            layout = feature_layout(featomic_reference.clebsch_gordan(self.model.descriptor.max_angular), self.channels)
             packed = self.model.isotropic if order == 0 else self.model.anisotropic
             packed = packed.reshape(len(self.model.species), -1)
-            l_of, found = block.properties.values[:, :2], np.zeros(len(block.properties))
-            for _, l1, l2, start, stop in columns.pieces[order]:
-                square = unpack(
-                    packed[species_index(np.array(species), self.model.numbers), start:stop], self.channels, l1 == l2
-                )
-                found[(l_of[:, 0] == l1) & (l_of[:, 1] == l2)] = square.ravel()
-            self.weights[order, species] = found
+            packed = packed[species_index(np.array(species), self.model.numbers)]
+            l_of, weights = block.properties.values[:, :2], np.zeros(len(block.properties))
+            for _, l1, l2, start, stop in layout.columns[order]:
+                square = unpack_block(packed[start:stop], self.channels, l1 == l2)
+                weights[(l_of[:, 0] == l1) & (l_of[:, 1] == l2)] = square.ravel()
+            self.weights[order, species] = weights
         return self.weights[order, species]
 
 
@@ -245,11 +244,11 @@ def compare(atoms: int, kinds: int, which: tuple[int, int], seconds: float, comm
                 continue
             few = min(count, max(batch, 64 * 9 // atoms))
             write_xdatcar(folder / "XDATCAR.few", frames, few)
-            found, spent = recipe(folder / "XDATCAR.few", batch, int(parts))
-            tensors = found if tensors is None or len(found) > len(tensors) else tensors
+            result, spent = recipe(folder / "XDATCAR.few", batch, int(parts))
+            tensors = result if tensors is None or len(result) > len(tensors) else tensors
             rows[batch] = spent / few
         where = f"{atoms:6d} {which[0]} {which[1]} {kinds}"
-        alpha = hdf5.load(folder / "out" / "alpha.h5", PolarizabilitySeries, "polarizability").value
+        alpha = hdf5.load(PolarizabilitySeries, folder / "out" / "alpha.h5").value
         deviation = np.abs(alpha[: len(tensors)] - tensors).max() / np.abs(tensors).max()
         single, best = rows[1], min(rows, key=lambda batch: rows[batch][0])
         print(

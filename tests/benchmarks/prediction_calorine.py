@@ -1,7 +1,7 @@
 """Polarizabilities of BaZrO3 by this program and by calorine's compiled CPUNEP, on the same frames, one thread each.
 
-calorine lives in a Python environment of its own (`pip install calorine`), given with --peer. Its model is a file:
-GPUMD's test suite has one of BaZrO3's susceptibility (tnep-BaZrO3-susceptibility.txt), given with --model. Without the
+calorine lives in a Python environment of its own (`pip install calorine`), named by --peer. Its model is a file:
+GPUMD's test suite has one of BaZrO3's susceptibility (tnep-BaZrO3-susceptibility.txt), named by --model. Without the
 file, this script says so and makes one of the same size with random weights: same cutoffs (6 and 4 Angstrom), same
 basis (n_max 4 4, basis_size 10 10, l_max 4 2), same networks (20 neurons), so the same arithmetic and time, and tensors
 without meaning.
@@ -72,9 +72,9 @@ def peer(model: str) -> None:
 def ours(repeat: int, which: tuple[int, int]) -> tuple[float, float]:
     """Seconds a frame: calculation alone, and the whole prediction."""
     from prediction import DESCRIPTORS, Frames, prepare, random_model
-    from prediction import ours as whole
+    from prediction import ours as whole_prediction
 
-    from mlraman_hpc.model.regression import Predictor
+    from mlraman_hpc.model.predictor import Predictor
 
     positions, numbers, cell = crystal(repeat)
     atoms, order = len(numbers), np.argsort(numbers, kind="stable")
@@ -97,7 +97,7 @@ def ours(repeat: int, which: tuple[int, int]) -> tuple[float, float]:
     alone = (time.process_time() - began) / done
     with tempfile.TemporaryDirectory() as folder:
         count = int(3.0 / alone)
-        return alone, whole(prepare(Path(folder), frames, model, count))[0] / count
+        return alone, whole_prediction(prepare(Path(folder), frames, model, count))[0] / count
 
 
 def main() -> None:
@@ -111,13 +111,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = options.model
         if model is None:
-            print("tnep-BaZrO3-susceptibility.txt is not at hand (--model): random weights of the same size instead")
+            print("tnep-BaZrO3-susceptibility.txt is missing (--model): random weights of the same size instead")
             model = str(random_weights(Path(folder) / "nep.txt"))
         command = [options.peer, __file__, "--worker", "--model", model]
-        found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    if found.returncode:
-        sys.exit(f"{options.peer}: calorine cannot be used there: {found.stderr.strip().splitlines()[-1]}")
-    theirs = {int(repeat): seconds for repeat, seconds in json.loads(found.stdout.splitlines()[-1]).items()}
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if done.returncode:
+        sys.exit(f"{options.peer}: calorine cannot be used there: {done.stderr.strip().splitlines()[-1]}")
+    theirs = {int(repeat): seconds for repeat, seconds in json.loads(done.stdout.splitlines()[-1]).items()}
     print("atom-frames/s                         calorine  this program: calculation (ratio), whole prediction (ratio)")
     for repeat, seconds in theirs.items():
         atoms = 5 * repeat**3

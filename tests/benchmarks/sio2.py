@@ -40,8 +40,8 @@ def main(folder: Path) -> None:
     job = Job(read_deck(folder / "deck.yaml"), session, Console(session))
     with job.folder():
         run(job)
-    curve = hdf5.load(job.output / "learning_curve.h5", LearningCurve, "learning curve")
-    found = hdf5.load(job.output / "convergence.h5", Convergence, "convergence")
+    curve = hdf5.load(LearningCurve, job.output / "learning_curve.h5")
+    found = hdf5.load(Convergence, job.output / "convergence.h5")
     print_tables(curve, found)
 
 

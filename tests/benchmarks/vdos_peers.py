@@ -17,7 +17,7 @@ from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.commands.dynamics import dynamics
 from mlraman_hpc.config.deck_reader import read_deck
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.readers.trajectory.index import build_index, read_velocities
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
@@ -34,13 +34,14 @@ def ours(folder: Path) -> Dynamics:
     )
     session = Session()
     dynamics(Job(read_deck(folder / "deck.yaml"), session, Console(session, level=-1)))
-    return hdf5.load(folder / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(Dynamics, folder / "dynamics.h5")
 
 
 def velocities(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """(frames, atoms, 3) Angstrom/fs with the centre of mass at rest, and atomic numbers (atoms,)."""
     index = build_index([FILE], "auto", folder, None, print)
-    values, mass = read_velocities(index, np.arange(len(index))), masses(index.numbers)
+    frames, mass = read_frames(index, np.arange(len(index)), velocities=True), masses(index.numbers)
+    values = frames.velocities.reshape(len(index), -1, 3)
     return values - np.average(values, axis=1, weights=mass)[:, None], index.numbers
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -13,9 +13,11 @@ from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.commands.dynamics import dynamics
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.plots import arrhenius as figures_arrhenius
+from mlraman_hpc.plots import transport as figures
 from mlraman_hpc.records.campaign import Ranking
+from mlraman_hpc.records.fields import Record, stored
 from mlraman_hpc.records.transport import Arrhenius, Dynamics
+from mlraman_hpc.reports.render import figures_in, render
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import hdf5
@@ -35,6 +37,13 @@ materials:
   - {{name: c500, arrhenius: c}}
   - {{name: alone}}
 """
+
+
+@dataclass(frozen=True)
+class SeriesAlone(Record, file_name="campaign.h5", kind="campaign"):
+    arrhenius: Arrhenius = stored("arrhenius", "1")
+
+
 KNOWN = {"a700": 700, "a500": 500, "a600": 600, "b500": 500, "b600": 600, "c500": 500, "alone": 500}
 
 
@@ -47,7 +56,7 @@ def template(tmp_path_factory) -> Dynamics:
     job = Job(deck, Session(), Console(Session(), stream=io.StringIO()))
     job.output.mkdir(parents=True)
     dynamics(job)
-    return hdf5.load(job.output / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(Dynamics, job.output / "dynamics.h5")
 
 
 @pytest.fixture
@@ -63,7 +72,6 @@ def plan(tmp_path, template):
         }
         one.folder.mkdir(parents=True)
         hdf5.save(
-            one.folder / "dynamics.h5",
             replace(
                 template,
                 diffusion={"Ag": d, "I": np.nan},
@@ -72,7 +80,7 @@ def plan(tmp_path, template):
                 diffusion_upper={"Ag": 2e-9, "I": 1e-9},
                 temperature=temperature * (1.2 if one.name == "b500" else 1),
             ),
-            "dynamics",
+            one.folder,
             Job(one.deck, Session(), Console(Session())).origin("dynamics", {}),
         )
     return plan
@@ -100,11 +108,11 @@ def test_file_log_page_and_figure(plan, tmp_path):
     found = arrhenius.series_of(plan, [one.name for one in plan.materials])
     ranking = Ranking(**{field.name: None for field in fields(Ranking) if field.name != "arrhenius"}, arrhenius=found)
     origin = Job(plan.materials[0].deck, Session(), Console(Session())).origin("campaign", {})
-    hdf5.save(tmp_path / "campaign.h5", found, "campaign", origin)
-    again = hdf5.load(tmp_path / "campaign.h5", Arrhenius, "campaign")
+    hdf5.save(SeriesAlone(found), tmp_path, origin)
+    again = hdf5.load(SeriesAlone, tmp_path).arrhenius
     assert again.energy == pytest.approx(found.energy, nan_ok=True) and again.material == found.material
-    figures_arrhenius.arrhenius_figure(tmp_path / "campaign_arrhenius.png", ranking)
-    page = "".join(arrhenius.parts(found, tmp_path / "campaign_arrhenius.png"))
+    figures.arrhenius_figure(tmp_path / "campaign_arrhenius.png", ranking)
+    page = render("arrhenius.html", arrhenius=found, figures=figures_in(tmp_path))
     assert "0.200 ± 0.0" in page and "data:image/png" in page
     log = arrhenius.lines(found)
     assert len(log) == 3 and log[0].startswith("a Ag: activation energy 0.200 ± ") and "D(300 K)" in log[0]
@@ -115,4 +123,4 @@ def test_only_what_is_there_counts(plan):
     assert not arrhenius.drawable(None)
     found = arrhenius.series_of(plan, ["c500"])
     assert not arrhenius.drawable(found)
-    assert "data:image" not in "".join(arrhenius.parts(found, plan.output / "none.png"))
+    assert "data:image" not in render("arrhenius.html", arrhenius=found, figures={})

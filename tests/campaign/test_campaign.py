@@ -13,8 +13,8 @@ import pytest
 
 from mlraman_hpc.base.errors import DeckError
 from mlraman_hpc.campaign.check import proposal
-from mlraman_hpc.campaign.command import chosen_names
-from mlraman_hpc.campaign.work_queue import Claims
+from mlraman_hpc.campaign.plan import chosen_names
+from mlraman_hpc.campaign.work_queue import WorkQueue
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.records.campaign import Ranking
 from mlraman_hpc.records.training import LabelTest
@@ -79,7 +79,7 @@ def again(folder):
 
 def test_ranking_files_and_log(whole):
     folder, files, said = whole
-    found = hdf5.load(folder / "out/campaign.h5", Ranking, "campaign")
+    found = hdf5.load(Ranking, folder / "out/campaign.h5")
     assert set(found.name) == set("abcd") and found.status[-1] == "dynamics only" and found.name[-1] == "d"
     assert (np.diff(found.weight[:3]) <= 0).all() and np.isnan(found.weight[3])
     models = dict(zip(found.name, found.model))
@@ -99,7 +99,7 @@ def test_ranking_files_and_log(whole):
 
 def test_the_common_model_is_tested_on_each_materials_own_labels(whole):
     folder = whole[0]
-    tests = {name: hdf5.load(folder / "out" / name / "label_test.h5", LabelTest, "label test") for name in "ab"}
+    tests = {name: hdf5.load(LabelTest, folder / "out" / name / "label_test.h5") for name in "ab"}
     assert tests["a"].labels + tests["b"].labels == 8 and tests["a"].left_out  # 8 of the 48 were left out
     with h5py.File(folder / "out/common_model/model.h5") as file:
         rmse = float(file["scores/rmse/diagonal"][()])
@@ -204,7 +204,7 @@ def test_failures_are_named_and_the_others_are_finished(broken, ranks, groups):
     assert "2 of 4 materials failed" in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.count("b: ") == 1 and "found 'nonsense'" in done.stderr
     assert "d: c.yaml:6: 'trajectory.files'" in done.stderr and "no such file" in done.stderr
-    found = hdf5.load(broken / "out/campaign.h5", Ranking, "campaign")
+    found = hdf5.load(Ranking, broken / "out/campaign.h5")
     assert dict(zip(found.name, found.status)) == {"a": "done", "c": "done", "b": "failed", "d": "failed"}
     assert "nonsense" in (broken / "out/b/status.txt").read_text()
     assert "Not computed" in (broken / "out/campaign.html").read_text()
@@ -259,12 +259,12 @@ def test_chosen_materials(tmp_path):
 
 
 def test_claims_are_given_once_and_end_with_a_stop(tmp_path):
-    one = Claims.begin(tmp_path, 5)
-    other = Claims(one.folder, 5)
+    one = WorkQueue.create(tmp_path, 5)
+    other = WorkQueue(one.folder, 5)
     assert [one.take(), other.take(), other.take(), one.take()] == [0, 1, 2, 3]
     other.stop()
     assert one.take() is None and other.take() is None
-    Claims.sweep(tmp_path)
+    WorkQueue.remove_stale(tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mlraman_hpc.readers.trajectory.index import build_index, read_frames, read_velocities
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from tests import small_system as small
 
 
@@ -23,7 +23,7 @@ def test_the_same_frames(ranks, mlraman, tmp_path):
     for field in ("positions", "numbers", "cells", "periodic", "index"):
         assert np.array_equal(getattr(before, field), getattr(after, field)), field
     assert index.format == "h5md" and index.frame_interval == 10 and index.species == ("Ag", "I")
-    assert read_velocities(index, [0]) is None
+    assert read_frames(index, [0], velocities=True).velocities is None
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.endswith(".tmp")]
     assert "up to date" in mlraman(0, "convert", "deck.yaml").stdout
     with h5py.File(tmp_path / "out" / "trajectory.h5") as file:
@@ -83,7 +83,8 @@ def test_velocities_get_a_unit(scale, unit, mlraman, tmp_path):
     done = mlraman(0, "convert", "deck.yaml", *settings)
     assert f"velocities are in {unit}" in done.stdout
     index, _ = frames_of(tmp_path / "out" / "trajectory.h5", tmp_path)
-    assert np.allclose(read_velocities(index, np.arange(40)), velocities, atol=1e-8)
+    converted = read_frames(index, np.arange(40), velocities=True).velocities
+    assert np.allclose(converted.reshape(velocities.shape), velocities, atol=1e-8)
 
 
 def test_velocities_of_no_known_unit_are_left_out(mlraman, tmp_path):
@@ -93,7 +94,7 @@ def test_velocities_of_no_known_unit_are_left_out(mlraman, tmp_path):
     settings = ["--set", "trajectory.files=md.xyz", "--set", "trajectory.frame_interval=null"]
     assert "cannot be told" in mlraman(0, "convert", "deck.yaml", *settings).stderr
     index, _ = frames_of(tmp_path / "out" / "trajectory.h5", tmp_path)
-    assert read_velocities(index, [0]) is None
+    assert read_frames(index, [0], velocities=True).velocities is None
 
 
 def test_atoms_in_changing_order_are_refused(mlraman, tmp_path):

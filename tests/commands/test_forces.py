@@ -8,7 +8,7 @@ import pytest
 from mlraman_hpc.base.errors import UserError
 from mlraman_hpc.commands.forces import forces
 from mlraman_hpc.config.deck_reader import read_deck
-from mlraman_hpc.numerics.regression.density import SQUARES, density
+from mlraman_hpc.numerics.regression.force_errors import SQUARES, density
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.runtime.console import Console
@@ -49,7 +49,7 @@ def run(folder, changes=()) -> tuple[Forces, list[str]]:
     job = Job(deck, session, console, force=True)
     with job.folder():
         forces(job)
-    return hdf5.load(folder / "out" / "forces.h5", Forces, "forces"), list(console.warnings)
+    return hdf5.load(Forces, folder / "out" / "forces.h5"), list(console.warnings)
 
 
 @pytest.fixture

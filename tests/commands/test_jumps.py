@@ -14,7 +14,7 @@ from mlraman_hpc.commands.report import report
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.config.deck_reader import read_deck
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.records.transport import Dynamics
+from mlraman_hpc.records.transport import Dynamics, JumpMotion
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.storage import hdf5
@@ -63,7 +63,7 @@ def compute(folder, *changes: str) -> tuple[Job, str]:
 
 
 def result(folder) -> Dynamics:
-    return hdf5.load(folder / "out" / "dynamics.h5", Dynamics, "dynamics")
+    return hdf5.load(Dynamics, folder / "out" / "dynamics.h5")
 
 
 @pytest.mark.mpi
@@ -85,7 +85,7 @@ def test_file_log_and_report(tmp_path):
     assert found.counts["Ag"][0] > 0.95 * found.jumps["Ag"]
     assert abs(found.rate["Ag"] - 0.05 / 2 / 0.02) < 4 * found.rate_error["Ag"]
     assert found.radius["Ag"] == pytest.approx(EDGE / 3, rel=0.01) and found.position["Ag"].shape == (27, 3)
-    assert found.misfit < 0.05 and found.verdict["Ag"].startswith("hopping")
+    assert found.misfit < 0.05 and found.verdict["Ag"].startswith(f"{JumpMotion.HOPPING}: ")
     assert f"{found.jumps['Ag']} jumps between sites" in said
     assert (tmp_path / "out" / "jumps.png").stat().st_size > 1000
     report(job)
@@ -99,11 +99,11 @@ def test_file_log_and_report(tmp_path):
 def test_check_places_the_sites_in_the_first_frame(tmp_path):
     write(tmp_path, frames=40)
     session, stream = Session(), io.StringIO()
-    inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session, stream=stream)), trial_seconds=0.01)
+    inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session, stream=stream)), print, trial_seconds=0.01)
     assert "27 sites of Ag" in stream.getvalue()
     (tmp_path / "sites.vasp").write_text(poscar(1.3 * EDGE, "Ag", "1", [[0, 0, 0]]))
     with pytest.raises(UserError, match="nor one of which"):
-        inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session)), trial_seconds=0.01)
+        inspect(Job(read_deck(tmp_path / "deck.yaml"), session, Console(session)), print, trial_seconds=0.01)
 
 
 def test_a_campaign_finds_the_sites_from_anywhere(tmp_path):

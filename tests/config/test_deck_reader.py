@@ -1,13 +1,16 @@
 """One broken deck per mistake; the messages name line, key and remedy."""
 
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckError, Location, Mistake
+from mlraman_hpc.config.deck import DescriptorSection
 from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
 from mlraman_hpc.config.describe import json_schema, key_table, starter_deck
+from mlraman_hpc.records.model import Descriptor
 
 BAD = Path(__file__).with_name("decks_bad")
 GOOD = "output: out\nseries:\n  file: a.dat\n  frame_interval: 10\n"
@@ -117,3 +120,7 @@ def test_what_a_value_should_be(tmp_path, line, text):
 def test_missing_deck(tmp_path):
     with pytest.raises(DeckError, match="no such deck"):
         read_deck(tmp_path / "none.yaml")
+
+
+def test_the_deck_and_python_have_one_default_descriptor():
+    assert DescriptorSection().model_dump() == asdict(Descriptor())

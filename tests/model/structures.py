@@ -1,4 +1,4 @@
-"""Small structures for the tests of this room."""
+"""Small structures, and the comparison of what is computed for them."""
 
 import numpy as np
 
@@ -19,16 +19,16 @@ def frames(*structures) -> Frames:
     )
 
 
-def gas(seed, count, cell, numbers=(3, 16), periodic=True, apart=1.5):
-    """`count` atoms at random in a cell, at least `apart` Angstrom from each other; every element occurs."""
+def gas(seed, count, cell, numbers=(3, 16), periodic=True, separation=1.5):
+    """`count` atoms at random in a cell, at least `separation` Angstrom from each other; every element occurs."""
     rng = np.random.default_rng(seed)
     cell = np.array(cell, float)
     shifts = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]) @ cell
     positions = []
     while len(positions) < count:
         new = rng.random(3) @ cell
-        near = [np.linalg.norm(new - old + shifts, axis=1).min() for old in positions]
-        if not near or min(near) > apart:
+        distances = [np.linalg.norm(new - old + shifts, axis=1).min() for old in positions]
+        if not distances or min(distances) > separation:
             positions.append(new)
     kinds = np.array(numbers)[np.arange(count) % len(numbers)]
     return np.array(positions), kinds, cell, periodic
@@ -40,7 +40,7 @@ SMALL = np.array([[3.1, 0, 0], [1.2, 3.0, 0], [0.4, -0.9, 3.3]])
 
 
 def several() -> Frames:
-    """Skew cells, a cell smaller than the cutoff, molecules, an atom alone, one element only, mixed periodicity."""
+    """Skew cells, a cell smaller than the cutoff, molecules, a single atom, a single element, mixed periodicity."""
     molecule, kinds, _, _ = gas(3, 7, CUBE)
     slab, slab_kinds, cell, _ = gas(4, 9, CUBE)
     cell = cell.copy()
@@ -48,7 +48,7 @@ def several() -> Frames:
     return frames(
         gas(0, 12, CUBE),
         gas(1, 9, SKEW),
-        gas(2, 3, SMALL, apart=1.2),
+        gas(2, 3, SMALL, separation=1.2),
         (molecule, kinds, None, False),
         ([[0.1, 0.2, 0.3]], [16], None, False),
         gas(5, 5, CUBE, numbers=(3,)),
@@ -56,3 +56,8 @@ def several() -> Frames:
         (molecule + 40.0, kinds, 9 * np.eye(3), (False, True, False)),
         (slab - 100.0, slab_kinds, CUBE, True),
     )
+
+
+def assert_close(values, expected, tolerance=1e-10):
+    """Within `tolerance` of the largest of the expected numbers."""
+    np.testing.assert_allclose(values, expected, rtol=0, atol=tolerance * np.abs(expected).max())

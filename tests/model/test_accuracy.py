@@ -45,11 +45,11 @@ def quartz_features(quartz):
 @pytest.mark.parametrize(("count", "diagonal", "off_diagonal"), [(300, 0.9997, 0.9993), (140, 0.9995, 0.9985)])
 def test_quartz(quartz, quartz_features, count, diagonal, off_diagonal):
     """The worst component of each kind, mean of several draws, 300 test structures."""
-    descriptor, known = quartz_features
+    descriptor, X = quartz_features
     worst = []
     for seed in range(4):
         rows = np.random.default_rng(seed).permutation(len(quartz))
-        r2 = fit(known, quartz, rows[300 : 300 + count], rows[:300], descriptor)[0].scores["r2"]
+        r2 = fit(X, quartz, rows[300 : 300 + count], rows[:300], descriptor)[0].scores["r2"]
         worst.append([min(r2[name] for name in part) for part in (("xx", "yy", "zz"), ("xy", "yz", "zx"))])
     worst = np.mean(worst, axis=0)
     assert worst[0] >= diagonal
@@ -60,13 +60,13 @@ def test_molecules(data):
     """Mean absolute error over all nine components, bohr^3, 20 random splits of 80 and 20 molecules."""
     labels = labels_in_bohr3(data / "samples" / "qm7x_reduced_100.xyz")
     descriptor = Descriptor(cutoff=6.0, cutoff_width=1.0, density_width=0.3, max_angular=3, max_radial=4)
-    known = features(labels.frames, descriptor, np.unique(labels.frames.numbers))
+    X = features(labels.frames, descriptor, np.unique(labels.frames.numbers))
     errors = []
     for seed in range(20):
         rows = np.random.default_rng(seed).permutation(len(labels))
-        model, _ = fit(known, labels, rows[:80], rows[80:], descriptor)
-        found = predict_features(model, known.take(rows[80:]))
-        errors.append(np.abs(found - labels.polarizability[rows[80:]]).mean() / ANGSTROM3_PER_BOHR3)
+        model, _ = fit(X, labels, rows[:80], rows[80:], descriptor)
+        predicted = predict_features(model, X.take(rows[80:]))
+        errors.append(np.abs(predicted - labels.polarizability[rows[80:]]).mean() / ANGSTROM3_PER_BOHR3)
     assert np.mean(errors) <= 0.17
 
 
@@ -74,15 +74,15 @@ def test_silver_iodide(data):
     """Pooled R2 by number of training structures; the 119 labels hold two structures twice."""
     labels = labels_in_bohr3(data / "agi" / "labels.extxyz")
     descriptor = Descriptor(cutoff=5.5, cutoff_width=3.0, density_width=0.5, max_angular=4, max_radial=5)
-    known = features(labels.frames, descriptor, [47, 53])
+    X = features(labels.frames, descriptor, [47, 53])
     curve = []
     for count in (40, 93):
-        found = []
+        scores = []
         for seed in range(10):
             rows = np.random.default_rng(seed).permutation(len(labels))
-            r2 = fit(known, labels, rows[26 : 26 + count], rows[:26], descriptor)[0].scores["r2"]
-            found.append([r2["diagonal"], r2["off_diagonal"]])
-        curve.append(np.mean(found, axis=0))
+            r2 = fit(X, labels, rows[26 : 26 + count], rows[:26], descriptor)[0].scores["r2"]
+            scores.append([r2["diagonal"], r2["off_diagonal"]])
+        curve.append(np.mean(scores, axis=0))
     assert (curve[1] > [0.80, 0.91]).all()
     assert (curve[0] > [0.65, 0.87]).all()
     assert (curve[1] > curve[0]).all()

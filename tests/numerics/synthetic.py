@@ -75,6 +75,14 @@ def anisotropic(x: np.ndarray) -> np.ndarray:
     return x[:, None, None] * np.diag([-1.0, -1.0, 2.0]) / 3
 
 
+def oscillators(wavenumbers, amplitudes, frames: int, interval: float):
+    """Positions and velocities (1, 3, frames), one oscillator along each axis."""
+    omega = RAD_PER_FS_PER_WAVENUMBER * np.array(wavenumbers, dtype=float)[:, None]
+    phase = omega * interval * np.arange(frames) + np.arange(3)[:, None]
+    amplitudes = np.array(amplitudes)[:, None]
+    return (amplitudes * np.sin(phase))[None], (amplitudes * omega * np.cos(phase))[None]
+
+
 def random_rotation(rng) -> np.ndarray:
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))

@@ -1,4 +1,4 @@
-"""Makes one rank fail in every stage of every command, in every way, and looks at how the job ends.
+"""Makes one rank fail in every stage of every command, in every manner, and looks at how the job ends.
 
     python tests/robustness/stages.py                    # about 250 runs, half an hour
     python tests/robustness/stages.py --kinds kill --commands predict dynamics
@@ -11,7 +11,9 @@ rank vanished), every file with a final name readable, and the same command afte
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from pathlib import Path
 import h5py
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mlraman_hpc.base.errors import ExitCode
 from tests import small_system as small
 from tests.helpers import environment, launcher
 
@@ -50,7 +53,8 @@ STAGES = {  # command -> where its ranks meet: stage, or stage/step
     "campaign": ["materials", "predict/batches", "label test", "ranking"],
 }
 KINDS = ("exception", "memory", "exit", "segfault", "kill")
-SECONDS = 10.0
+SECONDS = 10.0  # from the failure to the end of the job, on a machine that is not busy
+HANGS_SECONDS = 120.0
 DECK = (
     small.DECK
     + """comparison: {series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}}
@@ -84,7 +88,7 @@ class Trial:
 class Outcome:
     code: int
     seconds: float
-    said: str
+    log_text: str
     problems: list[str]
 
 
@@ -120,9 +124,9 @@ def _with_forces(count: int) -> str:
     for positions in small.frames(count, seed=2):
         lattice = " ".join(f"{x:.4f}" for x in small.CELL.ravel())
         lines += ["5", f'Lattice="{lattice}" Properties=species:S:1:pos:R:3:forces:R:3:model_forces:R:3 pbc="T T T"']
-        for name, place in zip(small.SPECIES, positions):
+        for name, position in zip(small.SPECIES, positions):
             force = rng.normal(size=3)
-            values = [*place, *force, *(force + 0.05 * rng.normal(size=3))]
+            values = [*position, *force, *(force + 0.05 * rng.normal(size=3))]
             lines.append(f"{name} " + " ".join(f"{x:.6f}" for x in values))
     return "\n".join(lines) + "\n"
 
@@ -135,7 +139,7 @@ def arguments(command: str) -> list[str]:
 
 
 def attempt(folder: Path, trial: Trial) -> Outcome:
-    """Run the command with the fault, and judge how it ended."""
+    """Run the command with the fault, and judge how it ended, but for the time that it took."""
     mark = folder / "failed"
     mark.unlink(missing_ok=True)
     fault = f"{trial.stage}:{trial.rank}:{trial.kind}:1:{mark}"
@@ -153,9 +157,10 @@ def attempt(folder: Path, trial: Trial) -> Outcome:
         )
         seconds = _wait(process, mark)
         log.seek(0)
-        said = log.read().decode(errors="replace")
-    problems = [*_ended(trial, process.returncode, seconds, said, mark), *unreadable(folder)]
-    return Outcome(process.returncode, seconds, said, problems)
+        log_text = log.read().decode(errors="replace")
+    problems = ["hangs"] if seconds == math.inf else []
+    problems += [*_ended(trial, process.returncode, log_text, mark), *unreadable(folder)]
+    return Outcome(process.returncode, seconds, log_text, problems)
 
 
 def _wait(process: subprocess.Popen, mark: Path) -> float:
@@ -164,56 +169,54 @@ def _wait(process: subprocess.Popen, mark: Path) -> float:
     while process.poll() is None:
         now = time.monotonic()
         failed = failed or (now if mark.exists() else None)
-        if now - (failed or began) > (3 * SECONDS if failed else 120):
-            os.killpg(process.pid, 9)
+        if now - (failed or began) > HANGS_SECONDS:
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return float("inf")
+            return math.inf
         time.sleep(0.02)
     return time.monotonic() - (failed or time.monotonic())
 
 
-def _ended(trial: Trial, code: int, seconds: float, said: str, mark: Path) -> list[str]:
-    found = []
+def _ended(trial: Trial, code: int, log_text: str, mark: Path) -> list[str]:
+    problems = []
     if not mark.exists():
         return [f"the stage was not reached (code {code})"]
-    if seconds > SECONDS:
-        found.append(f"{seconds:.1f} s until the end")
-    if code in (0, 2, 75):
-        found.append(f"exit code {code}")
-    ours = said.count("mlraman: internal error") + said.count("mlraman: error:")
+    if code in (ExitCode.DONE, ExitCode.DECK, ExitCode.STOPPED):
+        problems.append(f"exit code {code}")
+    ours = log_text.count("mlraman: internal error") + log_text.count("mlraman: error:")
     if trial.kind in ("exception", "memory") and ours != 1:
-        found.append(f"{ours} messages")
-    if ours > 1 or ("internal error" in said and trial.kind != "exception"):
-        found.append(f"{ours} messages, of a bug where there was none or too many")
-    if not said.strip():
-        found.append("no message")
-    return found
+        problems.append(f"{ours} messages")
+    if ours > 1 or ("internal error" in log_text and trial.kind != "exception"):
+        problems.append(f"{ours} messages, of a bug where there was none or too many")
+    if not log_text.strip():
+        problems.append("no message")
+    return problems
 
 
 def unreadable(folder: Path) -> list[str]:
     """Files with a final name that cannot be read."""
-    found = []
+    problems = []
     for path in [*folder.glob("out/**/*.h5"), *folder.glob("campaign/**/*.h5")]:
         if not path.name.startswith("."):
             try:
                 with h5py.File(path, "r") as file:
                     file.visititems(lambda name, item: item[()] if isinstance(item, h5py.Dataset) else None)
             except OSError as error:
-                found.append(f"{path.name} cannot be read: {error}")
-    return found
+                problems.append(f"{path.name} cannot be read: {error}")
+    return problems
 
 
 def trials(commands: list[str], kinds: list[str], every: bool) -> list[Trial]:
     """In each stage every kind on 3 ranks and one on 2, on the first and the last rank by turns or on both."""
-    found, turn = [], 0
+    chosen, turn = [], 0
     for command in commands:
         for stage in STAGES[command]:
             for number, kind in enumerate(kinds):
                 turns = (0, 2) if every else (2 * ((turn + number) % 2),)
-                found += [Trial(command, stage, rank, 3, kind) for rank in turns]
-            found.append(Trial(command, stage, turn // 2 % 2, 2, kinds[turn % len(kinds)]))
+                chosen += [Trial(command, stage, rank, 3, kind) for rank in turns]
+            chosen.append(Trial(command, stage, turn // 2 % 2, 2, kinds[turn % len(kinds)]))
             turn += 1
-    return found
+    return chosen
 
 
 def main() -> None:
@@ -229,13 +232,15 @@ def main() -> None:
         prepare(folder)
         for trial in trials(options.commands, options.kinds, options.all):
             outcome = attempt(folder, trial)
+            if outcome.seconds > SECONDS:
+                outcome.problems.append(f"{outcome.seconds:.1f} s until the end")
             where = (trial.kind, "first" if trial.rank == 0 else "last")
             codes.setdefault(where, Counter())[outcome.code] += 1
             longest[where] = max(longest.get(where, 0.0), outcome.seconds)
             print(f"{trial}: code {outcome.code}, {outcome.seconds:.1f} s", *outcome.problems, sep="; ", flush=True)
             if outcome.problems:
                 bad += 1
-                print(outcome.said[-3000:], flush=True)
+                print(outcome.log_text[-3000:], flush=True)
         for command in options.commands:
             subprocess.run(
                 [sys.executable, "-m", "mlraman_hpc", *arguments(command)],

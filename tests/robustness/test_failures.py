@@ -1,4 +1,4 @@
-"""One rank fails, in every way: the job ends by itself, soon, and says what happened.
+"""One rank fails, in every manner: the job ends by itself and reports what happened.
 
 Here a few stages; test_stages.py tries all in one process, stages.py all on several ranks.
 """
@@ -11,7 +11,7 @@ from tests.robustness.stages import Trial, attempt
 def end(trained, command, stage, rank, kind, ranks=3):
     """How the job ended; `attempt` has looked at time, exit code, number of messages and files."""
     outcome = attempt(trained, Trial(command, stage, rank, ranks, kind))
-    assert not outcome.problems, outcome.said
+    assert not outcome.problems, outcome.log_text
     return outcome
 
 
@@ -28,7 +28,7 @@ def end(trained, command, stage, rank, kind, ranks=3):
     ],
 )
 def test_a_rank_that_vanishes_ends_the_job(command, stage, rank, kind, trained, mlraman):
-    assert str(rank) in end(trained, command, stage, rank, kind).said  # the launcher's words, or ours
+    assert str(rank) in end(trained, command, stage, rank, kind).log_text  # the launcher's words, or ours
     if command == "predict":
         mlraman(0, command, "deck.yaml", folder=trained)
 
@@ -39,14 +39,16 @@ def test_a_rank_that_vanishes_ends_the_job(command, stage, rank, kind, trained, 
     [("train", "deck", 1), ("train", "train/descriptors", 2), ("predict", "predict/index", 1), ("check", "check", 0)],
 )
 def test_an_exception_names_rank_host_and_stage(command, stage, rank, trained):
-    said = end(trained, command, stage, rank, "exception").said
-    assert f"internal error on rank {rank} of 3 on " in said and f" ({stage})" in said
-    assert "asked for by MLRAMAN_TEST_FAIL" in said
+    log_text = end(trained, command, stage, rank, "exception").log_text
+    assert f"internal error on rank {rank} of 3 on " in log_text and f" ({stage})" in log_text
+    assert "asked for by MLRAMAN_TEST_FAIL" in log_text
 
 
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [0, 3])
 def test_out_of_memory_is_no_bug(ranks, trained):
     outcome = end(trained, "predict", "predict/batches", 0, "memory", ranks)
-    assert "out of memory" in outcome.said and "rank 0 of" in outcome.said and "Traceback" not in outcome.said
+    assert (
+        "out of memory" in outcome.log_text and "rank 0 of" in outcome.log_text and "Traceback" not in outcome.log_text
+    )
     assert ranks or outcome.code == 3

@@ -11,7 +11,7 @@ from mlraman_hpc.storage import hdf5
 from tests.helpers import ROOT, environment, launcher
 
 SCRIPTS = sorted((ROOT / "jobscripts").glob("*.sh"))
-LOG = 'echo "$(basename "$0") $*" >> "$HOME/said"\n'
+LOG = 'echo "$(basename "$0") $*" >> "$HOME/calls"\n'
 # what each script is started with: arguments, variables, standard input
 STARTS = {
     "slurm.sh": (["d.yaml"], {"SLURM_JOB_ID": "7"}),
@@ -49,13 +49,13 @@ def _program(path: Path, text: str) -> None:
 
 def _run(script: str, home: Path, more: dict | None = None) -> subprocess.CompletedProcess:
     """As the batch system runs it: a copy of the script, or its text on standard input."""
-    arguments, given = STARTS[script]
+    arguments, variables = STARTS[script]
     env = {
         **environment(None),
         "HOME": str(home),
         "PBS_O_WORKDIR": str(home),
         "BASH_FUNC_module%%": "() { :; }",
-        **given,
+        **variables,
         **(more or {}),
     }
     text = (ROOT / "jobscripts" / script).read_text()
@@ -76,24 +76,24 @@ def test_a_job_that_stopped_early_is_queued_again(home, script, code):
     _program(home / "mlraman" / "bin" / "mlraman", LOG + f"exit {code}\n")
     done = _run(script, home)
     assert done.returncode == code, done.stderr
-    said = (home / "said").read_text().splitlines()
+    calls = (home / "calls").read_text().splitlines()
     command = "campaign" if "campaign" in script else "run"
-    assert said[0].startswith(f"mlraman {command} d.yaml")
+    assert calls[0].startswith(f"mlraman {command} d.yaml")
     again = [AGAIN[script]] if code == 75 and AGAIN[script] else []
-    assert [line[: len(AGAIN[script])] for line in said[1:]] == again
+    assert [line[: len(AGAIN[script])] for line in calls[1:]] == again
 
 
 @pytest.mark.parametrize("more", [{"SLURM_RESTART_COUNT": "50"}])
 def test_no_job_is_queued_for_ever(home, more):
     _program(home / "mlraman" / "bin" / "mlraman", LOG + "exit 75\n")
     _run("slurm.sh", home, more)
-    assert "requeue" not in (home / "said").read_text()
+    assert "requeue" not in (home / "calls").read_text()
 
 
 def test_tasks_of_a_campaigns_array_say_so(home):
     _program(home / "mlraman" / "bin" / "mlraman", LOG)
     assert _run("slurm_campaign.sh", home, {"SLURM_ARRAY_TASK_ID": "1"}).returncode == 0
-    assert (home / "said").read_text() == "mlraman campaign d.yaml --array --groups 2\n"
+    assert (home / "calls").read_text() == "mlraman campaign d.yaml --array --groups 2\n"
 
 
 SERIES = """output: out

@@ -1,4 +1,4 @@
-"""learning-curve, converge and dynamics go on where they were stopped, to the same bits; others' pieces are refused."""
+"""learning-curve, converge and dynamics continue where they were stopped, to the same bits; others are refused."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from mlraman_hpc.commands.dynamics import dynamics
 from mlraman_hpc.commands.learning_curve import learning_curve
 from mlraman_hpc.commands.predict import predict
 from mlraman_hpc.config.deck_reader import read_deck
-from mlraman_hpc.pipeline import checkpointing as pieces
+from mlraman_hpc.pipeline import checkpointing
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
@@ -67,18 +67,18 @@ def interrupted(monkeypatch):
 
     def run(folder, name, count, end):
         left = [count]
-        plain = pieces.Kept.pause
+        plain = checkpointing.Checkpoint.commit_if_due
 
-        def pause(kept, more=True):
-            plain(kept, more)
+        def pause(checkpoint, more=True):
+            plain(checkpoint, more)
             left[0] -= 1
             if left[0] == 0:
-                end(kept)
+                end(checkpoint)
 
         with monkeypatch.context() as patch:
-            patch.setattr(pieces, "SECONDS", 0.0)
-            patch.setattr(pieces, "COST", 0.0)
-            patch.setattr(pieces.Kept, "pause", pause)
+            patch.setattr(checkpointing, "SECONDS", 0.0)
+            patch.setattr(checkpointing, "COST", 0.0)
+            patch.setattr(checkpointing.Checkpoint, "commit_if_due", pause)
             with pytest.raises((StoppedEarly, _Killed)):
                 TASKS[name](job(folder))
         assert (folder / "out" / f"{name}.partial.h5").exists() and not (folder / "out" / f"{name}.h5").exists()
@@ -90,17 +90,17 @@ class _Killed(BaseException):
     """Nothing of ours catches it."""
 
 
-def kill(kept):
+def kill(checkpoint):
     raise _Killed
 
 
-def stop(kept):
-    kept._job.session.stop._note(signal.SIGUSR1, None)
-    raise kept._job.session.stop_requested()
+def stop(checkpoint):
+    checkpoint._job.session.stop.request(signal.SIGUSR1)
+    raise checkpoint._job.session.stop_requested()
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_pieces_are_kept_and_the_bits_are_the_same(name, folder, interrupted, monkeypatch):
+def test_an_interrupted_step_continues_to_the_same_bits(name, folder, interrupted, monkeypatch):
     TASKS[name](job(folder))
     expected = content(folder, name)
     (folder / "out" / f"{name}.h5").unlink()
@@ -109,8 +109,12 @@ def test_pieces_are_kept_and_the_bits_are_the_same(name, folder, interrupted, mo
     interrupted(folder, name, 1, kill)
     interrupted(folder, name, 1, stop)
     done = []
-    plain = pieces.Kept.pause
-    monkeypatch.setattr(pieces.Kept, "pause", lambda kept, more=True: (done.append(1), plain(kept, more)))
+    plain = checkpointing.Checkpoint.commit_if_due
+    monkeypatch.setattr(
+        checkpointing.Checkpoint,
+        "commit_if_due",
+        lambda checkpoint, more=True: (done.append(1), plain(checkpoint, more)),
+    )
     TASKS[name](job(folder))
     assert content(folder, name) == expected
     whole = {"learning_curve": 6, "convergence": 3, "dynamics": 2}[name]
@@ -119,7 +123,7 @@ def test_pieces_are_kept_and_the_bits_are_the_same(name, folder, interrupted, mo
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_pieces_of_another_deck_are_refused(name, folder, interrupted):
+def test_a_checkpoint_of_another_deck_is_refused(name, folder, interrupted):
     interrupted(folder, name, 1, kill)
     change, difference = CHANGED[name]
     with pytest.raises(DataError, match=f"{name}.partial.h5: an interrupted .* of another deck, .*: .*{difference}"):
@@ -130,7 +134,7 @@ def test_pieces_of_another_deck_are_refused(name, folder, interrupted):
     assert content(folder, name) != changed
 
 
-def test_damaged_pieces_are_one_message(folder, interrupted):
+def test_a_damaged_checkpoint_is_one_message(folder, interrupted):
     interrupted(folder, "dynamics", 1, kill)
     file = folder / "out" / "dynamics.partial.h5"
     os.truncate(file, file.stat().st_size // 2)
@@ -138,7 +142,7 @@ def test_damaged_pieces_are_one_message(folder, interrupted):
         dynamics(job(folder))
 
 
-def test_pieces_of_a_finished_result_are_removed(folder, interrupted):
+def test_the_checkpoint_of_a_finished_result_is_removed(folder, interrupted):
     interrupted(folder, "dynamics", 1, kill)
     left = (folder / "out" / "dynamics.partial.h5").read_bytes()
     dynamics(job(folder))
@@ -154,7 +158,7 @@ def test_begun_on_one_rank_finished_on_three(folder, interrupted, mlraman):
     (folder / "out" / "dynamics.h5").unlink()
     interrupted(folder, "dynamics", 1, kill)
     done = mlraman(3, "dynamics", "deck.yaml", *SET, folder=folder)
-    assert "going on with what an interrupted run left" in done.stdout
+    assert "continuing with what an interrupted run left" in done.stdout
     assert content(folder, "dynamics") == expected
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlraman_hpc.runtime import launcher as starting
+from mlraman_hpc.runtime.mpich_workarounds import job_hash
 from mlraman_hpc.storage import hdf5, provenance
 from tests import small_system as small
 from tests.helpers import ROOT, environment
@@ -125,7 +125,7 @@ def _campaign(trained: Path, folder: Path) -> Path:
 
 def _hinder(job: int) -> None:
     """What a killed run of this job's first step leaves: MPICH would wait for ever for a rank to fill it."""
-    left = Path("/dev/shm", f"mpich_shm_{starting._hash(f'{job}.0'):x}_0")
+    left = Path("/dev/shm", f"mpich_shm_{job_hash(f'{job}.0')}_0")
     left.write_bytes(bytes(1 << 22))
     os.utime(left, (time.time() - 60,) * 2)
 

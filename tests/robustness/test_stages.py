@@ -10,7 +10,7 @@ import pytest
 import mlraman_hpc
 from mlraman_hpc import cli
 from mlraman_hpc.commands import benchmark
-from mlraman_hpc.runtime.fault_injection import FrameLocation
+from mlraman_hpc.runtime.fault_injection import Fault
 from mlraman_hpc.runtime.session import Session
 from tests.robustness.stages import STAGES, arguments, lay_out, unreadable
 
@@ -18,8 +18,8 @@ from tests.robustness.stages import STAGES, arguments, lay_out, unreadable
 def execute(folder, command, fault=""):
     os.chdir(folder)
     session = Session()
-    session._place = FrameLocation(fault)
-    cli._execute(session, cli.parser().parse_args([*arguments(command), "--quiet"]))
+    session.fault = Fault.parse(fault)
+    cli.execute(session, cli.parser().parse_args([*arguments(command), "--quiet"]))
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +40,13 @@ def test_failure_leaves_readable_files(command, stage, folder, monkeypatch):
 
 def test_the_table_has_every_stage():
     known = {part for stages in STAGES.values() for stage in stages for part in stage.split("/")}
-    found = set()
+    named = set()
     for path in Path(mlraman_hpc.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
                 isinstance(node, ast.Call)
-                and getattr(node.func, "attr", "") in ("step", "enter")
+                and getattr(node.func, "attr", "") in ("enter_stage", "enter_step")
                 and isinstance(node.args[0], ast.Constant)
             ):
-                found.add(node.args[0].value)
-    assert found <= known
+                named.add(node.args[0].value)
+    assert named <= known

@@ -4,10 +4,10 @@ import os
 import sys
 
 from mlraman_hpc import cli
-from mlraman_hpc.readers.trajectory import byte_ranges as seeking
+from mlraman_hpc.readers.trajectory import byte_ranges
 
 FOLDER, total = sys.argv[1], 0
-plain = seeking._bytes
+plain = byte_ranges.read_run
 
 
 def counted(*arguments):
@@ -19,5 +19,5 @@ def counted(*arguments):
     return text
 
 
-seeking._bytes = counted
+byte_ranges.read_run = counted
 cli.main(sys.argv[2:])

@@ -1,13 +1,12 @@
-"""Run by test_session.py under mpirun: exercises Session, one behaviour for each word on the command line."""
+"""Run by the tests under mpirun: exercises Session, one behaviour for each word on the command line."""
 
-import atexit
 import os
 import sys
 import time
 from pathlib import Path
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.runtime import session as parallel
+from mlraman_hpc.runtime import session
 
 
 def shares(session):
@@ -17,21 +16,21 @@ def shares(session):
         print([item for part in parts for item in part], max(map(len, parts)) - min(map(len, parts)))
 
 
-def root_mistake(session):
+def error_on_root(session):
     def fail():
         raise DataError("a.xyz: frame 3 has no cell")
 
     session.on_root(fail)
 
 
-def one_mistake(session):
+def error_on_last(session):
     with session.collective_errors():
         if session.rank == session.size - 1:
             raise DataError("a.xyz: frame 17 has no cell")
     session.barrier()
 
 
-def lonely_mistake(session):
+def error_not_shared(session):
     if session.rank == session.size - 1:
         raise DataError("a.xyz: raised without telling the others")
     session.barrier()
@@ -43,7 +42,7 @@ def bug(session):
     session.barrier()
 
 
-def everyones_bug(session):
+def bug_on_all(session):
     raise ValueError("a bug on every rank")
 
 
@@ -53,42 +52,33 @@ def killed(session):
     session.barrier()
 
 
-def ready(session):
-    """Says so, and goes on until it is stopped."""
+def endless(session):
+    """Goes on until it is stopped; a file of the name of its process shows that it is there."""
     while True:
         session.barrier()
-        (Path(sys.argv[2]) / f"{os.getpid()}.works").touch()
+        (Path(sys.argv[2]) / str(os.getpid())).touch()
         time.sleep(0.05)
-
-
-def busy(session):
-    """A long batch, which the first wish to stop lets come to its end."""
-    with session.stop.deferred():
-        session.barrier()
-        (Path(sys.argv[2]) / f"{os.getpid()}.works").touch()
-        time.sleep(60)
 
 
 def groups(session):
     number, group = session.split(2)
-    found = session.allgather((number, group.size))
-    if session.is_root:
-        print(found)
-
-
-def dealt(session):
-    hand = session.scatter([10 * r for r in range(session.size)] if session.is_root else None)
-    values = session.allgather(hand)
+    sums = group.allgather(session.rank)
+    values = session.allgather((number, group.rank, sums))
     if session.is_root:
         print(values)
 
 
-def write_modules():
-    (Path(sys.argv[2]) / str(os.getpid())).write_text(" ".join(sys.modules))
+def scattered(session):
+    value = session.scatter([10 * r for r in range(session.size)] if session.is_root else None)
+    values = session.allgather(value)
+    if session.is_root:
+        print(values)
+
+
+def exchanged(session):
+    received = session.alltoall([(session.rank, r) for r in range(session.size)])
+    assert received == [(r, session.rank) for r in range(session.size)]
 
 
 if __name__ == "__main__":
-    if os.path.isdir(sys.argv[-1]):
-        write_modules()
-        atexit.register(write_modules)
-    parallel.run(globals()[sys.argv[1]])
+    session.run(globals()[sys.argv[1]])

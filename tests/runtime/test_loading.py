@@ -14,11 +14,11 @@ NEVER = {"scipy.sparse", "scipy.special", "ase.neighborlist", "ase.io", "numba",
 
 
 def test_ranks_of_a_prediction_load_what_they_use(trained, expected, tmp_path):
-    script, found = Path(__file__).with_name("loaded.py"), tmp_path / "found"
-    found.mkdir()
-    command = [*launcher(2), sys.executable, str(script), str(found), "predict", "deck.yaml"]
+    script, folder = Path(__file__).with_name("loaded.py"), tmp_path / "loaded"
+    folder.mkdir()
+    command = [*launcher(2), sys.executable, str(script), str(folder), "predict", "deck.yaml"]
     done = subprocess.run(command, cwd=trained, env=environment(None), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    first, other = (set((found / str(rank)).read_text().split()) for rank in range(2))
+    first, other = (set((folder / str(rank)).read_text().split()) for rank in range(2))
     assert first >= FIRST_ONLY and "llvmlite.binding" in other
     assert not other & FIRST_ONLY and not other & NEVER and not first & NEVER

@@ -14,11 +14,11 @@ pytestmark = pytest.mark.mpi
 
 def counts(ranks: int, command: str, folder: Path, *settings: str) -> list[int]:
     """Bytes of the trajectory that each rank read."""
-    found = folder / f"counts_{command}_{ranks}_{len(settings)}"
-    found.mkdir()
+    log = folder / f"counts_{command}_{ranks}_{len(settings)}"
+    log.mkdir()
     script = Path(__file__).with_name("counted.py")
     done = subprocess.run(
-        [*launcher(ranks), sys.executable, str(script), str(found), command, "deck.yaml", *settings],
+        [*launcher(ranks), sys.executable, str(script), str(log), command, "deck.yaml", *settings],
         cwd=folder,
         env=environment(None),
         capture_output=True,
@@ -26,7 +26,7 @@ def counts(ranks: int, command: str, folder: Path, *settings: str) -> list[int]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return sorted(int(path.read_text()) for path in found.iterdir())
+    return sorted(int(path.read_text()) for path in log.iterdir())
 
 
 def test_four_ranks_read_a_quarter_each(mlraman, tmp_path):
@@ -34,10 +34,10 @@ def test_four_ranks_read_a_quarter_each(mlraman, tmp_path):
     mlraman(0, "train", "deck.yaml")
     size = (tmp_path / "XDATCAR").stat().st_size
     converted = counts(4, "convert", tmp_path)
-    assert len(converted) == 4 and all(0.24 < one / size < 0.26 for one in converted)
+    assert len(converted) == 4 and all(0.24 < size_read / size < 0.26 for size_read in converted)
     predicted = counts(4, "predict", tmp_path)
     assert len(predicted) == 4 and sum(predicted) < 1.02 * size
-    shares = [one / size for one in predicted]
-    assert min(shares) > 0.05 and max(shares) < 0.4, shares  # only 40 batches, dealt whole
+    shares = [size_read / size for size_read in predicted]
+    assert min(shares) > 0.05 and max(shares) < 0.4, shares  # only 40 batches, which are not divided
     some = counts(4, "predict", tmp_path, "--set", "trajectory.every=20", "--force")
     assert sum(some) < 0.06 * size

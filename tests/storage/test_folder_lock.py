@@ -28,7 +28,7 @@ def lock(folder, **changes):
 
 def hold(folder):
     said = []
-    with results.held(folder, said.append):
+    with results.lock_folder(folder, said.append):
         assert json.loads((folder / results.LOCK).read_text())["pid"] == os.getpid()
     assert not list(folder.iterdir())
     return " ".join(said)
@@ -39,7 +39,7 @@ def test_nothing_is_left_behind(tmp_path):
 
 
 def test_a_living_job_keeps_its_folder(tmp_path):
-    with results.held(tmp_path, print):
+    with results.lock_folder(tmp_path, print):
         with pytest.raises(DeckError, match=f"another mlraman job .*process {os.getpid()} on .* remove .*mlraman.lock"):
             hold(tmp_path)
         assert (tmp_path / results.LOCK).exists()
@@ -90,7 +90,7 @@ def test_debris_of_dead_jobs_is_removed(tmp_path):
     for file in (tmp_path / ".alpha.x.h5.tmp", old, *kept):
         file.write_text("")
     os.utime(old, (0, 0))
-    with results.held(tmp_path, print):
+    with results.lock_folder(tmp_path, print):
         assert sorted((tmp_path / "cache").iterdir()) == kept
         assert not (tmp_path / ".alpha.x.h5.tmp").exists()
 

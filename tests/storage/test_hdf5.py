@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.records.fields import stored
-from mlraman_hpc.records.model import Descriptor
+from mlraman_hpc.records.campaign import Status
+from mlraman_hpc.records.fields import Record, stored
+from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.alpha_file import AlphaFile
@@ -20,7 +21,7 @@ ORIGIN = Origin("test", "output: out\n", "key", {"a.xyz": "abc"})
 
 
 @dataclass(frozen=True)
-class Everything:
+class Everything(Record, file_name="thing.h5", kind="thing"):
     array: np.ndarray = stored("group/array", "Angstrom^3")
     number: float = stored("number", "fs")
     count: int = stored("count", "1")
@@ -39,8 +40,8 @@ def everything():
 
 def test_record_comes_back(tmp_path):
     path = tmp_path / "new folder" / "a.h5"
-    content = hdf5.save(path, everything(), "thing", ORIGIN)
-    back = hdf5.load(path, Everything, "thing")
+    content = hdf5.save(everything(), path, ORIGIN)
+    back = hdf5.load(Everything, path)
     assert np.array_equal(back.array, everything().array)
     assert (back.number, back.count, back.names, back.descriptor, back.absent, back.none) == (
         2.5,
@@ -58,17 +59,23 @@ def test_record_comes_back(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["a.h5"]
 
 
+def test_enumerations_are_stored_as_their_texts(tmp_path):
+    record = dataclasses.replace(everything(), names=("Ag", Status.DONE), table={"status": Status.DYNAMICS_ONLY})
+    hdf5.save(record, tmp_path, ORIGIN)
+    with h5py.File(tmp_path / "thing.h5") as file:
+        assert file["names"].asstr()[:].tolist() == ["Ag", "done"]
+        assert file["table/status"].asstr()[()] == "dynamics only"
+
+
 def test_content_does_not_depend_on_origin(tmp_path):
     other = Origin("test", "title: x\n", "other", {})
-    assert hdf5.save(tmp_path / "a.h5", everything(), "thing", ORIGIN) == hdf5.save(
-        tmp_path / "b.h5", everything(), "thing", other
-    )
+    assert hdf5.save(everything(), tmp_path / "a.h5", ORIGIN) == hdf5.save(everything(), tmp_path / "b.h5", other)
 
 
 def test_history_grows(tmp_path):
-    hdf5.save(tmp_path / "a.h5", everything(), "thing", ORIGIN)
+    hdf5.save(everything(), tmp_path / "a.h5", ORIGIN)
     first = hdf5.read_origin(tmp_path / "a.h5").history
-    hdf5.save(tmp_path / "b.h5", everything(), "thing", Origin("next", "", "k", {}, first))
+    hdf5.save(everything(), tmp_path / "b.h5", Origin("next", "", "k", {}, first))
     assert [entry["task"] for entry in hdf5.read_origin(tmp_path / "b.h5").history] == ["test", "next"]
 
 
@@ -82,33 +89,33 @@ def test_history_grows(tmp_path):
 )
 def test_damaged_files_are_refused(tmp_path, damage, message):
     path = tmp_path / "a.h5"
-    hdf5.save(path, everything(), "thing", ORIGIN)
+    hdf5.save(everything(), path, ORIGIN)
     damage(path)
     with pytest.raises(DataError, match=message):
-        hdf5.load(path, Everything, "thing")
+        hdf5.load(Everything, path)
 
 
 def test_other_kinds_newer_versions_and_missing_parts_are_refused(tmp_path):
     path = tmp_path / "a.h5"
-    hdf5.save(path, everything(), "thing", ORIGIN)
+    hdf5.save(everything(), path, ORIGIN)
     with pytest.raises(DataError, match="holds 'thing', but 'model' is needed"):
-        hdf5.load(path, Everything, "model")
+        hdf5.load(Model, path)
     with h5py.File(path, "r+") as file:
         del file["number"]
     with pytest.raises(DataError, match="'number' is missing"):
-        hdf5.load(path, Everything, "thing")
+        hdf5.load(Everything, path)
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
     with pytest.raises(DataError, match="newer"):
-        hdf5.load(path, Everything, "thing")
+        hdf5.load(Everything, path)
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.h5"
-    hdf5.save(path, everything(), "thing", ORIGIN)
+    hdf5.save(everything(), path, ORIGIN)
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        hdf5.save(path, Everything(object(), 1.0, 1, (), {}, None), "thing", ORIGIN)
+        hdf5.save(Everything(object(), 1.0, 1, (), {}, None), path, ORIGIN)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -116,7 +123,7 @@ def test_failed_write_leaves_the_old_file(tmp_path):
 def test_unwritable_folder_is_the_users_to_mend(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DataError, match="cannot be written"):
-        hdf5.save(tmp_path / "file" / "a.h5", everything(), "thing", ORIGIN)
+        hdf5.save(everything(), tmp_path / "file" / "a.h5", ORIGIN)
 
 
 def test_large_files_are_hashed_by_their_ends(tmp_path):
@@ -191,7 +198,7 @@ def test_alpha_file_goes_on_where_it_stopped(tmp_path):
     file.write(slice(0, 1), slice(0, 2), *_rows(0))
     file.commit()
     file.finish(final, ORIGIN)
-    series = hdf5.load(final, PolarizabilitySeries, "polarizability")
+    series = hdf5.load(PolarizabilitySeries, final)
     shares = np.concatenate([_rows(0)[0], _rows(1)[0]])
     assert np.array_equal(series.by_species, shares)
     assert np.array_equal(series.value, shares.sum(axis=1))

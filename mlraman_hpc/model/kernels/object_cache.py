@@ -1,8 +1,8 @@
-"""Machine code of the compiled loops: kept on disk, loaded by LLVM alone, made by numba where it is not there yet.
+"""Machine code of the kernels: cached on disk, loaded by LLVM alone, compiled by numba where it is not there yet.
 
 Starting numba takes a process longer than everything else it loads together, and hundreds of files; on a thousand ranks
-that would be most of a short run. So what numba compiled is kept as an object file, named after all that it depends on:
-the text of this room, the processor, LLVM, and the kinds of arguments.
+that would be most of a short run. So what numba compiled is stored as an object file, named after all that it depends
+on: the text of this package, the processor, LLVM, and the kinds of arguments.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -21,48 +21,47 @@ import llvmlite
 import numpy as np
 from llvmlite import binding
 
-ENTRY = "mlraman_entry"
-ROW = 8  # numbers in the table for one array: its address, then its shape
-_DIGEST = hashlib.sha256().digest_size  # bytes before the code
-_HERE = Path(__file__).parent
+ENTRY_POINT = "mlraman_entry"
+ROW_LENGTH = 8  # entries in the table for one array: its address, then its shape
+_DIGEST_BYTES = hashlib.sha256().digest_size  # before the code
+_PACKAGE = Path(__file__).parent
 
 
-class Loop:
+class Kernel:
     """A compiled function of arrays and named tuples of arrays, which it reads and fills; returns nothing.
 
-    Arrays hold float64 or int64 in C order. Other kinds or dimensions than before mean another compilation.
+    Arrays hold float64 or int64 in C order, TypeError for others. Other numbers of dimensions or named tuples than
+    before mean another compilation. Other threads run meanwhile.
     """
 
     def __init__(self, module: str, name: str):
         self.module, self.name = module, name
 
     def __call__(self, *arguments) -> None:
-        arrays = list(_flat(arguments))
-        table = np.zeros((len(arrays), ROW), np.int64)
+        arrays = list(_arrays_in(arguments))
+        table = np.zeros((len(arrays), ROW_LENGTH), np.int64)
         for row, array in zip(table, arrays):
             row[0], row[1 : 1 + array.ndim] = array.ctypes.data, array.shape
-        result = np.zeros(2, np.int64)  # room for what numba's functions return by pointers
-        code = _function(self.module, self.name, _kinds(arguments))
-        if code(result.ctypes.data, result.ctypes.data + 8, table.ctypes.data):
-            raise RuntimeError(f"the compiled function {self.name} has failed")
+        load_function(self.module, self.name, signature_of(arguments))(table.ctypes.data)
 
 
-def _flat(arguments):
+def _arrays_in(arguments: tuple) -> Iterator[np.ndarray]:
     for argument in arguments:
         if isinstance(argument, tuple):
-            yield from _flat(argument)
+            yield from _arrays_in(argument)
         else:
             yield argument
 
 
-def _kinds(arguments) -> tuple:
-    """('f8', number of dimensions) of each array; (class, kinds) of each named tuple."""
+def signature_of(arguments: tuple) -> tuple:
+    """('f8' or 'i8', number of dimensions) for each array, (class, signature of its fields) for each named tuple."""
     return tuple(
-        (type(argument), _kinds(argument)) if isinstance(argument, tuple) else _kind(argument) for argument in arguments
+        (type(argument), signature_of(argument)) if isinstance(argument, tuple) else _array_kind(argument)
+        for argument in arguments
     )
 
 
-def _kind(array: np.ndarray) -> tuple[str, int]:
+def _array_kind(array: np.ndarray) -> tuple[str, int]:
     kind = array.dtype.str[1:]
     if kind not in ("f8", "i8") or not array.flags.c_contiguous:
         raise TypeError(f"compiled functions take float64 and int64 in C order, not {array.dtype}, {array.flags}")
@@ -70,91 +69,98 @@ def _kind(array: np.ndarray) -> tuple[str, int]:
 
 
 @lru_cache
-def _function(module: str, name: str, kinds: tuple) -> Callable[[int, int, int], int]:
-    """The function in memory; calling it lets other threads run."""
-    kept = f"{name}-{_key(kinds)}.o"
-    code = _found(kept)
+def load_function(module: str, name: str, signature: tuple) -> Callable[[int], None]:
+    """The function in memory: it takes the address of the table of its arguments."""
+    file_name = f"{name}-{_key(signature)}.o"
+    code = read_cached(file_name)
     if code is None:
-        code = _compiled(module, name, kinds)
-        _keep(kept, code)
+        code = compile_kernel(module, name, signature)
+        _write_cached(file_name, code)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    call = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 3)(engine.get_function_address(ENTRY))
-    call.engine = engine  # the code lives as long as it
-    return call
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(ENTRY_POINT))
+    function.engine = engine  # type: ignore[attr-defined]  # the code lives as long as it
+    return function
 
 
-def _compiled(module: str, name: str, kinds: tuple) -> bytes:
+def compile_kernel(module: str, name: str, signature: tuple) -> bytes:
     from mlraman_hpc.model.kernels.jit import object_code  # and numba with it
 
-    function = getattr(importlib.import_module(module), name)
-    return object_code(function, kinds, target_machine())
+    return object_code(getattr(importlib.import_module(module), name), signature, target_machine())
 
 
 def target_machine() -> binding.TargetMachine:
-    """This processor, with all that it can do. A new one each time: an engine keeps the one that it is given."""
+    """For `target`. A new one each time: an engine owns the one that it gets."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    target = binding.Target.from_triple(binding.get_process_triple())
-    return target.create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=_features(), opt=3, reloc="default", codemodel="jitdefault", jit=True
+    cpu, features = target()
+    return binding.Target.from_triple(binding.get_process_triple()).create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc="default", codemodel="jitdefault", jit=True
     )
 
 
-def _features() -> str:
+def target() -> tuple[str, str]:
+    """LLVM's name and features of this processor, or those of numba's variables NUMBA_CPU_NAME, NUMBA_CPU_FEATURES."""
+    cpu, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = "" if str(cpu).lower() == "generic" else _host_features()
+    return cpu or binding.get_host_cpu_name(), features
+
+
+def _host_features() -> str:
     try:
         return binding.get_host_cpu_features().flatten()
     except RuntimeError:  # LLVM does not know them on every platform
         return ""
 
 
-def _key(kinds: tuple) -> str:
-    texts = b"".join(path.read_bytes() for path in sorted(_HERE.glob("*.py")))
-    parts = llvmlite.__version__, binding.get_process_triple(), binding.get_host_cpu_name(), _features(), kinds
+def _key(signature: tuple) -> str:
+    texts = b"".join(path.read_bytes() for path in sorted(_PACKAGE.glob("*.py")))
+    parts = llvmlite.__version__, binding.get_process_triple(), *target(), signature
     return hashlib.sha256(texts + repr(parts).encode()).hexdigest()[:16]
 
 
 def folders() -> list[Path]:
     """Where compiled code may lie, in the order in which they are tried."""
-    given = os.environ.get("MLRAMAN_CODE")
+    chosen = os.environ.get("MLRAMAN_CODE")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    usual = [_HERE / "__pycache__", home / "mlraman_hpc", Path(tempfile.gettempdir()) / f"mlraman-{os.getuid()}"]
-    return [Path(given), *usual] if given else usual
+    usual = [_PACKAGE / "__pycache__", home / "mlraman_hpc", Path(tempfile.gettempdir()) / f"mlraman-{os.getuid()}"]
+    return [Path(chosen), *usual] if chosen else usual
 
 
-def _found(name: str) -> bytes | None:
+def read_cached(name: str) -> bytes | None:
     for folder in folders():
         with suppress(OSError):
-            if _trusted(folder / name):
+            if _is_trusted(folder / name):
                 content = (folder / name).read_bytes()
-                digest, code = content[:_DIGEST], content[_DIGEST:]
+                digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
                 if hashlib.sha256(code).digest() == digest:
                     return code
     return None
 
 
-def _trusted(path: Path) -> bool:
+def _is_trusted(path: Path) -> bool:
     """In the folder that the user names, or written by the user, the administrator or whoever installed this program.
 
     Nobody else's code is run.
     """
-    return str(path.parent) == os.environ.get("MLRAMAN_CODE") or path.stat().st_uid in _owners()
+    return str(path.parent) == os.environ.get("MLRAMAN_CODE") or path.stat().st_uid in trusted_owners()
 
 
-def _owners() -> set[int]:
-    return {os.getuid(), 0, _HERE.stat().st_uid}
+def trusted_owners() -> set[int]:
+    return {os.getuid(), 0, _PACKAGE.stat().st_uid}
 
 
-def _keep(name: str, code: bytes) -> None:
+def _write_cached(name: str, code: bytes) -> None:
     """In the first folder that can be written; where there is none, the code is compiled by every process."""
     for folder in folders():
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f"{name}.part{os.getpid()}"
+            temporary = folder / f"{name}.part{os.getpid()}"
             try:
-                part.write_bytes(hashlib.sha256(code).digest() + code)
-                os.replace(part, folder / name)
+                temporary.write_bytes(hashlib.sha256(code).digest() + code)
+                os.replace(temporary, folder / name)
                 return
             finally:
-                part.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)

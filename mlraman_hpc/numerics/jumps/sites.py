@@ -1,4 +1,4 @@
-"""Atoms on lattice sites: who stays where, for how long, and who jumps.
+"""Atoms on lattice sites: where they stay, for how long, and where they jump.
 
 Each site has a core, a sphere of a third of the distance to its nearest other site, so that cores never touch. An atom
 belongs to the site whose core it was in last. It has jumped when it enters the core of another site: an atom that
@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mlraman_hpc.numerics import Booleans, Floats, Integers
+
 CORE = 1 / 3  # of the distance to the nearest other site
-MARGIN = 6.0  # Angstrom around the cell in which images of sites are kept
+MARGIN = 6.0  # Angstrom around the cell in which sites have images
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,17 @@ class Sites:
     neighbour  (sites,) distance to the nearest other site, Angstrom
     """
 
-    cell: np.ndarray
-    periodic: np.ndarray
-    scaled: np.ndarray
-    radius: np.ndarray
-    neighbour: np.ndarray
+    cell: Floats
+    periodic: Booleans
+    scaled: Floats
+    radius: Floats
+    neighbour: Floats
 
     @property
-    def positions(self) -> np.ndarray:
+    def positions(self) -> Floats:
         """(sites, 3) Angstrom"""
-        return self.scaled @ self.cell
+        positions: Floats = self.scaled @ self.cell
+        return positions
 
     @property
     def outside(self) -> float:
@@ -45,37 +48,37 @@ class Sites:
         return 1 - float(np.sum(4 / 3 * np.pi * self.radius**3) / abs(np.linalg.det(self.cell)))
 
 
-def sites_in(cell: np.ndarray, periodic: np.ndarray, scaled: np.ndarray, core: float | None = None) -> Sites:
+def sites_in(cell: Floats, periodic: Booleans, scaled: Floats, core: float | None = None) -> Sites:
     """Sites at fractional coordinates (sites, 3); core: one radius for all (Angstrom), cut at half the distance."""
     inside = np.where(periodic, scaled - np.floor(scaled), scaled)
     images, _, _ = _images(cell, periodic, inside)
-    found = np.minimum(cKDTree(images).query(inside @ cell, k=2)[0][:, 1], MARGIN)
-    radius = np.minimum(core, found / 2) if core else CORE * found
-    return Sites(cell, periodic, inside, radius, found)
+    neighbour = np.minimum(cKDTree(images).query(inside @ cell, k=2)[0][:, 1], MARGIN)
+    radius = np.minimum(core, neighbour / 2) if core else CORE * neighbour
+    return Sites(cell, periodic, inside, radius, neighbour)
 
 
-def _images(cell, periodic, scaled):
-    """Positions (images, 3) of sites in and around the cell, their sites and lattice steps (images, 3)."""
+def _images(cell: Floats, periodic: Booleans, scaled: Floats) -> tuple[Floats, Integers, Integers]:
+    """Positions (images, 3) of sites in and around the cell, their sites (images,) and lattice steps (images, 3)."""
     heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     reach = [int(np.ceil(MARGIN / height)) if along else 0 for height, along in zip(heights, periodic)]
     steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    places = scaled[None] + steps[:, None]
-    edge = np.where(periodic, MARGIN / heights, np.inf)
-    near = ((places > -edge) & (places < 1 + edge)).all(axis=-1)
-    step, site = np.nonzero(near)
-    return places[near] @ cell, site, steps[step]
+    images = scaled[None] + steps[:, None]
+    margin = np.where(periodic, MARGIN / heights, np.inf)
+    inside = ((images > -margin) & (images < 1 + margin)).all(axis=-1)
+    step, site = np.nonzero(inside)
+    return images[inside] @ cell, site, steps[step]
 
 
 class Finder:
     """Nearest site, and the lattice step to its image, of continuous positions."""
 
-    def __init__(self, sites: Sites):
+    def __init__(self, sites: Sites) -> None:
         self.sites = sites
         images, self._site, self._steps = _images(sites.cell, sites.periodic, sites.scaled)
         self._tree = cKDTree(images)
         self._inverse = np.linalg.inv(sites.cell)
 
-    def nearest(self, path: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def nearest(self, path: Floats) -> tuple[Floats, Integers, Integers]:
         """(distance (frames,), site (frames,), lattice step (frames, 3)) of one atom's path (3, frames), Angstrom."""
         scaled = path.T @ self._inverse
         base = np.where(self.sites.periodic, np.floor(scaled), 0).astype(int)
@@ -87,53 +90,55 @@ class Finder:
 class Stays:
     """Stays of some atoms, in the order of atoms and time.
 
-    atom, site    (stays,)                    atoms  how many there are in all, those that were on no site too
+    atoms         number of all of them, with those that were on no site
+    atom, site    (stays,)
     first, last   (stays,) frames in the core, both included
     vector        (stays, 3) jump from the stay before, Angstrom; NaN for an atom's first
     inside        (atoms,) frames in any core
     """
 
     atoms: int
-    atom: np.ndarray
-    site: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-    vector: np.ndarray
-    inside: np.ndarray
+    atom: Integers
+    site: Integers
+    first: Integers
+    last: Integers
+    vector: Floats
+    inside: Integers
 
     def __add__(self, other: Stays) -> Stays:
-        def both(name):
-            return np.concatenate([getattr(self, name), getattr(other, name)])
-
         return Stays(
             self.atoms + other.atoms,
             np.concatenate([self.atom, self.atoms + other.atom]),
-            *(both(name) for name in ("site", "first", "last", "vector", "inside")),
+            np.concatenate([self.site, other.site]),
+            np.concatenate([self.first, other.first]),
+            np.concatenate([self.last, other.last]),
+            np.concatenate([self.vector, other.vector]),
+            np.concatenate([self.inside, other.inside]),
         )
 
 
-def stays(positions: np.ndarray, finder: Finder) -> Stays:
+def stays(positions: Floats, finder: Finder) -> Stays:
     """Stays of atoms from their continuous positions (atoms, 3, frames), Angstrom, in the frame of the sites."""
-    parts = [_stays(path, finder) for path in positions]
-    return sum(parts[1:], parts[0])
+    by_atom = [_stays(path, finder) for path in positions]
+    return sum(by_atom[1:], by_atom[0])
 
 
-def _stays(path: np.ndarray, finder: Finder) -> Stays:
+def _stays(path: Floats, finder: Finder) -> Stays:
     distance, site, step = finder.nearest(path)
     visits = np.flatnonzero(distance < finder.sites.radius[site])
     if not len(visits):
-        nothing = np.zeros(0, dtype=int)
-        return Stays(1, nothing, nothing, nothing, nothing, np.zeros((0, 3)), np.zeros(1, dtype=int))
-    place = np.column_stack([site[visits], step[visits]])
-    begins = np.concatenate([[0], 1 + np.flatnonzero((place[1:] != place[:-1]).any(axis=1))])
+        empty = np.zeros(0, dtype=int)
+        return Stays(1, empty, empty, empty, empty, np.zeros((0, 3)), np.zeros(1, dtype=int))
+    image = np.column_stack([site[visits], step[visits]])
+    begins = np.concatenate([[0], 1 + np.flatnonzero((image[1:] != image[:-1]).any(axis=1))])
     ends = np.append(begins[1:], len(visits)) - 1
-    where = finder.sites.positions[place[begins, 0]] + place[begins, 1:] @ finder.sites.cell
-    vector = np.full(where.shape, np.nan)
-    vector[1:] = np.diff(where, axis=0)
+    centres = finder.sites.positions[image[begins, 0]] + image[begins, 1:] @ finder.sites.cell
+    vector = np.full(centres.shape, np.nan)
+    vector[1:] = np.diff(centres, axis=0)
     return Stays(
         1,
         np.zeros(len(begins), dtype=int),
-        place[begins, 0],
+        image[begins, 0],
         visits[begins],
         visits[ends],
         vector,

@@ -18,13 +18,15 @@ the largest difference (Lilliefors' test).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from mlraman_hpc.base.units import CM2_PER_S_PER_ANGSTROM2_PER_FS
+from mlraman_hpc.numerics import Booleans, Floats, Integers
 from mlraman_hpc.numerics.jumps.sites import Sites, Stays
 from mlraman_hpc.numerics.spectra.errorbars import student_factor
+from mlraman_hpc.records.transport import JumpMotion
 
 PS = 1e-3  # ps in a fs
 SHELL = 0.15  # Angstrom between the lengths of two kinds of jumps
@@ -33,7 +35,7 @@ UNDONE = 0.5  # f below which most of what jumps achieve is lost again
 LILLIEFORS = 1.094  # over sqrt(n): 5 % point of the largest difference from an exponential with fitted mean
 LEAST_STAYS = 20  # to say anything about their distribution
 LEAST_RESIDENCE = 10  # frames between two jumps of an atom, for jumps to be told apart
-ZERO_SEEN = 3.0  # jumps that may be expected at most (95 %) where none was seen
+UNSEEN = 3.0  # jumps that may be expected at most (95 %) where there was none
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,52 @@ class JumpStatistics:
     outside: float
     outside_volume: float
     returns: float
-    lengths: np.ndarray
-    counts: np.ndarray
-    time: np.ndarray
-    survival: np.ndarray
-    expected: np.ndarray
+    lengths: Floats
+    counts: Integers
+    time: Floats
+    survival: Floats
+    expected: Floats
     one_rate: bool | None
     diffusion: float
     diffusion_error: float
     correlation: float
     correlation_error: float
-    occupancy: np.ndarray
-    verdict: str
+    occupancy: Floats
     warnings: tuple[str, ...]
 
+    @property
+    def motion(self) -> JumpMotion:
+        """By the share of the time between sites."""
+        if not self.jumps:
+            return JumpMotion.NO_JUMPS
+        if self.transit > LIQUID:
+            return JumpMotion.LIQUID
+        return JumpMotion.HOPPING if self.transit < HOPPING else JumpMotion.BETWEEN
 
-def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, diffusion: np.ndarray) -> JumpStatistics:
-    """`diffusion` (atoms,): D of each (cm^2/s) from its mean squared displacement, NaN where there is none."""
+    @property
+    def undone(self) -> bool:
+        """Whether the correlation factor is certainly so small that most jumps are undone by others."""
+        return self.correlation + 2 * self.correlation_error < UNDONE
+
+    @property
+    def verdict(self) -> str:
+        """The text of `Jumps.verdict`."""
+        if self.motion is JumpMotion.NO_JUMPS:
+            return str(self.motion)
+        text = f"{self.motion}: {100 * self.transit:.0f} % of the time is spent between sites"
+        if self.motion is JumpMotion.LIQUID:
+            return text
+        if self.one_rate is not None:
+            text += f", and residence times are {'' if self.one_rate else 'not '}those of one rate"
+        return text + ("; most jumps are undone by later ones" if self.undone else "")
+
+
+def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, diffusion: Floats) -> JumpStatistics:
+    """Rate n/(N t), D_jump = sum of l^2 / (6 N t), f = D / D_jump and what else follows from the stays.
+
+    interval: fs between frames; diffusion (atoms,): D of each (cm^2/s) from its mean squared displacement, NaN without
+    one.
+    """
     jumped = np.isfinite(stays.vector[:, 0])
     count, time = int(jumped.sum()), stays.atoms * frames * interval * PS  # ps
     square = np.sum(stays.vector[jumped] ** 2, axis=1)
@@ -92,9 +123,9 @@ def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, di
     f, f_error = _correlation(diffusion, by_atom) if count else (np.nan, np.nan)
     times, survival, expected, one_rate = _distribution(stays, interval)
     transit = float(flown / (stayed + flown)) if stayed else np.nan
-    found = JumpStatistics(
+    return JumpStatistics(
         count,
-        count / time if count else ZERO_SEEN / time,
+        count / time if count else UNSEEN / time,
         error / time if count else np.nan,
         residence,
         residence * error / count if count else np.nan,
@@ -114,13 +145,11 @@ def jump_statistics(stays: Stays, sites: Sites, frames: int, interval: float, di
         f,
         f_error,
         _occupancy(stays, len(sites.scaled), frames),
-        "",
         _warnings(stays, sites, square, count, frames),
     )
-    return _with_verdict(found)
 
 
-def _correlation(diffusion: np.ndarray, jumped: np.ndarray) -> tuple[float, float]:
+def _correlation(diffusion: Floats, jumped: Floats) -> tuple[float, float]:
     """f and its error from each atom's D and D_jump (atoms,); a single atom has no scatter, and the error is NaN."""
     atoms, mean = len(jumped), jumped.mean()
     f = float(diffusion.mean() / mean)
@@ -130,7 +159,7 @@ def _correlation(diffusion: np.ndarray, jumped: np.ndarray) -> tuple[float, floa
     return f, scatter / np.sqrt(atoms) / float(mean) * student_factor(atoms - 1)
 
 
-def _summed_error(values: np.ndarray, atom: np.ndarray, atoms: int) -> float:
+def _summed_error(values: Floats, atom: Integers, atoms: int) -> float:
     """Standard error of a sum over jumps: of independent jumps, or from the scatter among atoms if that is larger."""
     independent = float(np.sum(values**2))
     if atoms > 1:
@@ -139,48 +168,49 @@ def _summed_error(values: np.ndarray, atom: np.ndarray, atoms: int) -> float:
     return float(np.sqrt(independent))
 
 
-def _shells(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shells(lengths: Floats) -> tuple[Floats, Integers]:
     """Mean length and number of jumps of each kind: lengths closer than SHELL are of one kind."""
     order = np.sort(lengths)
     groups = np.split(order, 1 + np.flatnonzero(np.diff(order) > SHELL)) if len(order) else []
     return np.array([group.mean() for group in groups]), np.array([len(group) for group in groups], dtype=int)
 
 
-def _returns(stays: Stays, sites: Sites, jumped: np.ndarray) -> float:
-    """Of the jumps that follow another jump of the same atom."""
+def _returns(stays: Stays, sites: Sites, jumped: Booleans) -> float:
+    """Of the jumps that follow another jump of the same atom, the share that leads back."""
     pairs = jumped[1:] & jumped[:-1]
     back = np.linalg.norm(stays.vector[1:] + stays.vector[:-1], axis=1) < 1e-3
     return float(back[pairs].mean()) if pairs.any() else np.nan
 
 
-def _occupancy(stays: Stays, sites: int, frames: int) -> np.ndarray:
+def _occupancy(stays: Stays, sites: int, frames: int) -> Floats:
+    """(sites,) mean number of atoms."""
     return np.bincount(stays.site, stays.last - stays.first + 1, minlength=sites) / frames
 
 
-def _distribution(stays: Stays, interval: float):
+def _distribution(stays: Stays, interval: float) -> tuple[Floats, Floats, Floats, bool | None]:
     """(times in ps, share of stays that last longer, expected with one rate, whether there is one rate)."""
-    nothing = np.zeros(0)
-    later = np.concatenate([[False], stays.atom[1:] == stays.atom[:-1]])[: len(stays.atom)]
-    lasted = (stays.last - stays.first + 1)[later]
-    ended = np.concatenate([later[1:], [False]])[later] if len(later) else later
+    empty = np.zeros(0)
+    not_first = np.concatenate([[False], stays.atom[1:] == stays.atom[:-1]])[: len(stays.atom)]
+    duration = (stays.last - stays.first + 1)[not_first]
+    ended = np.concatenate([not_first[1:], [False]])[not_first] if len(not_first) else not_first
     events = int(ended.sum())
     if not events:
-        return nothing, nothing, nothing, None
-    longest = int(lasted.max())
-    ends = np.bincount(lasted[ended], minlength=longest + 1)[1:]
-    at_risk = np.cumsum(np.bincount(lasted, minlength=longest + 1)[::-1])[::-1][1:]
+        return empty, empty, empty, None
+    longest = int(duration.max())
+    ends = np.bincount(duration[ended], minlength=longest + 1)[1:]
+    at_risk = np.cumsum(np.bincount(duration, minlength=longest + 1)[::-1])[::-1][1:]
     survival = np.cumprod(1 - ends / at_risk)
-    expected = (1 - events / lasted.sum()) ** np.arange(1, longest + 1)
+    expected = (1 - events / duration.sum()) ** np.arange(1, longest + 1)
     one_rate = bool(np.abs(survival - expected).max() < LILLIEFORS / np.sqrt(events)) if events >= LEAST_STAYS else None
-    keep = np.unique(np.geomspace(1, longest, 200).astype(int)) - 1
-    return (keep + 1) * interval * PS, survival[keep], expected[keep], one_rate
+    points = np.unique(np.geomspace(1, longest, 200).astype(int)) - 1
+    return (points + 1) * interval * PS, survival[points], expected[points], one_rate
 
 
-def _warnings(stays: Stays, sites: Sites, square: np.ndarray, count: int, frames: int) -> tuple[str, ...]:
+def _warnings(stays: Stays, sites: Sites, square: Floats, count: int, frames: int) -> tuple[str, ...]:
     texts = []
-    lost = stays.atoms - len(np.unique(stays.atom))
-    if lost:
-        texts.append(f"{lost} of {stays.atoms} atoms are never in the core of any site; sites may be missing")
+    never = stays.atoms - len(np.unique(stays.atom))
+    if never:
+        texts.append(f"{never} of {stays.atoms} atoms are never in the core of any site; sites may be missing")
     if count and stays.atoms * frames / count < LEAST_RESIDENCE:
         texts.append(
             f"an atom jumps every {stays.atoms * frames / count:.2g} frames, so that jumps are missed and "
@@ -193,23 +223,3 @@ def _warnings(stays: Stays, sites: Sites, square: np.ndarray, count: int, frames
             "are missing, or atoms flow"
         )
     return tuple(texts)
-
-
-def _with_verdict(found: JumpStatistics) -> JumpStatistics:
-    return replace(found, verdict=_verdict(found))
-
-
-def _verdict(found: JumpStatistics) -> str:
-    if not found.jumps:
-        return "no jump between sites was seen"
-    share = f"{100 * found.transit:.0f} % of the time is spent between sites"
-    if found.transit > LIQUID:
-        return f"liquid-like: {share}"
-    kind = "hopping" if found.transit < HOPPING else "between hopping and liquid-like"
-    rates = {
-        True: ", and residence times are those of one rate",
-        None: "",
-        False: ", and residence times are not those of one rate",
-    }[found.one_rate]
-    undone = "; most jumps are undone by later ones" if found.correlation + 2 * found.correlation_error < UNDONE else ""
-    return f"{kind}: {share}{rates}{undone}"

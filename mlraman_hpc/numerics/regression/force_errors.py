@@ -1,4 +1,4 @@
-"""Predicted against reference forces: sums that add up over frames, and the errors that follow from them."""
+"""Predicted against reference forces: sums that add up over frames, the errors that follow, and the parity plot."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlraman_hpc.numerics import Floats, Integers
+
 SOFT = 0.1  # deviation of the slope from one that is worth a word
+SOFT_ELEMENT = 0.85  # slope of an element's forces below which bands move visibly
 _FOREIGN = {"Hartree/bohr": 51.42206747, "Ry/bohr": 25.71103374, "kcal/mol/Angstrom": 0.04336410}  # in eV/Angstrom
 _ALIKE = 0.08  # relative deviation of the slope from the ratio of two units
 _CORRELATED = 0.9
+SQUARES = 160  # at most along either side of the parity plot
+FINEST = -20  # power of two
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class ForceSums:
             self.squared_reference + other.squared_reference,
             self.squared_predicted + other.squared_predicted,
             self.product + other.product,
-            max(self.largest, other.largest, key=lambda found: (found[0], -found[1])),
+            max(self.largest, other.largest, key=lambda error: (error[0], -error[1])),
         )
 
     @property
@@ -47,6 +52,7 @@ class ForceSums:
 
     @property
     def mae(self) -> float:
+        """mean |p - f| over atoms and components."""
         return self.absolute_error / (3 * self.atoms)
 
     @property
@@ -60,8 +66,8 @@ class ForceSums:
     @property
     def r2(self) -> float:
         """1 - sum (p - f)^2 / sum (f - mean f)^2; NaN where all reference forces are equal."""
-        spread = self.squared_reference - self.reference**2 / (3 * self.atoms)
-        return 1 - self.squared_error / spread if spread > 1e-12 * self.squared_reference else np.nan
+        deviations = self.squared_reference - self.reference**2 / (3 * self.atoms)
+        return 1 - self.squared_error / deviations if deviations > 1e-12 * self.squared_reference else np.nan
 
     @property
     def slope(self) -> float:
@@ -70,11 +76,12 @@ class ForceSums:
 
     @property
     def correlation(self) -> float:
-        both = np.sqrt(self.squared_reference * self.squared_predicted)
-        return float(self.product / both) if both > 0 else np.nan
+        """sum p f / sqrt(sum f^2 sum p^2)"""
+        norms = np.sqrt(self.squared_reference * self.squared_predicted)
+        return float(self.product / norms) if norms > 0 else np.nan
 
 
-def force_sums(reference: np.ndarray, predicted: np.ndarray, frame: np.ndarray) -> ForceSums:
+def force_sums(reference: Floats, predicted: Floats, frame: Integers) -> ForceSums:
     """Sums over atoms; reference and predicted (atoms, 3), frame (atoms,)."""
     error = predicted - reference
     length = np.linalg.norm(error, axis=1)
@@ -89,6 +96,16 @@ def force_sums(reference: np.ndarray, predicted: np.ndarray, frame: np.ndarray) 
         float(np.sum(reference * predicted)),
         (float(length[worst]), int(frame[worst])),
     )
+
+
+def soft_elements(sums: dict[str, ForceSums]) -> list[str]:
+    """A sentence for each element whose forces are weaker than the reference by more than SOFT_ELEMENT allows."""
+    return [
+        f"{element}: predicted forces have the slope {values.slope:.2f}; bands of so soft a force field lie about "
+        f"{100 * (1 - np.sqrt(values.slope)):.0f} % too low"
+        for element, values in sums.items()
+        if values.correlation > _CORRELATED and 0 < values.slope < SOFT_ELEMENT
+    ]
 
 
 def force_warnings(total: ForceSums) -> list[str]:
@@ -112,3 +129,70 @@ def force_warnings(total: ForceSums) -> list[str]:
         f"predicted forces are on average {percent:.0f} % {'weaker' if weak else 'stronger'} than the reference: "
         f"vibrations of such a force field lie about {shift:.0f} % too {'low' if weak else 'high'}"
     ]
+
+
+@dataclass(frozen=True)
+class Density:
+    """Counts of pairs (x, y) in squares of side 2^power, which are cut at multiples of their side.
+
+    Squares grow by doubling, so that coarse counts are sums of fine ones: any order of adding gives the same counts.
+
+    first   (2,) number of the first square along x and y; square k covers k 2^power to (k + 1) 2^power
+    counts  (squares along x, squares along y)
+    """
+
+    power: int
+    first: Integers
+    counts: Integers
+
+    def __add__(self, other: Density) -> Density:
+        power = max(self.power, other.power)
+        terms = [self._coarsened(power), other._coarsened(power)]
+        while _span(*_ends(terms)) > SQUARES:
+            power += 1
+            terms = [term._coarsened(power) for term in terms]
+        first, last = _ends(terms)
+        counts = np.zeros(last - first, dtype=np.int64)
+        for term in terms:
+            (x, y), (width, height) = term.first - first, term.counts.shape
+            counts[x : x + width, y : y + height] += term.counts
+        return Density(power, first, counts)
+
+    def _coarsened(self, power: int) -> Density:
+        if power == self.power:
+            return self
+        x, y = np.nonzero(self.counts)
+        squares = np.stack([x, y], axis=1) + self.first >> power - self.power
+        return _counted(squares, self.counts[x, y], power)
+
+    def edges(self) -> tuple[Floats, Floats]:
+        """Edges of the squares along x and y."""
+        (x, y), (width, height), side = self.first, self.counts.shape, 2.0**self.power
+        return (x + np.arange(width + 1)) * side, (y + np.arange(height + 1)) * side
+
+
+def _ends(terms: list[Density]) -> tuple[Integers, Integers]:
+    first = np.min([term.first for term in terms], axis=0)
+    return first, np.max([term.first + term.counts.shape for term in terms], axis=0)
+
+
+def _span(first: Integers, last: Integers) -> int:
+    return int(np.max(last - first))
+
+
+def _counted(squares: Integers, weights: Integers, power: int) -> Density:
+    first, last = squares.min(axis=0), squares.max(axis=0) + 1
+    counts = np.zeros(last - first, dtype=np.int64)
+    np.add.at(counts, tuple((squares - first).T), weights)
+    return Density(power, first, counts)
+
+
+def density(x: Floats, y: Floats) -> Density:
+    """Counts of the pairs (x_k, y_k), finite numbers, in the smallest squares of which `SQUARES` a side are enough."""
+    pairs = np.stack([x, y], axis=1)
+    widest = max(float(np.max(pairs.max(axis=0) - pairs.min(axis=0))), 2.0**FINEST)
+    power = max(FINEST, int(np.ceil(np.log2(widest / SQUARES))))
+    squares = np.floor(pairs / 2.0**power).astype(np.int64)
+    while _span(squares.min(axis=0), squares.max(axis=0) + 1) > SQUARES:
+        power, squares = power + 1, squares >> 1
+    return _counted(squares, np.ones(len(pairs), dtype=np.int64), power)

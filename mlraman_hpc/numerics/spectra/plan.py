@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from scipy import fft
@@ -70,12 +71,18 @@ class RamanOptions:
         for name, known in (("smoothing_kind", KINDS), ("smoothing_measure", MEASURES), ("window", WINDOWS)):
             if getattr(self, name) not in known:
                 raise DataError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
-        for name in ("smoothing", "blocks", "low_frequency", "most_modes"):
-            if not getattr(self, name) >= 0:
-                raise DataError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("smoothing", "low_frequency"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and float(value) >= 0):
+                raise DataError(f"{name} is {value!r}; it must be a number that is not negative")
+        for name in ("blocks", "most_modes"):
+            value = getattr(self, name)
+            if not (isinstance(value, Integral) and int(value) >= 0):
+                raise DataError(f"{name} is {value!r}; it must be an integer that is not negative")
         for name in _POSITIVE:
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise DataError(f"{name} is {getattr(self, name)}; it must be positive, or None")
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Real) and float(value) > 0):
+                raise DataError(f"{name} is {value!r}; it must be a positive number, or None")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,9 @@ def raman_spectrum(
     members         (members, frames, 3, 3) of a committee: adds the error of the model
 
     Intensities in Angstrom^6, wavenumbers in cm^-1. Raises DataError for options without meaning and for a series
-    that is too short, not finite or of another shape.
+    that is too short, not finite or of another shape; TypeError for an unknown keyword.
     """
-    options = replace(options or RamanOptions(), **settings)
+    options = _with_settings(options or RamanOptions(), settings)
     series = _array(alpha, "polarizability series")
     _check(series, frame_interval, options)
     plan = spectrum_plan(len(series), frame_interval, options)
@@ -108,9 +109,20 @@ def raman_spectrum(
     return _on_output_grid(replace(result, warnings=tuple(map(str, warnings))), options)
 
 
+def _with_settings(options: RamanOptions, settings: dict[str, Any]) -> RamanOptions:
+    known = [field.name for field in fields(RamanOptions)]
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"raman_spectrum has no option {name!r}; there are {', '.join(known)}")
+    return replace(options, **settings)
+
+
 def _array(values: npt.ArrayLike, name: str) -> Floats:
     """Real numbers; DataError for what cannot be read as such."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError(f"the {name} must be an array, its entries have different lengths") from None
     if array.dtype.kind not in "fiu":
         raise DataError(f"the {name} must be an array of real numbers, this one has the type {array.dtype}")
     return array if array.dtype == np.float64 else array.astype(float)
@@ -126,7 +138,7 @@ def _check(alpha: Floats, interval: float, options: RamanOptions) -> None:
         raise DataError(
             f"the polarizability series has {len(alpha)} frames; a spectrum with {options.blocks} blocks needs {least}"
         )
-    if not np.isfinite(interval) or interval <= 0:
+    if not isinstance(interval, Real) or not np.isfinite(float(interval)) or interval <= 0:
         raise DataError(f"the frame interval is {interval} fs; it must be positive")
     bad = np.flatnonzero(~np.isfinite(alpha).all(axis=(1, 2)))
     if len(bad):

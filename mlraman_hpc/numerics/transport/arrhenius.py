@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from mlraman_hpc.base.units import BOLTZMANN_EV_PER_K
+from mlraman_hpc.numerics import Floats
 
 ROOM = 300.0  # K
 IMPROBABLE = 0.05  # chi^2 probability below which the points do not lie on a line
@@ -33,7 +35,7 @@ class Activation:
     energy: float
     energy_error: float
     log_prefactor: float
-    covariance: np.ndarray
+    covariance: Floats
     chi2: float
     probability: float
     points: int
@@ -43,7 +45,7 @@ class Activation:
         """Whether nothing speaks against one activation energy; also with two points, which cannot say."""
         return not self.probability < IMPROBABLE
 
-    def log_diffusion(self, temperature) -> tuple[np.ndarray, np.ndarray]:
+    def log_diffusion(self, temperature: npt.ArrayLike) -> tuple[Floats, Floats]:
         """ln D (cm^2/s) and its standard error at temperatures (n,) in K."""
         x = -1 / (BOLTZMANN_EV_PER_K * np.atleast_1d(np.asarray(temperature, float)))
         design = np.stack([np.ones_like(x), x], axis=1)
@@ -51,9 +53,10 @@ class Activation:
         return design @ [self.log_prefactor, self.energy], error
 
 
-def activation(temperature: np.ndarray, diffusion: np.ndarray, error: np.ndarray) -> Activation | None:
-    """The line through D with standard errors at temperatures (K); points without D (NaN) are left out.
+def activation(temperature: Floats, diffusion: Floats, error: Floats) -> Activation | None:
+    """Least squares of ln D = ln D_0 - E_a / (k_B T) through D with standard errors (cm^2/s) at temperatures (K).
 
+    All (points,); points without D (NaN) are left out.
     None where fewer than two temperatures are left or where they are all but the same.
     """
     known = np.isfinite(diffusion) & (diffusion > 0) & (error > 0)

@@ -33,7 +33,9 @@ import numpy as np
 from scipy import special
 
 from mlraman_hpc.base.units import CM2_PER_S_PER_ANGSTROM2_PER_FS
+from mlraman_hpc.numerics import Floats, Integers
 from mlraman_hpc.numerics.transport.displacements import DisplacementSums
+from mlraman_hpc.records.transport import Motion
 
 PRIOR = 5  # degrees of freedom that the covariance from the MSD itself counts for, beside the atoms' scatter
 LEAST_LAGS = 4  # in a fit
@@ -46,7 +48,6 @@ LEAST_CAUTION = 1.5  # or, where the lags end before, at this multiple at least
 SMALLEST = 1e-9  # eigenvalue of a correlation matrix: one of a noisy MSD may be negative
 AT_REST = 1e-12  # Angstrom^2, what rounding alone may give
 SIGNIFICANT = 3.0  # D in standard errors
-DIFFUSIVE = "diffusive"
 
 
 @dataclass(frozen=True)
@@ -60,35 +61,45 @@ class Diffusion:
     weights         (lags,) cm^2/s/Angstrom^2: D = weights . MSD at the chosen lags, of the mean and of any one atom
     first, last     fs, lags of the fit
     jumps           relative variance of D from how many rare jumps there happened to be
-    verdict         DIFFUSIVE, or what keeps it from being so
+    motion          whether it is diffusive; lags: how many a fit could use
     """
 
     value: float
     error: float
-    axes: np.ndarray
-    axes_error: np.ndarray
+    axes: Floats
+    axes_error: Floats
     upper: float
     offset: float
     slope: float
-    weights: np.ndarray
+    weights: Floats
     first: float
     last: float
     jumps: float
-    verdict: str
+    motion: Motion
+    lags: int
+
+    @property
+    def verdict(self) -> str:
+        """The text of `Dynamics.verdict`."""
+        if self.motion is Motion.TOO_SHORT:
+            return f"{self.motion}: {self.lags} lags for a fit, {LEAST_LAGS} are needed"
+        return str(self.motion)
 
 
 @dataclass(frozen=True)
 class Line:
-    """Least-squares line a + b k, k in frames; probability: of a chi^2 as large as found.
+    """Least-squares line a + b k, k in frames.
 
-    slope_error: one standard error; chance: that of the covariance alone; weights (lags,): slope = weights . values.
+    offset, slope      a and b; slope_error: one standard error; chance: that of the covariance alone
+    weights            (lags,) slope = weights . values
+    probability        of a chi^2 at least as large as that of the line
     """
 
     offset: float
     slope: float
     slope_error: float
     chance: float
-    weights: np.ndarray
+    weights: Floats
     probability: float
 
     @property
@@ -97,9 +108,10 @@ class Line:
         return max(self.slope, 0.0) + 2 * self.slope_error
 
 
-def window_covariance(gamma: np.ndarray, lags: np.ndarray, linear_from: int | None = None) -> np.ndarray:
-    """(lags, lags) covariance of one particle's mean squared displacement along one axis; gamma (frames,).
+def window_covariance(gamma: Floats, lags: Integers, linear_from: int | None = None) -> Floats:
+    """cov(i, j) = 2/(n_i n_j) sum_m (pairs of windows m apart) C_ij(m)^2 of one particle's mean squared displacement.
 
+    gamma (frames,) along one axis, lags (lags,) in frames -> (lags, lags).
     Where gamma is a line from lag `linear_from` on, windows farther apart than that are independent and are left out.
     """
     reach = len(gamma) if linear_from is None else linear_from
@@ -110,7 +122,7 @@ def window_covariance(gamma: np.ndarray, lags: np.ndarray, linear_from: int | No
     return covariance
 
 
-def _window_covariance(gamma: np.ndarray, i: int, j: int, reach: int) -> float:
+def _window_covariance(gamma: Floats, i: int, j: int, reach: int) -> float:
     n_i, n_j = len(gamma) - i, len(gamma) - j
     m = np.arange(max(1 - n_i, -j - reach), min(n_j, i + reach + 1))
     pairs = np.minimum(n_i, n_j - m) - np.maximum(0, -m)
@@ -118,17 +130,21 @@ def _window_covariance(gamma: np.ndarray, i: int, j: int, reach: int) -> float:
     return 2.0 * float(np.dot(pairs, c * c)) / (n_i * n_j)
 
 
-def jump_covariance(frames: int, lags: np.ndarray) -> np.ndarray:
-    """(lags, lags) sum over steps of c_i c_j / (n_i n_j): what one unit of the steps' cumulant adds."""
+def jump_covariance(frames: int, lags: Integers) -> Floats:
+    """sum_s c_i(s) c_j(s) / (n_i n_j): what one unit of the steps' cumulant adds, (lags, lags)."""
     step = np.arange(frames - 1)
     nearest_end = np.minimum(step + 1, step[::-1] + 1)
     covers = np.array([np.minimum(nearest_end, min(i, frames - i)) / (frames - i) for i in lags])
-    return covers @ covers.T
+    covariance: Floats = covers @ covers.T
+    return covariance
 
 
-def fit_line(lags: np.ndarray, values: np.ndarray, covariance: np.ndarray, scatter: np.ndarray | None = None) -> Line:
-    """Generalised least squares of a line through correlated values (lags,); its error is what `scatter` (lags, lags)
-    makes of the same weights, if given, or else the covariance."""
+def fit_line(lags: Integers | Floats, values: Floats, covariance: Floats, scatter: Floats | None = None) -> Line:
+    """Generalised least squares of a line through correlated values (lags,) with their covariance (lags, lags).
+
+    The error of the slope is that of the same weights w under `scatter`, sqrt(w . scatter . w), or, without it, under
+    the covariance.
+    """
     scale = np.sqrt(np.diag(covariance))
     if not scale.any():
         return Line(0.0, 0.0, 0.0, 0.0, np.zeros(len(lags)), np.nan)  # nothing moves, exactly
@@ -138,89 +154,90 @@ def fit_line(lags: np.ndarray, values: np.ndarray, covariance: np.ndarray, scatt
     design = whiten.T @ np.stack([np.ones(len(lags)), lags], axis=1)
     target = whiten.T @ values
     normal = np.linalg.inv(design.T @ design)
-    found = normal @ (design.T @ target)
+    line = normal @ (design.T @ target)
     weights = whiten @ (design @ normal[:, 1])
     chance = float(np.sqrt(normal[1, 1]))
     error = chance if scatter is None else float(np.sqrt(max(weights @ scatter @ weights, 0.0)))
-    chi2 = float(np.sum((target - design @ found) ** 2))
+    chi2 = float(np.sum((target - design @ line) ** 2))
     probability = float(special.chdtrc(len(lags) - 2, chi2)) if len(lags) > 2 else np.nan
-    return Line(float(found[0]), float(found[1]), error, chance, weights, probability)
+    return Line(float(line[0]), float(line[1]), error, chance, weights, probability)
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """Means over atoms, and the lags that a fit may use: MSD (3, frames), fourth moments (3, lags), quartic (lags,)."""
+    """Means over atoms at the lags that a fit may use.
+
+    lags (lags,) in frames; axes (3, frames): MSD at all lags; fourth (3, lags) <x^4>; quartic (lags,) <r^4>;
+    scatter (4, lags, lags): covariance of the mean over atoms from their scatter, along each axis and of all three.
+    """
 
     atoms: int
-    lags: np.ndarray
-    axes: np.ndarray
-    fourth: np.ndarray
-    quartic: np.ndarray
-    scatter: np.ndarray
+    lags: Integers
+    axes: Floats
+    fourth: Floats
+    quartic: Floats
+    scatter: Floats
 
     @property
-    def total(self) -> np.ndarray:
-        return self.axes.sum(axis=0)[self.lags]
+    def total(self) -> Floats:
+        """(lags,) MSD of all three axes."""
+        total: Floats = self.axes.sum(axis=0)[self.lags]
+        return total
 
-    def excess(self, window: slice) -> tuple[np.ndarray, float]:
-        """Fourth cumulants of one step: along each axis (3,), and of r; never negative."""
+    def excess(self, window: slice) -> tuple[Floats, float]:
+        """Fourth cumulants of a step: along each axis (3,), and of r; never negative."""
         lags, axes = self.lags[window], self.axes[:, self.lags[window]]
         weight = 1 / lags**2  # short lags have the most windows
         along = (self.fourth[:, window] - 3 * axes**2) / lags
-        whole = (self.quartic[window] - axes.sum(axis=0) ** 2 - 2 * (axes**2).sum(axis=0)) / lags
-        return np.maximum(along @ weight, 0) / weight.sum(), max(float(whole @ weight), 0.0) / weight.sum()
+        radial = (self.quartic[window] - axes.sum(axis=0) ** 2 - 2 * (axes**2).sum(axis=0)) / lags
+        return np.maximum(along @ weight, 0) / weight.sum(), max(float(radial @ weight), 0.0) / weight.sum()
 
-    def line(self, start: int, covariance: np.ndarray, jumps: np.ndarray) -> Line:
-        """Line through the MSD of all three axes from place `start` on."""
+    def line(self, start: int, covariance: Floats, jumps: Floats) -> Line:
+        """Line through the MSD of all three axes from the lag with index `start` on."""
         window = slice(start, None)
-        whole = covariance.sum(axis=0) + self.excess(window)[1] * jumps
-        lags, total, whole = self.lags[window], self.total[window], whole[window, window]
-        tolerant = fit_line(lags, total, whole + np.diag((TOLERATED * total) ** 2))
-        scatter = self.moderated(whole, 3, window)
-        return replace(fit_line(lags, total, whole, scatter), probability=tolerant.probability)
+        radial = (covariance.sum(axis=0) + self.excess(window)[1] * jumps)[window, window]
+        lags, total = self.lags[window], self.total[window]
+        tolerant = fit_line(lags, total, radial + np.diag((TOLERATED * total) ** 2))
+        scatter = self.moderated(radial, 3, window)
+        return replace(fit_line(lags, total, radial, scatter), probability=tolerant.probability)
 
-    def axis(self, which: int, start: int, covariance: np.ndarray) -> Line:
-        """Line through the MSD along one axis from place `start` on."""
-        lags, part = self.lags[start:], covariance[start:, start:]
-        return fit_line(lags, self.axes[which, lags], part, self.moderated(part, which, slice(start, None)))
+    def axis(self, which: int, start: int, covariance: Floats) -> Line:
+        """Line through the MSD along one axis from the lag with index `start` on."""
+        lags, fitted = self.lags[start:], covariance[start:, start:]
+        return fit_line(lags, self.axes[which, lags], fitted, self.moderated(fitted, which, slice(start, None)))
 
-    def moderated(self, covariance: np.ndarray, which: int, window: slice) -> np.ndarray:
-        """Covariance of the mean over atoms from their scatter, stabilised by `covariance` where atoms are few."""
+    def moderated(self, covariance: Floats, which: int, window: slice) -> Floats:
+        """(f_0 Sigma + (N - 1) S) / (f_0 + N - 1): the atoms' scatter S, stabilised by the covariance Sigma."""
         own = self.atoms - 1
-        return (PRIOR * covariance + own * self.scatter[which, window, window]) / (PRIOR + own)
+        moderated: Floats = (PRIOR * covariance + own * self.scatter[which, window, window]) / (PRIOR + own)
+        return moderated
 
-    def gaussian(self, start: int, slopes: np.ndarray) -> np.ndarray:
+    def gaussian(self, start: int, slopes: Floats) -> Floats:
         """(3, lags, lags) covariances along the axes: measured MSD up to lag `start`, a line from there."""
         frames = self.axes.shape[1]
         beyond = np.maximum(np.arange(frames) - start, 0)
-        parts = []
+        covariances = []
         for measured, slope in zip(self.axes, slopes):
             gamma = measured[np.minimum(np.arange(frames), start)] + max(slope, 0.0) * beyond
-            parts.append(window_covariance(gamma, self.lags, start))
-        return np.array(parts) / self.atoms
+            covariances.append(window_covariance(gamma, self.lags, start))
+        return np.array(covariances) / self.atoms
 
 
 def diffusion(
-    sums: DisplacementSums,
-    lags: np.ndarray,
-    interval: float,
-    fit_from: float | None = None,
-    fit_to: float | None = None,
+    sums: DisplacementSums, lags: Integers, interval: float, fit_from: float | None = None, fit_to: float | None = None
 ) -> Diffusion:
-    """D from the sums over a species' atoms, whose fourth moments are at `lags` (frames); frames `interval` fs apart.
+    """D of gamma(t) = a + 2 D t from the sums over a species' atoms, whose fourth moments are at `lags` (frames).
 
-    fit_from, fit_to: fs; None: from CAUTION times the first lag from which a line fits, EARLIEST at least, to half of
-    the trajectory.
+    interval: fs between frames; fit_from, fit_to: fs; None: from CAUTION times the first lag from which a line fits,
+    EARLIEST at least, to half of the trajectory.
     The motion is called diffusive where there is such a line, its slope is SIGNIFICANT, and at the longest lag 6 D t
     exceeds the offset of local motion (the local slope d ln MSD / d ln t exceeds 1/2).
     """
     curve = _curve(sums, lags, interval, fit_to)
     if len(curve.lags) < LEAST_LAGS:
-        return _undecided(
-            f"the trajectory is too short: {len(curve.lags)} lags for a fit, {LEAST_LAGS} are needed", len(lags)
-        )
+        return _without_fit(Motion.TOO_SHORT, curve, len(lags))
     if not curve.total.max() > AT_REST:
-        return replace(_undecided("the atoms do not move", len(lags)), upper=0.0, offset=0.0, slope=0.0)
+        return replace(_without_fit(Motion.AT_REST, curve, len(lags)), upper=0.0, offset=0.0, slope=0.0)
     jumps = jump_covariance(curve.axes.shape[1], curve.lags) / curve.atoms
     covariance = curve.gaussian(int(curve.lags[len(curve.lags) * 2 // 3]), _end_slopes(curve))
     lines = [curve.line(start, covariance, jumps) for start in range(len(curve.lags) - LEAST_LAGS + 1)]
@@ -234,15 +251,15 @@ def diffusion(
     covariance = curve.gaussian(int(curve.lags[start]), lines[start].slope * share)
     line = curve.line(start, covariance, jumps)
     axes = [
-        curve.axis(k, start, part + excess * jumps)
-        for k, (part, excess) in enumerate(zip(covariance, curve.excess(slice(start, None))[0]))
+        curve.axis(k, start, along + excess * jumps)
+        for k, (along, excess) in enumerate(zip(covariance, curve.excess(slice(start, None))[0]))
     ]
     upper = max(line.upper, *(other.upper for lag, other in zip(curve.lags, lines) if 10 * lag >= curve.lags[-1]))
-    return _result(curve, start, line, axes, upper, _verdict(line, int(curve.lags[-1]), straight), interval, len(lags))
+    return _result(curve, start, line, axes, upper, _motion(line, int(curve.lags[-1]), straight), interval, len(lags))
 
 
 def _straight_from(curve: _Curve, lines: list[Line]) -> tuple[int, bool]:
-    """Where the fit starts (a place in curve.lags), and whether the MSD is straight for long enough."""
+    """Where the fit starts (an index into curve.lags), and whether the MSD is straight for long enough."""
     for start, line in enumerate(lines):
         if line.probability > STRAIGHT:
             first, latest = curve.lags[start], len(lines) - 1
@@ -253,35 +270,36 @@ def _straight_from(curve: _Curve, lines: list[Line]) -> tuple[int, bool]:
     return len(lines) - 1, False
 
 
-def _verdict(line: Line, last: int, straight: bool) -> str:
+def _motion(line: Line, last: int, straight: bool) -> Motion:
     if line.slope < SIGNIFICANT * max(line.slope_error, line.chance):  # atoms that swing alike hardly scatter
-        return "no diffusion: the mean squared displacement does not grow beyond its error"
+        return Motion.BOUND
     if not straight:
-        return "not diffusive yet: the mean squared displacement is still curved at the longest lags"
+        return Motion.CURVED
     if line.slope * last < line.offset:
-        return "not diffusive yet: local motion is larger than what is travelled in half of the trajectory"
-    return DIFFUSIVE
+        return Motion.LOCAL
+    return Motion.DIFFUSIVE
 
 
 def _result(
-    curve: _Curve, start: int, line: Line, axes: list[Line], upper: float, verdict: str, interval: float, lags: int
+    curve: _Curve, start: int, line: Line, axes: list[Line], upper: float, motion: Motion, interval: float, lags: int
 ) -> Diffusion:
     unit = CM2_PER_S_PER_ANGSTROM2_PER_FS / interval
-    shown = unit if verdict == DIFFUSIVE else np.nan
+    defined = unit if motion is Motion.DIFFUSIVE else np.nan
     slope, error = line.slope / 6, line.slope_error / 6
     return Diffusion(
-        slope * shown,
-        error * shown,
-        np.array([axis.slope / 2 * shown for axis in axes]),
-        np.array([axis.slope_error / 2 * shown for axis in axes]),
+        slope * defined,
+        error * defined,
+        np.array([axis.slope / 2 * defined for axis in axes]),
+        np.array([axis.slope_error / 2 * defined for axis in axes]),
         upper / 6 * unit,
         line.offset,
         slope * unit,
-        np.concatenate([np.zeros(start), line.weights / 6 * shown, np.zeros(lags - len(curve.lags))]),
+        np.concatenate([np.zeros(start), line.weights / 6 * defined, np.zeros(lags - len(curve.lags))]),
         float(curve.lags[start] * interval),
         float(curve.lags[-1] * interval),
         _jumps(curve, start, line.slope),
-        verdict,
+        motion,
+        len(curve.lags),
     )
 
 
@@ -291,33 +309,32 @@ def _jumps(curve: _Curve, start: int, slope: float) -> float:
     return curve.excess(slice(start, None))[1] / (steps * slope**2) if slope else 0.0
 
 
-def _undecided(verdict: str, lags: int) -> Diffusion:
-    nothing = np.full(3, np.nan)
-    return Diffusion(
-        np.nan, np.nan, nothing, nothing, np.nan, np.nan, np.nan, np.full(lags, np.nan), np.nan, np.nan, 0.0, verdict
-    )
+def _without_fit(motion: Motion, curve: _Curve, lags: int) -> Diffusion:
+    nan, axes, usable = np.nan, np.full(3, np.nan), len(curve.lags)
+    return Diffusion(nan, nan, axes, axes, nan, nan, nan, np.full(lags, nan), nan, nan, 0.0, motion, usable)
 
 
-def _curve(sums: DisplacementSums, lags: np.ndarray, interval: float, fit_to: float | None) -> _Curve:
+def _curve(sums: DisplacementSums, lags: Integers, interval: float, fit_to: float | None) -> _Curve:
     frames = sums.second.shape[1]
     longest = int(fit_to / interval * (1 + 1e-9)) if fit_to else frames // 2
-    keep = lags <= min(longest, frames // 2, sums.atoms * frames // LEAST_WINDOWS)
-    products = sums.products[:, keep][:, :, keep] / sums.atoms
-    mean = sums.second[:, lags[keep]] / sums.atoms
+    usable = lags <= min(longest, frames // 2, sums.atoms * frames // LEAST_WINDOWS)
+    products = sums.products[:, usable][:, :, usable] / sums.atoms
+    mean = sums.second[:, lags[usable]] / sums.atoms
     mean = np.concatenate([mean, mean.sum(axis=0, keepdims=True)])
     scatter = (products - mean[:, :, None] * mean[:, None, :]) / max(sums.atoms - 1, 1)
     return _Curve(
         sums.atoms,
-        lags[keep],
+        lags[usable],
         sums.second / sums.atoms,
-        sums.fourth[:, keep] / sums.atoms,
-        sums.quartic[keep] / sums.atoms,
+        sums.fourth[:, usable] / sums.atoms,
+        sums.quartic[usable] / sums.atoms,
         scatter,
     )
 
 
-def _end_slopes(curve: _Curve) -> np.ndarray:
+def _end_slopes(curve: _Curve) -> Floats:
     """(3,) rough slopes of the MSD along the axes, from the later two thirds of the lags' range."""
     last = int(curve.lags[-1])
     times = np.arange(last // 3, last + 1)
-    return np.polyfit(times, curve.axes[:, times].T, 1)[0]
+    slopes: Floats = np.polyfit(times, curve.axes[:, times].T, 1)[0]
+    return slopes

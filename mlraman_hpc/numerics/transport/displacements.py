@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from mlraman_hpc.numerics import Booleans, Floats, Integers
+
 
 @dataclass(frozen=True)
 class DisplacementSums:
@@ -25,11 +27,11 @@ class DisplacementSums:
     """
 
     atoms: int
-    second: np.ndarray
-    fourth: np.ndarray
-    quartic: np.ndarray
-    variance: np.ndarray
-    products: np.ndarray
+    second: Floats
+    fourth: Floats
+    quartic: Floats
+    variance: Floats
+    products: Floats
 
     def __add__(self, other: DisplacementSums) -> DisplacementSums:
         return DisplacementSums(
@@ -42,27 +44,29 @@ class DisplacementSums:
         )
 
     @property
-    def msd(self) -> np.ndarray:
+    def msd(self) -> Floats:
         """(frames,) Angstrom^2"""
-        return self.second.sum(axis=0) / self.atoms
+        msd: Floats = self.second.sum(axis=0) / self.atoms
+        return msd
 
     @property
     def rms(self) -> float:
         """Angstrom, root mean square displacement (all three axes) from the mean positions."""
         return float(np.sqrt(self.variance.sum() / self.atoms))
 
-    def non_gaussian(self, lags: np.ndarray) -> np.ndarray:
+    def non_gaussian(self, lags: Integers) -> Floats:
         """alpha_2 = 3 <r^4> / (5 <r^2>^2) - 1 at the chosen lags, none of them 0; zero for Gaussian displacements."""
         square = self.msd[lags] ** 2
-        return 3 * (self.quartic / self.atoms) / (5 * np.where(square > 0, square, np.nan)) - 1
+        alpha_2: Floats = 3 * (self.quartic / self.atoms) / (5 * np.where(square > 0, square, np.nan)) - 1
+        return alpha_2
 
 
-def unwrap(fractional: np.ndarray, periodic: np.ndarray) -> np.ndarray:
-    """Fractional coordinates (atoms, 3, frames), made continuous in time in place; the largest step of each direction.
+def unwrap(fractional: Floats, periodic: Booleans) -> Floats:
+    """Fractional coordinates (atoms, 3, frames), made continuous in time, in place.
 
-    Each step from one frame to the next is taken as its minimum image, s - round(s), along periodic directions.
-    Coordinates that are continuous already stay what they were, to the last bit. Returns (3,) in cell vectors: near
-    1/2 the minimum image is ambiguous.
+    Each step s from one frame to the next is taken as its minimum image, s - round(s), along periodic directions (3,).
+    Coordinates that are continuous already stay what they were, to the last bit. Returns the largest step along each
+    direction (3,) in cell vectors: close to 1/2 the minimum image is ambiguous.
     """
     largest = np.zeros(3)
     for atom in fractional:
@@ -74,7 +78,7 @@ def unwrap(fractional: np.ndarray, periodic: np.ndarray) -> np.ndarray:
     return np.where(periodic, largest, 0.0)
 
 
-def log_lags(frames: int) -> np.ndarray:
+def log_lags(frames: int) -> Integers:
     """Lags 1 ... frames // 2, each about 1.5 times the one before, 1.2 times over the last factor of three."""
     last = max(1, frames // 2)
     count = int(np.log(last) / np.log(1.5)) + 2
@@ -84,7 +88,7 @@ def log_lags(frames: int) -> np.ndarray:
     )
 
 
-def displacement_sums(positions: np.ndarray, lags: np.ndarray) -> DisplacementSums:
+def displacement_sums(positions: Floats, lags: Integers) -> DisplacementSums:
     """Sums over atoms of positions (atoms, 3, frames), Angstrom, unwrapped, drift removed; `lags` in frames."""
     frames = positions.shape[-1]
     second, fourth = np.zeros((3, frames)), np.zeros((3, len(lags)))
@@ -103,15 +107,15 @@ def displacement_sums(positions: np.ndarray, lags: np.ndarray) -> DisplacementSu
     return DisplacementSums(len(positions), second, fourth, quartic, variance, products)
 
 
-def own_displacements(positions: np.ndarray, lags: np.ndarray) -> np.ndarray:
+def own_displacements(positions: Floats, lags: Integers) -> Floats:
     """(atoms, lags) mean squared displacement (Angstrom^2, all three axes) of each of the atoms (atoms, 3, frames)."""
     return np.array(
         [mean_squared_displacement(atom - atom.mean(axis=-1, keepdims=True))[:, lags].sum(axis=0) for atom in positions]
     )
 
 
-def mean_squared_displacement(series: np.ndarray) -> np.ndarray:
-    """<[x(t + k) - x(t)]^2>_t over all time origins, k = 0 ... frames - 1; series (..., frames).
+def mean_squared_displacement(series: Floats) -> Floats:
+    """<[x(t + k) - x(t)]^2>_t over all time origins t, k = 0 ... frames - 1; series and result (..., frames).
 
     sum_t [x(t)^2 + x(t + k)^2] by cumulated sums, sum_t x(t) x(t + k) by a Fourier transform padded with zeros.
     """
@@ -123,6 +127,7 @@ def mean_squared_displacement(series: np.ndarray) -> np.ndarray:
     total = square[..., -1:]
     before = np.concatenate([np.zeros_like(total), square[..., :-1]], axis=-1)  # sum over t < k
     squares = square[..., ::-1] + (total - before)
-    found = (squares - 2 * products) / (frames - np.arange(frames))
-    found[..., 0] = 0.0
-    return np.maximum(found, 0.0)
+    displacement: Floats = (squares - 2 * products) / (frames - np.arange(frames))
+    displacement[..., 0] = 0.0
+    never_negative: Floats = np.maximum(displacement, 0.0)
+    return never_negative

@@ -9,7 +9,7 @@ import numpy as np
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
 from mlraman_hpc.readers.tensors.components import from_columns
-from mlraman_hpc.readers.text import atomic_number, numbers_in, shown, unglued
+from mlraman_hpc.readers.text import atomic_number, parse_numbers, quoted, split_touching_numbers
 
 ORDER = ["xx", "yy", "zz", "xy", "xz", "yz"]
 _DIELECTRIC = re.compile(rb"DFPT for dielectric_constant:--->[^\n]*\n((?:[^\n]*\n){3})")
@@ -54,9 +54,9 @@ def _check_finished(text: bytes, name: str) -> None:
 
 
 def _matrix(rows: bytes, name: str) -> np.ndarray:
-    values = numbers_in(unglued(rows), 9)
+    values = parse_numbers(split_touching_numbers(rows), 9)
     if values is None:
-        raise FileError(name, f"expected nine numbers of a tensor, found {shown(rows)}.")
+        raise FileError(name, f"expected nine numbers of a tensor, found {quoted(rows)}.")
     return values.reshape(3, 3)
 
 
@@ -80,10 +80,10 @@ def _polarizability(text: bytes, name: str) -> np.ndarray:
 
 
 def _six(header: bytes, row: bytes, name: str) -> np.ndarray:
-    values = numbers_in(unglued(row), 6)
+    values = parse_numbers(split_touching_numbers(row), 6)
     if header.decode("ascii", "replace").split() != ORDER or values is None:
         raise FileError(
-            name, f"expected six numbers in the order {' '.join(ORDER)}, found {shown(row)} below {shown(header)}."
+            name, f"expected six numbers in the order {' '.join(ORDER)}, found {quoted(row)} below {quoted(header)}."
         )
     return from_columns(values[None], ORDER)[0]
 
@@ -94,7 +94,7 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     end = text.find(b"Finished reading input file 'geometry.in'", start)
     block, count, cell = text[max(start, 0) : end], _COUNT.search(text), np.zeros((3, 3))
     rows = _ATOM.findall(block) if 0 <= start < end else []
-    values = numbers_in(unglued(b" ".join(row[2] for row in rows)), 3 * len(rows))
+    values = parse_numbers(split_touching_numbers(b" ".join(row[2] for row in rows)), 3 * len(rows))
     if not rows or values is None or count is None or int(count[1]) != len(rows):
         raise FileError(name, f"the input geometry is missing or not complete ({len(rows)} atoms).")
     vectors = _CELL.search(block)

@@ -12,7 +12,7 @@ import numpy as np
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, single_dielectric
-from mlraman_hpc.readers.text import Warn, readable
+from mlraman_hpc.readers.text import Warn, reading_errors
 
 h5py = LazyModule("h5py")
 scipy_io = LazyModule("scipy.io")
@@ -35,7 +35,7 @@ class Anaddb(LabelFormat):
 
     def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
         name = str(path)
-        with readable(name, _KIND):
+        with reading_errors(name, _KIND):
             values = _variables(path)
         _check(values, name)
         cell = values["primitive_vectors"] * ANGSTROM_PER_BOHR

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import Warn, numbers_in, shown, unglued, whole
+from mlraman_hpc.readers.text import Warn, parse_numbers, quoted, read_bytes, split_touching_numbers
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class TextOutput(LabelFormat, Protocol):
     """A format that is the text output of a program."""
 
     def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
-        return self.parse(whole(path), str(path))
+        return self.parse(read_bytes(path), str(path))
 
     def parse(self, text: bytes, name: str) -> list[Calculation]:
         """All calculations of the text of file `name`. Errors: DataError naming what makes it unusable."""
@@ -129,11 +129,11 @@ def tensor_below(text: bytes, offset: int, name: str) -> np.ndarray:
     lines = text[offset : offset + 1000].split(b"\n")[2:5]
     if len(lines) < 3:
         raise FileError(name, "the dielectric tensor is cut short.")
-    rows = [numbers_in(unglued(line.strip(b" ()\r")), 3) for line in lines]
+    rows = [parse_numbers(split_touching_numbers(line.strip(b" ()\r")), 3) for line in lines]
     for k, row in enumerate(rows):
         if row is None:
             line = text[:offset].count(b"\n") + 3 + k
-            raise FileError(name, f"expected three numbers of the dielectric tensor, found {shown(lines[k])}.", line)
+            raise FileError(name, f"expected three numbers of the dielectric tensor, found {quoted(lines[k])}.", line)
     return np.array(rows)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput
-from mlraman_hpc.readers.text import numbers_in, shown
+from mlraman_hpc.readers.text import parse_numbers, quoted
 
 # the lines name their components themselves
 _ORDER = (b"xx,yy,zz", b"xy,xz,yz", b"yx,zx,zy")
@@ -77,9 +77,9 @@ def _components(lines: bytes, name: str) -> np.ndarray:
     tensor = np.empty((3, 3))
     for line, order in zip(lines.splitlines(), _ORDER):
         label, _, rest = line.partition(b"POLAR|")[2].strip().partition(b" ")
-        values = numbers_in(rest, 3)
+        values = parse_numbers(rest, 3)
         if label != order or values is None:
-            raise FileError(name, f"expected {order.decode()} and three numbers, found {shown(line)}.")
+            raise FileError(name, f"expected {order.decode()} and three numbers, found {quoted(line)}.")
         for component, value in zip(order.decode().split(","), values):
             tensor["xyz".index(component[0]), "xyz".index(component[1])] = value
     return tensor
@@ -88,9 +88,9 @@ def _components(lines: bytes, name: str) -> np.ndarray:
 def _cell(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Cell (Angstrom) and periodic (3,). Vectors have three decimals, lengths and angles six."""
     vectors = _VECTOR.findall(text)[:3]
-    lengths = numbers_in(b" ".join(vector[2] for vector in vectors), 3)
-    rows = numbers_in(b" ".join(vector[1] for vector in vectors), 9)
-    angles = numbers_in(b" ".join(_ANGLE.findall(text)[:3]), 3)
+    lengths = parse_numbers(b" ".join(vector[2] for vector in vectors), 3)
+    rows = parse_numbers(b" ".join(vector[1] for vector in vectors), 9)
+    angles = parse_numbers(b" ".join(_ANGLE.findall(text)[:3]), 3)
     directions = re.search(rb"^ CELL\| Periodicity +(\w+)", text, re.MULTILINE)
     if [vector[0] for vector in vectors] != [b"a", b"b", b"c"] or lengths is None or rows is None or directions is None:
         raise FileError(name, "no complete cell ('CELL| Vector a [angstrom]' to 'CELL| Periodicity').")
@@ -116,7 +116,7 @@ def _atoms(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
         raise FileError(name, f"needed: one table of atomic coordinates; found {len(set(blocks))}.")
     rows = [line.split() for line in blocks[0].splitlines()]
     words = [word for row in rows for word in row[3:7]]  # atomic number, x, y, z
-    values = numbers_in(b" ".join(words), 4 * len(rows))
+    values = parse_numbers(b" ".join(words), 4 * len(rows))
     count = re.search(rb"^ *- Atoms: +(\d+)", text, re.MULTILINE)
     if values is None or (count is not None and int(count[1]) != len(rows)):
         raise FileError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request
-from mlraman_hpc.readers.text import Warn, atomic_number, readable, whole
+from mlraman_hpc.readers.text import Warn, atomic_number, read_bytes, reading_errors
 
 
 class Deepmd(LabelFormat):
@@ -48,7 +48,7 @@ FORMAT = Deepmd()
 
 def _array(path: Path, width: int) -> np.ndarray:
     """(frames, width)."""
-    with readable(str(path), "a .npy array"):
+    with reading_errors(str(path), "a .npy array"):
         values = np.load(path, allow_pickle=False)
     if values.ndim == 3 and values.shape[1:] in ((3, 3), (width // 3, 3)):
         values = values.reshape(len(values), -1)
@@ -61,7 +61,10 @@ def _array(path: Path, width: int) -> np.ndarray:
 
 def _numbers(system: Path) -> np.ndarray:
     """Atomic numbers from type.raw (from 0) and type_map.raw."""
-    types, names = whole(system / "type.raw").split(), whole(system / "type_map.raw").decode("utf-8", "replace").split()
+    types, names = (
+        read_bytes(system / "type.raw").split(),
+        read_bytes(system / "type_map.raw").decode("utf-8", "replace").split(),
+    )
     elements = [atomic_number(name, {}) for name in names]
     if None in elements:
         raise FileError(system / "type_map.raw", f"'{names[elements.index(None)]}' is not a chemical element.")

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request
-from mlraman_hpc.readers.text import FrameLocation, Warn, numbers_in, shown, whole
+from mlraman_hpc.readers.text import FrameLocation, Warn, parse_numbers, quoted, read_bytes
 from mlraman_hpc.readers.trajectory import extxyz
 
 FILE_NAME = r"\.(ext)?xyz(\.gz)?$"
@@ -50,7 +50,7 @@ FORMAT = ExtendedXYZ()
 
 def _calculation(text: bytes, location: FrameLocation, tensors: dict[str, np.ndarray]) -> Calculation:
     positions, numbers, cell, periodic = extxyz.read(text, location, {})
-    source = f"{location.name}, frame {location.frame}"
+    source = f"{location.file}, frame {location.frame}"
     return Calculation(positions, numbers, cell, tensors, source, periodic)
 
 
@@ -75,7 +75,7 @@ def read_tensors(path: Path, request: Request, warn: Warn) -> TensorFile:
     Errors: DataError without a frame, and for a frame without the tensor of the first; DeckKeyError where the deck has
     to say what the tensor is.
     """
-    content = whole(path)
+    content = read_bytes(path)
     bounds, comments = extxyz.frame_bounds(content, str(path), warn)
     if not len(bounds):
         raise FileError(path, "no complete frame; the last line must be complete, with its line end.")
@@ -128,11 +128,11 @@ def _tensor(comment: bytes, key: str, location: FrameLocation) -> np.ndarray:
     if text is None:
         raise location.error(f"no '{key}': {_listed(_keys(comment))}.", 1)
     plain = re.sub(rb"[\[\],]", b" ", text.removeprefix(b"_JSON"))
-    values = numbers_in(plain, 9)
+    values = parse_numbers(plain, 9)
     if values is not None:
         return values.reshape(3, 3)
     if len(plain.split()) == 6:
         raise location.error(
             f"'{key}' has 6 numbers, whose order the file does not say; write all nine, row by row.", 1
         )
-    raise location.error(f"'{key}' needs nine numbers, row by row; found {shown(text)}.", 1)
+    raise location.error(f"'{key}' needs nine numbers, row by row; found {quoted(text)}.", 1)

@@ -10,7 +10,7 @@ from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.readers.tensors.base import BadFilesError, Calculation, FileError, LabelFormat, Request
 from mlraman_hpc.readers.tensors.components import check_unit, labels_of
 from mlraman_hpc.readers.tensors.formats import format_of
-from mlraman_hpc.readers.text import Warn, frames_of, good_cells
+from mlraman_hpc.readers.text import Warn, build_frames, valid_cells
 from mlraman_hpc.records.frames import Labels
 
 
@@ -67,12 +67,12 @@ def _quantity(calculation: Calculation, request: Request) -> str:
 
 
 def _joined(calculations: list[Calculation], quantities: list[str], factors: dict[str, float], warn: Warn) -> Labels:
-    frames = frames_of(
+    frames = build_frames(
         [(item.positions, item.numbers, item.cell, item.periodic) for item in calculations],
         np.arange(len(calculations)),
     )
     sources = tuple(item.source for item in calculations)
-    for k in np.flatnonzero(~good_cells(frames.cells, frames.periodic)):
+    for k in np.flatnonzero(~valid_cells(frames.cells, frames.periodic)):
         text = f"the cell {frames.cells[k].tolist()} has no volume although the structure is periodic."
         raise FileError(sources[k], text)
     printed = [item.volume for item in calculations]

@@ -12,7 +12,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric, tensor_below
-from mlraman_hpc.readers.text import numbers_in, shown, unglued
+from mlraman_hpc.readers.text import parse_numbers, quoted, split_touching_numbers
 
 # LEPSILON says 'in DFT' or 'in RPA (Hartree)'; LCALCEPS says neither, and LRPA among the parameters tells which
 _TENSOR = re.compile(rb"MACROSCOPIC STATIC DIELECTRIC TENSOR \(including local field effects( in DFT)?\)")
@@ -139,10 +139,10 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _block(text: bytes, heading: int, rows: int, columns: int, name: str, what: str) -> np.ndarray:
     """(rows, columns) numbers on the lines after the one at `heading`."""
     lines = text[text.find(b"\n", heading) + 1 :].split(b"\n", rows)[:rows]
-    values = numbers_in(unglued(b"\n".join(lines)), rows * columns)
+    values = parse_numbers(split_touching_numbers(b"\n".join(lines)), rows * columns)
     if values is None:
         line = text[:heading].count(b"\n") + 1
-        raise FileError(name, f"{rows} lines of {what} must follow; the first is {shown(lines[0])}.", line)
+        raise FileError(name, f"{rows} lines of {what} must follow; the first is {quoted(lines[0])}.", line)
     return values.reshape(rows, columns)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3, ANGSTROM_PER_BOHR
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric, tensor_below
-from mlraman_hpc.readers.text import atomic_number, numbers_in, shown, unglued
+from mlraman_hpc.readers.text import atomic_number, parse_numbers, quoted, split_touching_numbers
 
 _TENSOR = b"Dielectric constant in cartesian axis"
 _ALAT = re.compile(rb"lattice parameter \(alat\) *= *(\S+) *a\.u\.")
@@ -80,9 +80,9 @@ def _structure(text: bytes, tensors: dict[str, np.ndarray], name: str) -> Calcul
     if alat is None or volume is None or atoms is None:
         raise FileError(name, "no lattice parameter, volume or number of atoms in the header.")
     length = _length(head, alat, name)
-    axes = numbers_in(unglued(b" ".join(_AXIS.findall(head)[:3])), 9)
+    axes = parse_numbers(split_touching_numbers(b" ".join(_AXIS.findall(head)[:3])), 9)
     sites = _SITE.findall(head)[: int(atoms[1])]
-    positions = numbers_in(unglued(b" ".join(site[2] for site in sites)), 3 * int(atoms[1]))
+    positions = parse_numbers(split_touching_numbers(b" ".join(site[2] for site in sites)), 3 * int(atoms[1]))
     if axes is None or positions is None or [int(site[0]) for site in sites] != list(range(1, int(atoms[1]) + 1)):
         raise FileError(name, f"the crystal axes or the {int(atoms[1])} positions in the header are not complete.")
     cell = axes.reshape(3, 3) * length
@@ -105,9 +105,9 @@ def _length(head: bytes, alat: re.Match, name: str) -> float:
 
 
 def _positive(word: bytes, name: str) -> float:
-    value = numbers_in(word, 1)
+    value = parse_numbers(word, 1)
     if value is None or value[0] <= 0:
-        raise FileError(name, f"{shown(word)} in the header is not a positive number.")
+        raise FileError(name, f"{quoted(word)} in the header is not a positive number.")
     return float(value[0])
 
 

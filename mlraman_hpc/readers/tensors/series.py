@@ -21,7 +21,7 @@ from mlraman_hpc.readers.tensors.components import (
     symmetric,
 )
 from mlraman_hpc.readers.tensors.extxyz import FILE_NAME, read_tensors
-from mlraman_hpc.readers.text import shown, whole
+from mlraman_hpc.readers.text import quoted, read_bytes
 from mlraman_hpc.readers.trajectory import extxyz
 
 GPUMD_ORDER = ["step", "xx", "yy", "zz", "xy", "yz", "zx"]
@@ -189,7 +189,7 @@ def read_table(file: Path, order: list[str]) -> np.ndarray:
 
 def _check_last_line(file: Path) -> None:
     """A last line without its end may lack digits: its last number must have as many as the one above it."""
-    text = whole(file)
+    text = read_bytes(file)
     lines = [line for line in text[-4000:].split(b"\n")[-3:] if line.strip()]
     if len(lines) < 2 or text.endswith(b"\n"):
         return
@@ -204,16 +204,16 @@ def _check_last_line(file: Path) -> None:
 
 def _bad_line(file: Path, columns: int, needed: np.ndarray | slice = slice(None)) -> FileError:
     """The error for the first line that does not hold `columns` numbers, of which the `needed` ones are finite."""
-    for number, line in enumerate(whole(file).split(b"\n"), start=1):
+    for number, line in enumerate(read_bytes(file).split(b"\n"), start=1):
         words = line.split(b"#")[0].split()
         if not words:
             continue
         if len(words) != columns:
-            return FileError(file, f"{len(words)} columns, the order names {columns}: {shown(line)}.", number)
+            return FileError(file, f"{len(words)} columns, the order names {columns}: {quoted(line)}.", number)
         try:
             values = np.array([float(word) for word in words])
         except ValueError:
-            return FileError(file, f"expected {columns} numbers, found {shown(line)}.", number)
+            return FileError(file, f"expected {columns} numbers, found {quoted(line)}.", number)
         if not np.isfinite(values[needed]).all():
-            return FileError(file, f"not a finite number in {shown(line)}.", number)
+            return FileError(file, f"not a finite number in {quoted(line)}.", number)
     return FileError(file, f"not a table of {columns} numbers a line.")

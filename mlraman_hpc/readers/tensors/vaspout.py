@@ -8,7 +8,7 @@ import numpy as np
 
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, single_dielectric
-from mlraman_hpc.readers.text import FrameLocation, Warn, readable
+from mlraman_hpc.readers.text import FrameLocation, Warn, reading_errors
 from mlraman_hpc.readers.trajectory.vaspout import KIND, STEPS, complete_frames, decoded, elements, read
 
 h5py = LazyModule("h5py")
@@ -24,7 +24,7 @@ class Vaspout(LabelFormat):
 
     def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
         name = str(path)
-        with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
+        with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
             tensors = {"dielectric": _tensor(file, name)}
             _check_converged(file, name)
             numbers = elements(file, name)

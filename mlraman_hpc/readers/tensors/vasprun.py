@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
-from mlraman_hpc.readers.text import FrameLocation, numbers_in
+from mlraman_hpc.readers.text import FrameLocation, parse_numbers
 from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, setting, vectors
 
 JUMP = 300  # between loops of real files 1,700 and more, within them 3 and less
@@ -102,7 +102,7 @@ def _energies(text: bytes, name: str) -> np.ndarray:
         re.findall(rb'name="e_fr_energy">([^<]*)<', step)[-1:]
         for step in re.findall(rb"<scstep>.*?</scstep>", text, re.DOTALL)
     ]
-    values = numbers_in(b" ".join(word for matches in words for word in matches), len(words))
+    values = parse_numbers(b" ".join(word for matches in words for word in matches), len(words))
     if values is None:
         raise FileError(name, "the energy of an iteration is not a number.")
     return values

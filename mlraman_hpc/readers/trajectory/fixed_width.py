@@ -30,36 +30,36 @@ def three_numbers(rows: np.ndarray) -> np.ndarray | None:
 def _columns(row: np.ndarray) -> list[tuple[int, int, int]] | None:
     """First character, point and end of each of three numbers."""
     dots = np.flatnonzero(row == ord("."))
-    found = []
+    columns: list[tuple[int, int, int]] = []
     for dot in dots:
         others = np.flatnonzero(~_digits(row[dot + 1 :]))
         end = int(dot) + 1 + (int(others[0]) if len(others) else len(row) - int(dot) - 1)
-        found.append((found[-1][2] if found else 0, int(dot), end))
-    return found if len(found) == 3 else None
+        columns.append((columns[-1][2] if columns else 0, int(dot), end))
+    return columns if len(columns) == 3 else None
 
 
 def _digits(characters: np.ndarray) -> np.ndarray:
     return characters - np.uint8(ord("0")) <= 9  # smaller characters wrap round to large numbers
 
 
-def _column(whole: np.ndarray, dot: np.ndarray, decimals: np.ndarray) -> np.ndarray | None:
+def _column(integer_part: np.ndarray, dot: np.ndarray, decimals: np.ndarray) -> np.ndarray | None:
     """The numbers of one column, each character a row: blanks, perhaps a minus, digits, the point, decimals."""
-    if not (len(whole) and (dot == ord(".")).all() and _digits(decimals).all()):
+    if not (len(integer_part) and (dot == ord(".")).all() and _digits(decimals).all()):
         return None
-    digit, minus = _digits(whole), whole == ord("-")
+    digit, minus = _digits(integer_part), integer_part == ord("-")
     follows = digit[1:]
     if not (
         digit[-1].all()
-        and (digit | minus | (whole == ord(" "))).all()
+        and (digit | minus | (integer_part == ord(" "))).all()
         and (digit[:-1] <= follows).all()
         and (minus[:-1] <= follows).all()
     ):
         return None
-    used, places = int(digit.any(axis=1).sum()), len(decimals)
-    if used + places > EXACT:
+    used, decimal_places = int(digit.any(axis=1).sum()), len(decimals)
+    if used + decimal_places > EXACT:
         return None
-    figures = np.concatenate([np.where(digit, whole, np.uint8(ord("0")))[len(whole) - used :], decimals])
-    values = _integer(figures - np.uint8(ord("0"))) / 10.0**places
+    figures = np.concatenate([np.where(digit, integer_part, np.uint8(ord("0")))[len(integer_part) - used :], decimals])
+    values = _integer(figures - np.uint8(ord("0"))) / 10.0**decimal_places
     return np.where(minus.any(axis=0), -values, values)
 
 

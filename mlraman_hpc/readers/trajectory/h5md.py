@@ -6,18 +6,29 @@ frame; `step` and `time` are lists or a fixed increment; `image` counts the cell
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
-from mlraman_hpc.readers.text import FrameLocation, Piece, Warn, atomic_number, readable, runs_of
-from mlraman_hpc.readers.trajectory.column import SPAN, Column, Growing
+from mlraman_hpc.readers.text import (
+    Configuration,
+    FrameLocation,
+    Warn,
+    atomic_number,
+    consecutive_slices,
+    reading_errors,
+)
+from mlraman_hpc.readers.trajectory.base import BinaryFormat, FileIndex
+from mlraman_hpc.readers.trajectory.frame_table import FrameTable
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
 KIND = "an H5MD file"
 _LENGTHS = {
     "angstrom": 1.0,
@@ -31,67 +42,100 @@ _LENGTHS = {
     "um": 1e4,
     "m": 1e10,
 }
+_MASSES = ("u", "amu", "da", "dalton", "g/mol", "g mol-1")
 _TIMES = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "us": 1e9, "s": 1e15, "femtosecond": 1.0, "picosecond": 1e3}
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
-    """How many frames there are. Errors: DataError for files that hold no positions or no known elements."""
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
-        group = _particles(file, name)
-        frames, atoms = _shape(group, name)
-        if not any(label in group["position/value"].attrs for label in ("unit", "units")):
-            warn(f"{name}: the positions have no unit; they are read as Angstrom.")
-        _length_unit(group["position/value"], name)
-        numbers = _numbers(group, atoms, table, name)[_order(group, slice(0, 1), atoms, FrameLocation(name, 0, 0))[0]]
-        steps, times = _steps(group["position"], frames, name), _times(group["position"], frames, name)
-    return Piece.counted(frames, numbers, steps=steps, times=times)
+class H5md(BinaryFormat):
+    name = "h5md"
+    file_names = r"\.(h5|h5md|hdf5)$"
+    needs = ("species", "cell", "frame_interval")
+
+    def recognises(self, start: bytes) -> bool:
+        return start.startswith(b"\x89HDF")
+
+    def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
+        """Errors: DataError for files that hold no positions or no known elements."""
+        with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
+            group = _particles(file, name)
+            frames, atoms = _shape(group, name)
+            position = group["position"]
+            if not any(label in position["value"].attrs for label in ("unit", "units")):
+                warn(f"{name}: the positions have no unit; they are read as Angstrom.")
+            _length_unit(position["value"], name)
+            order = _order(group, slice(0, 1), atoms, FrameLocation(name, 0, 0))[0]
+            numbers, masses = _numbers(group, atoms, atom_types, name)[order], _masses(group, atoms)
+            has_steps, fs = "step" in position, _fs_per_time(position)
+
+            def columns(rows: np.ndarray) -> dict[str, np.ndarray]:
+                values: dict[str, np.ndarray] = {}
+                if has_steps:
+                    values["step"] = np.round(_series(position["step"], "step", rows, frames, name)).astype(np.int64)
+                if fs is not None:
+                    values["time"] = _series(position["time"], "time", rows, frames, name) * fs
+                return values
+
+            table.extend_numbered(frames, atoms, columns)
+        return FileIndex(
+            table.finish(),
+            numbers,
+            masses=None if masses is None else masses[order],
+            has_steps=has_steps,
+            has_times=fs is not None,
+        )
+
+    def read_file(
+        self,
+        path: str,
+        rows: np.ndarray,
+        location: Callable[[int], FrameLocation],
+        numbers: np.ndarray,
+        velocities: bool,
+    ) -> list[Configuration]:
+        name = location(0).file
+        configurations: list[Configuration] = []
+        with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
+            group = _particles(file, name)
+            for run in consecutive_slices(rows):
+                first = location(len(configurations))
+                configurations += _read_run(group, run, name, first, numbers, velocities)
+        return configurations
 
 
-def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
-    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; place(k) names the k-th for messages."""
-    name, parts = place(0).name, []
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
-        group = _particles(file, name)
-        factor = _length_unit(group["position/value"], name)
-        for run in runs_of(rows):
-            where = place(len(parts))
-            order = _order(group, run, len(numbers), where)
-            cells, periodic = _cells(group, run, name, factor)
-            positions = group["position/value"][run] * factor
-            if "image" in group:
-                positions = positions + _images(group, run, positions.shape) @ cells
-            if not np.isfinite(positions).all():
-                raise where.error("a position in this or the next frames is not a number.")
-            parts += [
-                (one[sort], numbers, cell * periodic[:, None], periodic)
-                for one, sort, cell in zip(positions, order, cells)
-            ]
-    return parts
+FORMAT = H5md()
 
 
-def velocities(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation]) -> list[np.ndarray] | None:
-    """(atoms, 3) of each row as in the file, or None where it has none for every frame."""
-    with readable(place(0).name if len(rows) else path, KIND), h5py.File(path, "r", locking=False) as file:
-        group = _particles(file, path)
-        there = "velocity/value" in group and group["velocity/value"].shape == group["position/value"].shape
-        if not there:
-            return None
-        found = []
-        for run in runs_of(rows):
-            order = _order(group, run, group["velocity/value"].shape[1], place(len(found)))
-            found += [one[sort] for one, sort in zip(group["velocity/value"][run], order)]
-        return found
+def _read_run(
+    group: h5py.Group, run: slice, name: str, location: FrameLocation, numbers: np.ndarray, velocities: bool
+) -> list[Configuration]:
+    """Consecutive frames; `location` is the first one's."""
+    dataset = group["position/value"]
+    factor, order = _length_unit(dataset, name), _order(group, run, len(numbers), location)
+    cells, periodic = _cells(group, run, name, factor)
+    positions = dataset[run] * factor
+    if "image" in group:
+        positions = positions + _images(group, run, positions.shape) @ cells
+    if not np.isfinite(positions).all():
+        raise location.error("a position in this or the next frames is not a number.")
+    has_velocities = velocities and "velocity/value" in group and group["velocity/value"].shape == dataset.shape
+    velocity = group["velocity/value"][run] if has_velocities else [None] * len(positions)
+    return [
+        Configuration(
+            frame[rows], numbers, cell * periodic[:, None], periodic, None if moving is None else moving[rows]
+        )
+        for frame, rows, cell, moving in zip(positions, order, cells, velocity)
+    ]
 
 
 def _particles(file: h5py.File, name: str) -> h5py.Group:
     """The group with positions; 'trajectory' or 'all' where there are several."""
     groups = file.get("particles", {})
-    found = [key for key in groups if "position/value" in groups[key]]
-    wanted = found if len(found) == 1 else [key for key in found if key in ("trajectory", "all")]
+    candidates = [key for key in groups if "position/value" in groups[key]]
+    wanted = candidates if len(candidates) == 1 else [key for key in candidates if key in ("trajectory", "all")]
     if len(wanted) != 1:
         raise DataError(
             f"{name}: needed: one group 'particles/.../position/value'; found "
-            f"{', '.join(found) or 'none'}. Is it an H5MD trajectory?"
+            f"{', '.join(candidates) or 'none'}. Is it an H5MD trajectory?"
         )
     return groups[wanted[0]]
 
@@ -122,45 +166,30 @@ def _length_unit(dataset: h5py.Dataset, name: str) -> float:
     return _LENGTHS[unit.lower()] if unit else 1.0
 
 
-def _steps(group: h5py.Group, frames: int, name: str) -> Column | None:
-    if "step" not in group:
-        return None
-    steps = Growing()
-    for values in _series(group["step"], "step", frames, name):
-        steps.append(np.round(values).astype(np.int64))
-    return steps.column()
+def _fs_per_time(group: h5py.Group) -> float | None:
+    """None where the file has no times or does not say in which unit."""
+    return _TIMES.get((_unit(group["time"]) or "").lower()) if "time" in group else None
 
 
-def _times(group: h5py.Group, frames: int, name: str) -> Column | None:
-    """fs, or None where the file says nothing or not in which unit."""
-    if "time" not in group or (_unit(group["time"]) or "").lower() not in _TIMES:
-        return None
-    times, fs = Growing(real=True), _TIMES[_unit(group["time"]).lower()]
-    for values in _series(group["time"], "time", frames, name):
-        times.append(values * fs)
-    return times.column()
-
-
-def _series(dataset: h5py.Dataset, label: str, frames: int, name: str) -> Iterator[np.ndarray]:
-    """The values of all frames, some at a time, of a list or of a fixed increment and its offset."""
-    offset = float(np.asarray(dataset.attrs.get("offset", 0)).reshape(-1)[0])
-    for row in range(0, frames, SPAN):
-        if dataset.shape == ():
-            values = offset + np.asarray(dataset[()], dtype=float) * np.arange(row, min(row + SPAN, frames))
-        else:
-            values = np.asarray(dataset[row : row + SPAN], dtype=float)
-        fits = dataset.shape in ((), (frames,)) and np.isfinite(values).all() and np.abs(values).max() <= 1e15
-        if not fits:
-            raise DataError(
-                f"{name}: '{label}' of shape {dataset.shape} does not fit {frames} frames, or holds what is no number."
-            )
-        yield values
+def _series(dataset: h5py.Dataset, label: str, rows: np.ndarray, frames: int, name: str) -> np.ndarray:
+    """The values of consecutive rows of a list, or of a fixed increment and its offset."""
+    if dataset.shape == ():
+        offset = float(np.asarray(dataset.attrs.get("offset", 0)).reshape(-1)[0])
+        values = offset + np.asarray(dataset[()], dtype=float) * rows
+    else:
+        values = np.asarray(dataset[rows[0] : rows[-1] + 1], dtype=float)
+    fits = dataset.shape in ((), (frames,)) and np.isfinite(values).all() and np.abs(values).max() <= 1e15
+    if not fits:
+        raise DataError(
+            f"{name}: '{label}' of shape {dataset.shape} does not fit {frames} frames, or holds what is no number."
+        )
+    return values
 
 
 # atoms
 
 
-def _order(group: h5py.Group, run: slice, atoms: int, place: FrameLocation) -> list:
+def _order(group: h5py.Group, run: slice, atoms: int, location: FrameLocation) -> list:
     """Which row of the file each atom has, by `id` where it is there."""
     if "id/value" not in group:
         return [slice(None)] * (run.stop - run.start)
@@ -168,31 +197,43 @@ def _order(group: h5py.Group, run: slice, atoms: int, place: FrameLocation) -> l
     order = np.argsort(ids, axis=1, kind="stable")
     ranked = np.take_along_axis(ids, order, axis=1)
     if ids.shape[1] != atoms or (np.diff(ranked, axis=1) <= 0).any() or (ranked < 0).any():
-        raise place.error("an atom's id is missing or stands there twice, here or in one of the next frames.")
+        raise location.error("an atom's id is missing or listed twice, here or in one of the next frames.")
     return list(order)
 
 
-def _numbers(group: h5py.Group, atoms: int, table: dict[str, int], name: str) -> np.ndarray:
+def _numbers(group: h5py.Group, atoms: int, atom_types: dict[str, int], name: str) -> np.ndarray:
     """Atomic numbers from `species`, or from trajectory.species: of types, or of all atoms in order."""
     dataset = next(
         (group[key] for key in ("species", "species/value") if key in group and isinstance(group[key], h5py.Dataset)),
         None,
     )
     if dataset is None:
-        if len(table) != atoms:
+        if len(atom_types) != atoms:
             raise DataError(
                 f"{name}: the file names no species; give the element of each of the {atoms} atoms in "
-                f"trajectory.species, in order; found {len(table)}."
+                f"trajectory.species, in order; found {len(atom_types)}."
             )
-        return np.array([table[str(k + 1)] for k in range(atoms)])
+        return np.array([atom_types[str(k + 1)] for k in range(atoms)])
     values = dataset[()]
     values = values[0] if values.ndim == 2 else values
     if values.shape != (atoms,):
         raise DataError(f"{name}: species of shape {values.shape} for {atoms} atoms.")
-    return _elements(values, dataset, table, name)
+    return _elements(values, dataset, atom_types, name)
 
 
-def _elements(values: np.ndarray, dataset: h5py.Dataset, table: dict[str, int], name: str) -> np.ndarray:
+def _masses(group: h5py.Group, atoms: int) -> np.ndarray | None:
+    """(atoms,) u, fixed or of the first frame; None without, or in another unit."""
+    dataset = group.get("mass")
+    dataset = dataset.get("value") if isinstance(dataset, h5py.Group) else dataset
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu" or not dataset.size:
+        return None
+    if (_unit(dataset) or "u").lower() not in _MASSES:
+        return None
+    values = np.asarray(dataset[0] if dataset.ndim == 2 else dataset[()], dtype=float)
+    return values if values.shape == (atoms,) and np.isfinite(values).all() else None
+
+
+def _elements(values: np.ndarray, dataset: h5py.Dataset, atom_types: dict[str, int], name: str) -> np.ndarray:
     """Names, an enumeration of names, types of trajectory.species, or atomic numbers where that key is not given."""
     names = {number: label for label, number in (h5py.check_enum_dtype(dataset.dtype) or {}).items()}
     kinds, inverse = np.unique(values, return_inverse=True)
@@ -200,20 +241,19 @@ def _elements(values: np.ndarray, dataset: h5py.Dataset, table: dict[str, int], 
         kind.decode("utf-8", "replace") if isinstance(kind, bytes) else str(names.get(kind, kind))
         for kind in kinds.tolist()
     ]
-    found = [atomic_number(label, table) for label in labels]
-    if None in found and not table and values.dtype.kind in "iu":
-        said = _unit(dataset) == "atomic number"
-        if not said:
+    numbers = [atomic_number(label, atom_types) for label in labels]
+    if None in numbers and not atom_types and values.dtype.kind in "iu":
+        if _unit(dataset) != "atomic number":
             raise DataError(
                 f"{name}: species are the types {', '.join(labels[:20])}; give the elements of types 1, 2, "
                 "... in trajectory.species."
             )
-        found = [int(kind) if 0 < kind < 119 else None for kind in kinds]
-    if None in found:
+        numbers = [int(kind) if 0 < kind < 119 else None for kind in kinds]
+    if None in numbers:
         raise DataError(
-            f"{name}: no element is known for species {labels[found.index(None)]}; complete trajectory.species."
+            f"{name}: no element is known for species {labels[numbers.index(None)]}; complete trajectory.species."
         )
-    return np.array(found)[inverse.reshape(-1)]
+    return np.array(numbers)[inverse.reshape(-1)]
 
 
 # cells
@@ -250,11 +290,3 @@ def _images(group: h5py.Group, run: slice, shape: tuple) -> np.ndarray:
     image = group["image"]
     values = image["value"][run] if isinstance(image, h5py.Group) else image[()]
     return np.broadcast_to(np.asarray(values, dtype=float), shape)
-
-
-def species_per_atom(species: list[str]) -> list[str]:
-    """[Ag16, I16] -> the element of each atom; anything else as it is."""
-    parts = [re.fullmatch(r"([A-Z][a-z]?)(\d+)", str(word)) for word in species]
-    if not species or None in parts:
-        return species
-    return [part[1] for part in parts for _ in range(int(part[2]))]

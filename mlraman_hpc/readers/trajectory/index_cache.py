@@ -1,88 +1,113 @@
-"""Places of the frames of a long file, kept beside the results and used again while the file stays as it is."""
+"""The index of a long file, written beside the results and used again while the file stays as it is.
+
+One file: the table of frames (rows of FRAME), which is memory-mapped, then a JSON object with everything else, then the
+length of that object in FOOTER digits.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import Piece, Warn
-from mlraman_hpc.readers.trajectory.column import Column
+from mlraman_hpc.readers.text import Warn
+from mlraman_hpc.readers.trajectory.base import FileIndex
+from mlraman_hpc.readers.trajectory.frame_table import FRAME, FrameTable, TableNotWritten, mapped_rows
 
-VERSION = 2
-LEAST_BYTES = 1 << 22  # a shorter file is looked through faster than anyone can notice
-_FIELDS = [field.name for field in dataclasses.fields(Piece)]
-_PARTS = [field.name for field in dataclasses.fields(Column)]
+VERSION = 3
+LEAST_BYTES = 1 << 22  # a shorter file is scanned in some milliseconds
+FOOTER = 16
+
+Scan = Callable[[FrameTable, Warn], FileIndex]
 
 
-def piece(path: str, name: str, settings: list, scratch: Path, warn: Warn, scan: Callable[[Warn], Piece]) -> Piece:
-    """scan(warn), or what it gave before with the same settings for the same size and time stamp of the file.
+def cached_index(path: str, name: str, settings: list, scratch: Path, warn: Warn, scan: Scan) -> FileIndex:
+    """scan(table, warn), or what it returned before with the same settings for the same size and time stamp.
 
-    Warnings are kept with it. Errors: DataError where the file is not there.
+    Warnings are stored with it. Errors: DataError where the file is not there.
     """
     try:
         state = os.stat(path)
     except OSError as error:
         raise DataError(f"{name}: {error.strerror or error}. Check the path and its permissions.") from None
     if state.st_size < LEAST_BYTES:
-        return scan(warn)
+        return scan(FrameTable(), warn)
     key = json.dumps([VERSION, os.path.realpath(path), state.st_size, state.st_mtime_ns, settings])
     origin = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:8]
-    kept = Path(scratch) / f"{Path(path).name}.{origin}.index.npz"
-    found = _load(kept, key)
-    if found is None:
-        said: list[str] = []
-        found = scan(said.append), said
-        _save(kept, key, *found)
-    for text in found[1]:
+    cache = Path(scratch) / f"{Path(path).name}.{origin}.index"
+    cached = _load(cache, key)
+    if cached is None:
+        cached = _scan_and_save(cache, key, scan)
+    index, warnings = cached
+    for text in warnings:
         warn(text)
-    return found[0]
+    return index
 
 
-def _load(kept: Path, key: str) -> tuple[Piece, list[str]] | None:
-    """None where there is none, or one of another state of the file."""
-    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(kept) as file:
-        if str(file["key"]) != key:
+def _load(cache: Path, key: str) -> tuple[FileIndex, list[str]] | None:
+    """None without a cache, or where it is of another state of the file."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(cache, "rb") as file:
+        file.seek(-FOOTER, os.SEEK_END)
+        length = int(file.read(FOOTER))
+        file.seek(-FOOTER - length, os.SEEK_END)
+        contents = json.loads(file.read(length))
+        if contents["key"] != key or file.tell() + FOOTER != contents["frames"] * FRAME.itemsize + length + FOOTER:
             return None
-        found = {name: _unpacked(file, name) for name in _FIELDS}
-        found["joints"] = tuple(found["joints"].tolist())
-        return Piece(**found), file["warnings"].tolist()
+        masses = contents["masses"]
+        return (
+            FileIndex(
+                mapped_rows(cache, contents["frames"]),
+                np.array(contents["numbers"]),
+                None if masses is None else np.array(masses),
+                contents["has_steps"],
+                contents["has_times"],
+                tuple(contents["restarts"]),
+            ),
+            contents["warnings"],
+        )
     return None
 
 
-def _unpacked(file, name: str) -> Column | np.ndarray | None:
-    if f"{name}.start" not in file:
-        return file.get(name)
-    parts = {part: file[f"{name}.{part}"] for part in _PARTS}
-    return Column(**{**parts, "real": bool(parts["real"])})
+def _scan_and_save(cache: Path, key: str, scan: Scan) -> tuple[FileIndex, list[str]]:
+    """Where nothing can be written, the table stays in memory and the file is scanned again the next time."""
+    partial = cache.with_name(f"{cache.name}.part{os.getpid()}")
+    try:
+        warnings: list[str] = []
+        index = _scan_into(partial, scan, warnings)
+        with contextlib.suppress(OSError):
+            _save(partial, key, index, warnings)
+            os.replace(partial, cache)
+    except TableNotWritten:
+        warnings = []
+        index = scan(FrameTable(), warnings.append)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return index, warnings
 
 
-def _packed(found: Piece) -> dict[str, np.ndarray]:
-    arrays = {}
-    for name in _FIELDS:
-        value = getattr(found, name)
-        if isinstance(value, Column):
-            arrays |= {f"{name}.{part}": np.asarray(getattr(value, part)) for part in _PARTS}
-        elif value is not None:
-            arrays[name] = np.asarray(value)
-    return arrays
+def _scan_into(path: Path, scan: Scan, warnings: list[str]) -> FileIndex:
+    with contextlib.closing(FrameTable(path)) as table:
+        return scan(table, warnings.append)
 
 
-def _save(kept: Path, key: str, found: Piece, warnings: list[str]) -> None:
-    """Where nothing can be written the file is looked through again the next time."""
-    part = kept.with_name(f"{kept.name}.part{os.getpid()}.npz")
-    with contextlib.suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            np.savez(part, key=np.array(key), warnings=np.array(warnings, dtype=str), **_packed(found))
-            os.replace(part, kept)
-        finally:
-            part.unlink(missing_ok=True)
+def _save(path: Path, key: str, index: FileIndex, warnings: list[str]) -> None:
+    contents = {
+        "key": key,
+        "frames": len(index),
+        "numbers": index.numbers.tolist(),
+        "masses": None if index.masses is None else index.masses.tolist(),
+        "has_steps": index.has_steps,
+        "has_times": index.has_times,
+        "restarts": list(index.restarts),
+        "warnings": warnings,
+    }
+    text = json.dumps(contents).encode()
+    with open(path, "ab") as file:
+        file.write(text + f"{len(text):0{FOOTER}d}".encode())

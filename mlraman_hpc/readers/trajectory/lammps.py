@@ -1,4 +1,7 @@
-"""LAMMPS text dumps: any box, wrapped or unwrapped or scaled columns, atoms in any order."""
+"""LAMMPS text dumps: any box, wrapped or unwrapped or scaled columns, atoms in any order.
+
+https://docs.lammps.org/dump.html
+"""
 
 from __future__ import annotations
 
@@ -7,57 +10,76 @@ import mmap
 import numpy as np
 
 from mlraman_hpc.readers.text import (
+    Configuration,
     FrameLocation,
-    Piece,
-    Rows,
     Warn,
     atomic_number,
-    forget,
-    incomplete,
-    mapped,
-    numbers_in,
-    numbers_of,
-    shown,
+    incomplete_frame,
+    memory_mapped,
+    parse_numbers,
+    parse_words,
+    quoted,
+    release_pages,
 )
+from mlraman_hpc.readers.trajectory.base import FileIndex, TextFormat, TrajectoryIndex
+from mlraman_hpc.readers.trajectory.frame_table import FrameTable, differences
 
 MARK = b"ITEM: TIMESTEP"
 HEADER = 9  # lines from TIMESTEP to ATOMS
-_COLUMNS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
+_POSITIONS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
+_IMAGES, _VELOCITIES = ("ix", "iy", "iz"), ("vx", "vy", "vz")
 _FS_PER_TIME = {"real": 1.0, "metal": 1e3}
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
-    """Where the frames of a dump lie. Errors: DataError for frames cut short and for units without Angstrom."""
-    with mapped(path, name) as text:
-        begin = _next_mark(text, 0)
-        if begin < 0:
-            raise FrameLocation(name, 1, 0).error("no line 'ITEM: TIMESTEP' in the file; is it a LAMMPS text dump?")
-        fs = _time_unit(text[:begin], name)
-        rows, times = _bounds(text, begin, name, fs, warn)
-        if not len(rows):
-            raise FrameLocation(name, 1, 0).error("no complete frame in the file.")
-        first, last, line, atoms, steps = rows.columns()
-        frame = text[first[0] : last[0]]
-    place = FrameLocation(name, int(line[0]), 0)
-    if "id" not in _head(frame, place)[2]:
-        warn(f"{name}: no column 'id'; atoms are taken in the order of the file, which LAMMPS does not keep by itself.")
-    return Piece(
-        first,
-        last,
-        line,
-        atoms,
-        read(frame, place, table)[1],
-        steps=steps,
-        times=times,
-        joints=tuple(row + int(k) for row, strides in steps.strides() for k in np.flatnonzero(strides == 0)),
-    )
+class LammpsDump(TextFormat):
+    name = "lammps-dump"
+    file_names = r"\.(lammpstrj|lammpsdump|dump)(\.gz)?$|^dump\."
+    needs = ("species", "frame_interval")
+
+    def recognises(self, start: bytes) -> bool:
+        return start.startswith(b"ITEM:")
+
+    def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
+        """Errors: DataError for frames cut short, and for units of length other than Angstrom."""
+        with memory_mapped(path, name) as text:
+            begin = _next_mark(text, 0)
+            if begin < 0:
+                raise FrameLocation(name, 1, 0).error("no line 'ITEM: TIMESTEP' in the file; is it a LAMMPS text dump?")
+            times = _find_frames(text, begin, name, _time_unit(text[:begin], name), table, warn)
+            if not len(table):
+                raise FrameLocation(name, 1, 0).error("no complete frame in the file.")
+            rows = table.finish()
+            first = text[rows["first_byte"][0] : rows["last_byte"][0]]
+        atoms = _Atoms(first, FrameLocation(name, int(rows["line"][0]), 0))
+        if "id" not in atoms.names:
+            warn(
+                f"{name}: no column 'id'; atoms are taken in the order of the file, which LAMMPS does not keep by "
+                "itself."
+            )
+        return FileIndex(
+            rows,
+            atoms.numbers(atom_types)[atoms.order],
+            masses=atoms.masses(),
+            has_steps=True,
+            has_times=times,
+            restarts=tuple(
+                row + int(k) for row, strides in differences(rows, "step") for k in np.flatnonzero(strides == 0)
+            ),
+        )
+
+    def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
+        return [parse_frame(text, index.location(row), index.atom_types, velocities) for row, text in enumerate(texts)]
+
+
+FORMAT = LammpsDump()
 
 
 def _next_mark(text: mmap.mmap, begin: int) -> int:
-    at = text.find(MARK, begin)
-    while at > 0 and text[at - 1 : at] != b"\n":
-        at = text.find(MARK, at + 1)
-    return at
+    """The next line that starts a frame, or -1."""
+    position = text.find(MARK, begin)
+    while position > 0 and text[position - 1 : position] != b"\n":
+        position = text.find(MARK, position + 1)
+    return position
 
 
 def _time_unit(preamble: bytes, name: str) -> float | None:
@@ -73,146 +95,169 @@ def _time_unit(preamble: bytes, name: str) -> float | None:
     return _FS_PER_TIME[units]
 
 
-def _bounds(text: mmap.mmap, begin: int, name: str, fs: float | None, warn: Warn):
-    """Rows of first and last byte, line, atoms and time step; times (fs) where 'ITEM: TIME' is before each frame."""
-    rows, times, since = Rows(5), Rows(1, real=True), 0
-    line, before = text[:begin].count(b"\n") + 1, text[:begin]
+def _find_frames(text: mmap.mmap, begin: int, name: str, fs: float | None, table: FrameTable, warn: Warn) -> bool:
+    """Append all frames to `table`; whether 'ITEM: TIME' stands before each and its unit is known."""
+    line, before, has_times, since = text[:begin].count(b"\n") + 1, text[:begin], fs is not None, 0
     while begin >= 0:
-        since = forget(text, begin, since)
+        since = release_pages(text, begin, since)
         following = _next_mark(text, begin + 1)
         block = text[begin : following if following >= 0 else len(text)]
         lines = block.count(b"\n")
-        place = FrameLocation(name, line, len(rows))
-        step, atoms = _step_and_atoms(block, place, following < 0)
-        if atoms is None or lines < HEADER + atoms:
-            if following >= 0:
-                raise place.error(
-                    f"the frame has {max(lines - HEADER, 0)} atom lines and says {atoms} atoms. "
+        location = FrameLocation(name, line, len(table))
+        step_and_atoms = _step_and_atoms(block, location, following < 0)
+        if step_and_atoms is None or lines < HEADER + step_and_atoms[1]:
+            if step_and_atoms is not None and following >= 0:
+                raise location.error(
+                    f"the frame has {max(lines - HEADER, 0)} atom lines and says {step_and_atoms[1]} atoms. "
                     "Remove the damaged frame, or list the parts of the run as separate files."
                 )
-            warn(incomplete(name, len(rows), line))
+            warn(incomplete_frame(name, len(table), line))
             break
-        rows.add((begin, begin + len(block), line, atoms, step))
-        moment = _time(before) if fs else None
-        if moment is not None:
-            times.add((moment * fs,))
+        step, atoms = step_and_atoms
+        time = _time(before) if has_times else None
+        has_times = time is not None
+        table.add(begin, begin + len(block), line, atoms, step=step, time=(time or 0.0) * (fs or 0.0))
         begin, line, before = following, line + lines, block[-200:]
-    return rows, times.columns()[0] if len(times) == len(rows) else None
+    return has_times
 
 
-def _step_and_atoms(block: bytes, place: FrameLocation, last: bool) -> tuple[int | None, int | None]:
+def _step_and_atoms(block: bytes, location: FrameLocation, last: bool) -> tuple[int, int] | None:
+    """None for a last frame that ends before its number of atoms."""
     lines = block[:200].split(b"\n", 5)
     if len(lines) > 4 and lines[1].strip().isdigit() and lines[3].strip().isdigit() and int(lines[3]):
         step = int(lines[1])
         if step < 1 << 63:
             return step, int(lines[3])
     if last and len(lines) < 5:
-        return None, None
-    raise place.error("expected a time step and a number of atoms after 'ITEM: TIMESTEP'.", 1)
+        return None
+    raise location.error("expected a time step and a number of atoms after 'ITEM: TIMESTEP'.", 1)
 
 
 def _time(before: bytes) -> float | None:
-    at = before.rfind(b"ITEM: TIME\n")
-    value = None if at < 0 else numbers_in(before[at + 11 :].split(b"\n")[0], 1)
+    mark = before.rfind(b"ITEM: TIME\n")
+    value = None if mark < 0 else parse_numbers(before[mark + 11 :].split(b"\n")[0], 1)
     return None if value is None else float(value[0])
 
 
-def read(text: bytes, place: FrameLocation, table: dict[str, int]):
-    """(positions (atoms, 3) Angstrom from the corner of the cell, numbers, cell, periodic), atoms ordered by id.
+def parse_frame(text: bytes, location: FrameLocation, atom_types: dict[str, int], velocities: bool) -> Configuration:
+    """Positions are counted from the corner of the cell; atoms are ordered by id.
 
     x y z with ix iy iz are unwrapped with them; xs and xsu are multiples of the cell vectors.
     """
-    atoms, box, names, rows = _head(text, place)
-    cell, origin, periodic = _box(box, place)
-    words, order = _ordered(rows, names, atoms, place)
-    labels = next((columns for columns in _COLUMNS if set(columns) <= set(names)), None)
-    if labels is None:
-        raise place.error("no columns x y z, xu yu zu, xs ys zs or xsu ysu zsu; dump one of them.", HEADER - 1)
-    positions = _numeric(words, names, labels, place)
-    positions = positions @ cell if labels[0].startswith("xs") else positions - origin
-    images = ("ix", "iy", "iz")
-    if labels[0] in ("x", "xs") and set(images) <= set(names):
-        positions = positions + _numeric(words, names, images, place) @ (cell * periodic[:, None])
-    return positions[order], _numbers(words, names, table, place)[order], cell * periodic[:, None], periodic
+    atoms = _Atoms(text, location)
+    cell, origin, periodic = _box(atoms.box, location)
+    columns = next((columns for columns in _POSITIONS if set(columns) <= set(atoms.names)), None)
+    if columns is None:
+        raise location.error("no columns x y z, xu yu zu, xs ys zs or xsu ysu zsu; dump one of them.", HEADER - 1)
+    positions = atoms.columns(columns)
+    positions = positions @ cell if columns[0].startswith("xs") else positions - origin
+    if columns[0] in ("x", "xs") and set(_IMAGES) <= set(atoms.names):
+        positions = positions + atoms.columns(_IMAGES) @ (cell * periodic[:, None])
+    numbers = atoms.numbers(atom_types)
+    read_velocities = velocities and set(_VELOCITIES) <= set(atoms.names)
+    return Configuration(
+        positions[atoms.order],
+        numbers[atoms.order],
+        cell * periodic[:, None],
+        periodic,
+        atoms.columns(_VELOCITIES)[atoms.order] if read_velocities else None,
+    )
 
 
-def velocities(text: bytes, place: FrameLocation) -> np.ndarray | None:
-    """(atoms, 3) as in the file, or None where the frame has none."""
-    atoms, _, names, rows = _head(text, place)
-    if not {"vx", "vy", "vz"} <= set(names):
-        return None
-    words, order = _ordered(rows, names, atoms, place)
-    return _numeric(words, names, ("vx", "vy", "vz"), place)[order]
+class _Atoms:
+    """The atom lines of a frame.
+
+    box    the four lines of the box
+    names  of the columns
+    order  (atoms,) of the lines by id, or of the file where there are no ids
+    """
+
+    def __init__(self, text: bytes, location: FrameLocation):
+        lines = text.split(b"\n", HEADER)
+        if not lines[4].startswith(b"ITEM: BOX BOUNDS") or not lines[8].startswith(b"ITEM: ATOMS"):
+            raise location.error("expected 'ITEM: BOX BOUNDS' and 'ITEM: ATOMS' after the number of atoms.", 4)
+        rows = lines[9]
+        end = rows.find(b"ITEM:")
+        rows = rows[: end if end >= 0 else None]
+        self._location, self.box = location, lines[4:8]
+        self.names = lines[8].decode("ascii", "replace").split()[2:]
+        self._words = self._split(rows, int(lines[3]))
+        self.order = self._order(int(lines[3]))
+
+    def _split(self, rows: bytes, atoms: int) -> list[bytes]:
+        words = rows.split()
+        if len(words) != atoms * len(self.names):
+            lines = rows.splitlines()
+            bad = next((k for k, line in enumerate(lines) if len(line.split()) != len(self.names)), None)
+            if bad is None:
+                raise self._location.error(f"{len(lines)} atom lines, the frame says {atoms} atoms.", HEADER)
+            raise self._location.error(f"expected {len(self.names)} columns, found {quoted(lines[bad])}.", bad + HEADER)
+        return words
+
+    def _order(self, atoms: int) -> np.ndarray:
+        if "id" not in self.names:
+            return np.arange(atoms)
+        ids = self.columns(("id",))[:, 0]
+        order = np.argsort(ids, kind="stable")
+        repeated = np.flatnonzero(np.diff(ids[order]) == 0)
+        if len(repeated):
+            raise self._location.error(f"atom {ids[order][repeated[0]]:g} is listed twice.", HEADER)
+        return order
+
+    def _column(self, name: str) -> list[bytes]:
+        return self._words[self.names.index(name) :: len(self.names)]
+
+    def columns(self, names: tuple[str, ...]) -> np.ndarray:
+        """(atoms, names) numbers, in the order of the lines."""
+        arrays = []
+        for name in names:
+            column = self._column(name)
+            values = parse_words(column, len(column))
+            if values is None:
+                row = next(row for row, word in enumerate(column) if parse_words([word], 1) is None)
+                raise self._location.error(
+                    f"expected a number in column '{name}', found {quoted(column[row])}.", row + HEADER
+                )
+            arrays.append(values)
+        return np.stack(arrays, axis=1)
+
+    def masses(self) -> np.ndarray | None:
+        """(atoms,) u by id, from the column 'mass', which has that unit with metal and real units."""
+        if "mass" not in self.names:
+            return None
+        column = self._column("mass")
+        values = parse_words(column, len(column))
+        return None if values is None else values[self.order]
+
+    def numbers(self, atom_types: dict[str, int]) -> np.ndarray:
+        """Atomic numbers in the order of the lines, from the column 'element', else 'type' and trajectory.species."""
+        kind = next((name for name in ("element", "type") if name in self.names), None)
+        if kind is None:
+            raise self._location.error("neither a column 'element' nor 'type'; dump one of them.", HEADER - 1)
+        labels = self._column(kind)
+        known = {label: atomic_number(label.decode("ascii", "replace"), atom_types) for label in set(labels)}
+        missing = sorted(label.decode("ascii", "replace") for label, number in known.items() if number is None)
+        if missing and kind == "type" and not atom_types:
+            raise self._location.error(
+                f"the atoms have only types ({', '.join(missing)}); give the elements of types 1, 2, ... "
+                "in trajectory.species.",
+                HEADER,
+            )
+        if missing:
+            raise self._location.error(
+                f"no element is known for {kind} {', '.join(missing)}; complete trajectory.species.", HEADER
+            )
+        return np.array([known[label] for label in labels])
 
 
-def _head(text: bytes, place: FrameLocation) -> tuple[int, list[bytes], list[str], bytes]:
-    """Number of atoms, the four lines of the box, names of columns and the atom lines."""
-    lines = text.split(b"\n", HEADER)
-    if not lines[4].startswith(b"ITEM: BOX BOUNDS") or not lines[8].startswith(b"ITEM: ATOMS"):
-        raise place.error("expected 'ITEM: BOX BOUNDS' and 'ITEM: ATOMS' after the number of atoms.", 4)
-    rows = lines[9]
-    end = rows.find(b"ITEM:")
-    return int(lines[3]), lines[4:8], lines[8].decode("ascii", "replace").split()[2:], rows[: end if end >= 0 else None]
-
-
-def _ordered(rows: bytes, names: list[str], atoms: int, place: FrameLocation):
-    """The words of the atom lines, and the order of the lines by id."""
-    words = rows.split()
-    if len(words) != atoms * len(names):
-        lines = rows.splitlines()
-        bad = next((k for k, line in enumerate(lines) if len(line.split()) != len(names)), None)
-        if bad is None:
-            raise place.error(f"{len(lines)} atom lines, the frame says {atoms} atoms.", HEADER)
-        raise place.error(f"expected {len(names)} columns, found {shown(lines[bad])}.", bad + HEADER)
-    if "id" not in names:
-        return words, np.arange(atoms)
-    ids = _numeric(words, names, ("id",), place)[:, 0]
-    order = np.argsort(ids, kind="stable")
-    if (np.diff(ids[order]) == 0).any():
-        twice = ids[order][np.flatnonzero(np.diff(ids[order]) == 0)[0]]
-        raise place.error(f"atom {twice:g} stands there twice.", HEADER)
-    return words, order
-
-
-def _numeric(words: list[bytes], names: list[str], wanted: tuple[str, ...], place: FrameLocation) -> np.ndarray:
-    parts = []
-    for name in wanted:
-        column = words[names.index(name) :: len(names)]
-        part = numbers_of(column, len(column))
-        if part is None:
-            row = next(row for row, word in enumerate(column) if numbers_of([word], 1) is None)
-            raise place.error(f"expected a number in column '{name}', found {shown(column[row])}.", row + HEADER)
-        parts.append(part)
-    return np.stack(parts, axis=1)
-
-
-def _numbers(words: list[bytes], names: list[str], table: dict[str, int], place: FrameLocation) -> np.ndarray:
-    """Atomic numbers from the column 'element', else from 'type' and trajectory.species."""
-    kind = next((name for name in ("element", "type") if name in names), None)
-    if kind is None:
-        raise place.error("neither a column 'element' nor 'type'; dump one of them.", HEADER - 1)
-    labels = words[names.index(kind) :: len(names)]
-    known = {label: atomic_number(label.decode("ascii", "replace"), table) for label in set(labels)}
-    missing = sorted(label.decode("ascii", "replace") for label, number in known.items() if number is None)
-    if missing and kind == "type" and not table:
-        raise place.error(
-            f"the atoms have only types ({', '.join(missing)}); give the elements of types 1, 2, ... "
-            "in trajectory.species.",
-            HEADER,
-        )
-    if missing:
-        raise place.error(f"no element is known for {kind} {', '.join(missing)}; complete trajectory.species.", HEADER)
-    return np.array([known[label] for label in labels])
-
-
-def _box(lines: list[bytes], place: FrameLocation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _box(lines: list[bytes], location: FrameLocation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cell (3, 3), its corner (3,) and periodic (3,); the bounds of a tilted box are those of what encloses it."""
     flags = [word for word in lines[0].split()[3:] if set(word) <= set(b"pfsm")]
     periodic = np.array([flag == b"pp" for flag in flags] if len(flags) == 3 else [True] * 3)
     width = len(lines[1].split())
-    bounds = numbers_in(b" ".join(lines[1:4]), 3 * width)
+    bounds = parse_numbers(b" ".join(lines[1:4]), 3 * width)
     if bounds is None or width not in (2, 3, 4):
-        raise place.error(f"expected the bounds of the box, found {shown(lines[1])}.", 5)
+        raise location.error(f"expected the bounds of the box, found {quoted(lines[1])}.", 5)
     bounds = bounds.reshape(3, width)
     if width == 4:  # general triclinic: vectors and origin
         return bounds[:, :3], bounds[:, 3], periodic

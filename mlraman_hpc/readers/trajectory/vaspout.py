@@ -6,38 +6,69 @@ Names in the file: https://www.vasp.at/py4vasp/latest/
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
-from mlraman_hpc.readers.text import FrameLocation, Piece, Warn, atomic_number, readable, runs_of
-from mlraman_hpc.readers.trajectory.column import Column
+from mlraman_hpc.readers.text import (
+    Configuration,
+    FrameLocation,
+    Warn,
+    atomic_number,
+    consecutive_slices,
+    reading_errors,
+)
+from mlraman_hpc.readers.trajectory.base import BinaryFormat, FileIndex
+from mlraman_hpc.readers.trajectory.frame_table import FrameTable
 
-h5py = LazyModule("h5py")
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = LazyModule("h5py")
 KIND = "a vaspout.h5"
 STEPS, _TYPES = "intermediate/ion_dynamics", "results/positions"
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
-    """How many structures there are. Errors: DataError for a file without them."""
-    with readable(name, KIND), h5py.File(path, "r", locking=False) as file:
-        numbers = elements(file, name)
-        frames = complete_frames(file, len(numbers), name, warn)
-        interval = _time_step(file)
-    return Piece.counted(frames, numbers, times=None if interval is None else Column.multiples(interval, frames))
+class Vaspout(BinaryFormat):
+    name = "vaspout"
+    file_names = r"vaspout.*\.h5"
+    needs = ("frame_interval",)
+
+    def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
+        """Errors: DataError for a file without structures."""
+        with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
+            numbers = elements(file, name)
+            frames = complete_frames(file, len(numbers), name, warn)
+            interval = _time_step(file)
+        table.extend_numbered(frames, len(numbers), lambda rows: {"time": (interval or 0.0) * rows})
+        return FileIndex(table.finish(), numbers, has_times=interval is not None)
+
+    def read_file(
+        self,
+        path: str,
+        rows: np.ndarray,
+        location: Callable[[int], FrameLocation],
+        numbers: np.ndarray,
+        velocities: bool,
+    ) -> list[Configuration]:
+        return [Configuration(*fields) for fields in read(path, rows, location, numbers)]
 
 
-def read(path: str, rows: np.ndarray, place: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
-    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; place(k) names the k-th for messages."""
-    with readable(place(0).name, KIND), h5py.File(path, "r", locking=False) as file:
+FORMAT = Vaspout()
+
+
+def read(path: str, rows: np.ndarray, location: Callable[[int], FrameLocation], numbers: np.ndarray) -> list[tuple]:
+    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of each row; location(k) names the k-th for messages."""
+    with reading_errors(location(0).file, KIND), h5py.File(path, "r", locking=False) as file:
         steps = file[STEPS]
-        cells = [_scaled(file, STEPS) * steps["lattice_vectors"][part] for part in runs_of(rows)]
-        fractional = [steps["position_ions"][part] for part in runs_of(rows)]
+        cells = [_scaled(file, STEPS) * steps["lattice_vectors"][part] for part in consecutive_slices(rows)]
+        fractional = [steps["position_ions"][part] for part in consecutive_slices(rows)]
     cells, fractional = np.concatenate(cells), np.concatenate(fractional)
     for k in np.flatnonzero(~np.isfinite(fractional).all(axis=(1, 2)))[:1]:
-        raise place(int(k)).error("a position is not a number.")
-    return [(one @ cell, numbers, cell, np.ones(3, bool)) for one, cell in zip(fractional, cells)]
+        raise location(int(k)).error("a position is not a number.")
+    return [(frame @ cell, numbers, cell, np.ones(3, bool)) for frame, cell in zip(fractional, cells)]
 
 
 def complete_frames(file: h5py.File, atoms: int, name: str, warn: Warn) -> int:
@@ -61,10 +92,10 @@ def elements(file: h5py.File, name: str) -> np.ndarray:
     """(atoms,) atomic numbers."""
     labels = [decoded(label).split("_")[0] for label in file[f"{_TYPES}/ion_types"][()]]
     counts = np.asarray(file[f"{_TYPES}/number_ion_types"][()])
-    found = [atomic_number(label, {}) for label in labels]
-    if None in found or len(found) != len(counts) or not (counts > 0).all() or counts.sum() > 1 << 24:
+    numbers = [atomic_number(label, {}) for label in labels]
+    if None in numbers or len(numbers) != len(counts) or not (counts > 0).all() or counts.sum() > 1 << 24:
         raise DataError(f"{name}: elements {', '.join(labels)} with counts {counts.tolist()} make no sense.")
-    return np.repeat(found, counts)
+    return np.repeat(numbers, counts)
 
 
 def decoded(value) -> str:

@@ -13,65 +13,87 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.text import (
+    Configuration,
     FrameLocation,
-    Piece,
-    Rows,
     Warn,
     atomic_number,
-    forget,
-    incomplete,
-    mapped,
-    numbers_in,
-    shown,
-    unglued,
+    incomplete_frame,
+    memory_mapped,
+    parse_numbers,
+    quoted,
+    release_pages,
+    split_touching_numbers,
 )
-from mlraman_hpc.readers.trajectory.column import Column
+from mlraman_hpc.readers.trajectory.base import FileIndex, TextFormat, TrajectoryIndex
+from mlraman_hpc.readers.trajectory.frame_table import FrameTable
 
 MARK, END = b"<structure>", b"</structure>"
 _RENAMED = {b"r": b"Zr", b"X": b"Xe"}  # VASP cuts these names
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
-    """Where the structures of the ionic steps lie. Errors: DataError without atoms or structures."""
-    with mapped(path, name) as text:
-        begin = text.find(MARK)
-        if begin < 0:
-            raise DataError(f"{name}: no structure of an ionic step; is it a vasprun.xml, and is the first step done?")
-        head = text[:begin]
-        numbers = elements(head, name)
-        rows = _bounds(text, begin, name, warn)
-    if not len(rows):
-        raise DataError(f"{name}: no complete structure.")
-    interval = _time_step(head)
-    return Piece(
-        *rows.columns(),
-        Column.progression(len(numbers), 0, len(rows)),
-        numbers,
-        times=None if interval is None else Column.multiples(interval, len(rows)),
-    )
+class Vasprun(TextFormat):
+    name = "vasprun"
+    file_names = r"vasprun.*xml"
+    needs = ("frame_interval",)
+
+    def recognises(self, start: bytes) -> bool:
+        return start.startswith(b"<?xml")
+
+    def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
+        """Errors: DataError without atoms or structures."""
+        with memory_mapped(path, name) as text:
+            begin = text.find(MARK)
+            if begin < 0:
+                raise DataError(
+                    f"{name}: no structure of an ionic step; is it a vasprun.xml, and is the first step done?"
+                )
+            head = text[:begin]
+            numbers, interval = elements(head, name), _time_step(head)
+            _find_structures(text, begin, name, len(numbers), interval or 0.0, table, warn)
+        if not len(table):
+            raise DataError(f"{name}: no complete structure.")
+        return FileIndex(table.finish(), numbers, masses=_masses(head, len(numbers)), has_times=interval is not None)
+
+    def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
+        return [Configuration(*read(text, index.location(row), index.numbers)) for row, text in enumerate(texts)]
 
 
-def _bounds(text: mmap.mmap, begin: int, name: str, warn: Warn) -> Rows:
-    """First and last byte and first line of each structure."""
-    rows, line, before, since = Rows(3), 1, 0, 0
+FORMAT = Vasprun()
+
+
+def _find_structures(
+    text: mmap.mmap, begin: int, name: str, atoms: int, interval: float, table: FrameTable, warn: Warn
+) -> None:
+    """Append all structures to `table`, `interval` fs apart."""
+    line, before, since = 1, 0, 0
     while begin >= 0:
-        since = forget(text, before, since)
+        since = release_pages(text, before, since)
         line, before = line + text[before:begin].count(b"\n"), begin
         end, following = text.find(END, begin), text.find(MARK, begin + 1)
         if end < 0 or 0 <= following < end:
             if following >= 0:
-                raise FrameLocation(name, line, len(rows)).error("the structure has no end.")
-            warn(incomplete(name, len(rows), line))
+                raise FrameLocation(name, line, len(table)).error("the structure has no end.")
+            warn(incomplete_frame(name, len(table), line))
             break
-        rows.add((begin, end, line))
+        table.add(begin, end, line, atoms, time=interval * len(table))
         begin = following
-    return rows
 
 
-def read(text: bytes, place: FrameLocation, numbers: np.ndarray):
+def _masses(head: bytes, atoms: int) -> np.ndarray | None:
+    """(atoms,) u from the table of atom types (POMASS), where that is complete."""
+    start = head.find(b'<array name="atomtypes"')
+    table = head[start : head.find(b"</array>", start)] if start >= 0 else b""
+    types = re.findall(rb"<rc>\s*<c>\s*(\d+)\s*</c>\s*<c>[^<]*</c>\s*<c>\s*([0-9.]+)\s*</c>", table)
+    values = parse_numbers(b" ".join(word for row in types for word in row), 2 * len(types))
+    if not types or values is None or values[0::2].sum() != atoms:
+        return None
+    return np.repeat(values[1::2], values[0::2].astype(int))
+
+
+def read(text: bytes, location: FrameLocation, numbers: np.ndarray):
     """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one structure."""
-    cell = vectors(text, b"basis", 3, place)
-    return vectors(text, b"positions", len(numbers), place) @ cell, numbers, cell, np.ones(3, bool)
+    cell = vectors(text, b"basis", 3, location)
+    return vectors(text, b"positions", len(numbers), location) @ cell, numbers, cell, np.ones(3, bool)
 
 
 def elements(head: bytes, name: str) -> np.ndarray:
@@ -85,34 +107,34 @@ def elements(head: bytes, name: str) -> np.ndarray:
             f"{name}: {len(labels)} atoms in the table of atoms, <atoms> says "
             f"{count[1].decode() if count else 'nothing'}."
         )
-    found = [atomic_number(_RENAMED.get(label, label).decode("ascii", "replace"), {}) for label in labels]
-    if None in found:
-        raise DataError(f"{name}: {shown(labels[found.index(None)])} is not a chemical element.")
-    return np.array(found)
+    numbers = [atomic_number(_RENAMED.get(label, label).decode("ascii", "replace"), {}) for label in labels]
+    if None in numbers:
+        raise DataError(f"{name}: {quoted(labels[numbers.index(None)])} is not a chemical element.")
+    return np.array(numbers)
 
 
-def vectors(text: bytes, label: bytes, rows: int, place: FrameLocation) -> np.ndarray:
+def vectors(text: bytes, label: bytes, rows: int, location: FrameLocation) -> np.ndarray:
     """(rows, 3) of the first <varray> with this name. Errors: DataError where it is missing or not complete."""
     start = text.find(b'<varray name="' + label + b'"')
     end = text.find(b"</varray>", start)
     body = text[text.find(b">", start) + 1 : end] if 0 <= start < end else b""
-    values = numbers_in(unglued(re.sub(rb"</?v>", b" ", body)), 3 * rows)
+    values = parse_numbers(split_touching_numbers(re.sub(rb"</?v>", b" ", body)), 3 * rows)
     if values is None:
-        raise place.error(
-            f"expected {rows} vectors in '{label.decode()}', found {shown(body)}.", text[: max(start, 0)].count(b"\n")
+        raise location.error(
+            f"expected {rows} vectors in '{label.decode()}', found {quoted(body)}.", text[: max(start, 0)].count(b"\n")
         )
     return values.reshape(rows, 3)
 
 
 def setting(head: bytes, label: bytes) -> bytes | None:
     """The value that VASP used, which stands after what the user gave."""
-    found = re.findall(rb'<i [^>]*name="' + label + rb'"[^>]*>\s*([^<\s]+)\s*</i>', head)
-    return found[-1] if found else None
+    values = re.findall(rb'<i [^>]*name="' + label + rb'"[^>]*>\s*([^<\s]+)\s*</i>', head)
+    return values[-1] if values else None
 
 
 def parameter(head: bytes, label: bytes) -> float | None:
     """A setting that is a number, or None."""
-    value = numbers_in(setting(head, label) or b"", 1)
+    value = parse_numbers(setting(head, label) or b"", 1)
     return None if value is None else float(value[0])
 
 

@@ -3,78 +3,134 @@
 from __future__ import annotations
 
 import mmap
+from array import array
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlraman_hpc.readers.text import (
-    LOOKED_AT,
+    RESIDENT_BYTES,
+    Configuration,
     FrameLocation,
-    Piece,
-    Rows,
     Warn,
     atomic_number,
-    forget,
-    incomplete,
-    mapped,
-    numbers_in,
-    numbers_of,
-    shown,
-    unglued,
+    incomplete_frame,
+    memory_mapped,
+    parse_numbers,
+    parse_words,
+    quoted,
+    release_pages,
+    split_touching_numbers,
 )
+from mlraman_hpc.readers.trajectory.base import FileIndex, TextFormat, TrajectoryIndex
 from mlraman_hpc.readers.trajectory.byte_ranges import open_file
-from mlraman_hpc.readers.trajectory.column import BLOCK, Column
 from mlraman_hpc.readers.trajectory.fixed_width import three_numbers
+from mlraman_hpc.readers.trajectory.frame_table import CHUNK_ROWS, FrameTable
 
 MARK = b"Direct configuration"
 
 
+class Xdatcar(TextFormat):
+    name = "xdatcar"
+    file_names = r"xdatcar"
+    needs = ("species", "frame_interval")
+
+    def recognises(self, start: bytes) -> bool:
+        return any(line.startswith(MARK) for line in start.split(b"\n"))
+
+    def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
+        """Errors: DataError for headers, and for frames with too few lines."""
+        with memory_mapped(path, name) as text:
+            begin = _next_mark(text, 0)
+            if begin < 0:
+                raise FrameLocation(name, 1, 0).error(
+                    "no line 'Direct configuration='; is it an XDATCAR of VASP 5 or 6?"
+                )
+            header = read_header(text[:begin], FrameLocation(name, 1, 0), atom_types)
+            if len(text[:begin].splitlines()) > header.lines:
+                raise FrameLocation(name, header.lines + 1, 0).error(
+                    "expected 'Direct configuration=' after the header."
+                )
+            restarts: tuple[int, ...] = ()
+            if not _find_equal_frames(text, begin, header, name, table, warn):
+                restarts = _find_frames(text, begin, header, name, atom_types, table, warn)
+        return FileIndex(table.finish(), header.numbers, restarts=restarts)
+
+    def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
+        cells = read_cells(index)
+        return parse_alike(texts, index.numbers, cells) or [
+            parse_frame(text, index.location(row), index.numbers, cell)
+            for row, (text, cell) in enumerate(zip(texts, cells))
+        ]
+
+
+FORMAT = Xdatcar()
+
+
 @dataclass(frozen=True)
 class Header:
+    """cell (3, 3) Angstrom, numbers (atoms,), and the number of lines of the header."""
+
     cell: np.ndarray
     numbers: np.ndarray
     lines: int
 
 
-def scan(path: str, name: str, table: dict[str, int], warn: Warn) -> Piece:
-    """Where the frames of an XDATCAR lie. Errors: DataError for headers and for frames with too few lines."""
-    with mapped(path, name) as text:
-        begin = _next_mark(text, 0)
-        if begin < 0:
-            raise FrameLocation(name, 1, 0).error("no line 'Direct configuration='; is it an XDATCAR of VASP 5 or 6?")
-        header = read_header(text[:begin], FrameLocation(name, 1, 0), table)
-        if len(text[:begin].splitlines()) > header.lines:
-            raise FrameLocation(name, header.lines + 1, 0).error("expected 'Direct configuration=' after the header.")
-        piece = _constant(text, begin, header, name, warn)
-        return piece or _general(text, begin, header, name, table, warn)
-
-
-def read(text: bytes, place: FrameLocation, numbers: np.ndarray, cell: np.ndarray):
-    """(positions (atoms, 3) Angstrom, numbers, cell, periodic) of one frame, `text` starting at its 'Direct' line."""
+def parse_frame(text: bytes, location: FrameLocation, numbers: np.ndarray, cell: np.ndarray) -> Configuration:
+    """A frame from its bytes, which start at its 'Direct' line."""
     rows = text[text.find(b"\n") + 1 :]
-    values = numbers_in(rows, 3 * len(numbers))
+    values = parse_numbers(rows, 3 * len(numbers))
     if values is None:
-        values = numbers_in(unglued(rows), 3 * len(numbers))
+        values = parse_numbers(split_touching_numbers(rows), 3 * len(numbers))
     if values is None:
-        raise _bad_row(rows, len(numbers), place)
-    return _cartesian(values.reshape(-1, 3), cell), numbers, cell, np.ones(3, bool)
+        raise _bad_row(rows, len(numbers), location)
+    return Configuration(_cartesian(values.reshape(-1, 3), cell), numbers, cell, np.ones(3, bool))
 
 
-def cells(index, which: np.ndarray) -> np.ndarray:
-    """(frames, 3, 3) Angstrom, from the frames' headers."""
-    headers = list(zip(index.file_of_frame[which].tolist(), index.header[which].tolist()))
-    first_row, files = dict(zip(reversed(headers), reversed(which))), {}
-    with ExitStack() as opened:
-        for (file, _), row in first_row.items():
+def parse_alike(texts: list[bytes], numbers: np.ndarray, cells: np.ndarray) -> list[Configuration] | None:
+    """The same as `parse_frame` for each frame, all at once; None unless all have the same size and columns."""
+    if len({len(text) for text in texts}) != 1:
+        return None
+    records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
+    head = texts[0].find(b"\n") + 1
+    title, rows = records[:, :head], records[:, head:]
+    ends = np.arange(head) == head - 1
+    if not head or rows.shape[1] % len(numbers) or not ((title == ord("\n")) == ends).all():
+        return None
+    rows = rows.reshape(len(texts) * len(numbers), -1)
+    fractional = three_numbers(rows) if rows.shape[1] and (rows[:, -1] == ord("\n")).all() else None
+    if fractional is None:
+        return None
+    positions = _cartesian(fractional.reshape(len(texts), -1, 3), cells[:, None])
+    periodic = np.ones(3, bool)
+    return [Configuration(frame, numbers, cell, periodic) for frame, cell in zip(positions, cells)]
+
+
+def _cartesian(fractional: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Without a library's matrix product, whose last bits may depend on the number of rows."""
+    x, y, z = np.moveaxis(fractional[..., None], -2, 0)
+    return x * cell[..., 0, :] + y * cell[..., 1, :] + z * cell[..., 2, :]
+
+
+# headers
+
+
+def read_cells(index: TrajectoryIndex) -> np.ndarray:
+    """(frames, 3, 3) Angstrom, from the frames' headers; each header is read once."""
+    headers = list(zip(index.table["file"].tolist(), index.table["header"].tolist()))
+    row_of_header = {header: row for row, header in reversed(list(enumerate(headers)))}
+    files: dict = {}
+    with ExitStack() as stack:
+        for (file, _), row in row_of_header.items():
             if file not in files:
-                files[file] = opened.enter_context(open_file(index, row, buffering=1 << 12))
-        texts = [_five_lines(files[file], first) for file, first in first_row]
-    found = _cells_alike(texts) if len(texts) > 1 else None
-    if found is None:
-        found = [_cell(text.split(b"\n"), index.location(row)) for text, row in zip(texts, first_row.values())]
-    number = {header: k for k, header in enumerate(first_row)}
-    return np.array(found).reshape(-1, 3, 3)[[number[header] for header in headers]]
+                files[file] = stack.enter_context(open_file(index, row, buffering=1 << 12))
+        texts = [_five_lines(files[file], first) for file, first in row_of_header]
+    cells = _cells_alike(texts) if len(texts) > 1 else None
+    if cells is None:
+        cells = [_cell(text.split(b"\n"), index.location(row)) for text, row in zip(texts, row_of_header.values())]
+    number = {header: k for k, header in enumerate(row_of_header)}
+    return np.array(cells).reshape(-1, 3, 3)[[number[header] for header in headers]]
 
 
 def _five_lines(file, first: int) -> bytes:
@@ -92,7 +148,7 @@ def _five_lines(file, first: int) -> bytes:
 def _cells_alike(texts: list[bytes]) -> np.ndarray | None:
     """The cells of headers with the same scale and the same columns, all at once; None for others."""
     lines = texts[0].split(b"\n")
-    scale, ends = numbers_in(lines[1], 1), np.cumsum([len(line) + 1 for line in lines[:5]])
+    scale, ends = parse_numbers(lines[1], 1), np.cumsum([len(line) + 1 for line in lines[:5]])
     if len({len(text) for text in texts}) > 1 or scale is None or scale[0] <= 0 or len({*map(len, lines[2:5])}) > 1:
         return None
     records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
@@ -103,81 +159,56 @@ def _cells_alike(texts: list[bytes]) -> np.ndarray | None:
     return None if values is None else values.reshape(-1, 3, 3) * scale[0]
 
 
-def read_alike(texts: list[bytes], numbers: np.ndarray, cells: np.ndarray) -> list[tuple] | None:
-    """The same as `read` for each frame, all at once; None unless all have the same size and columns."""
-    if len({len(text) for text in texts}) != 1:
-        return None
-    records = np.frombuffer(b"".join(texts), np.uint8).reshape(len(texts), -1)
-    head = texts[0].find(b"\n") + 1
-    title, rows = records[:, :head], records[:, head:]
-    ends = np.arange(head) == head - 1
-    if not head or rows.shape[1] % len(numbers) or not ((title == ord("\n")) == ends).all():
-        return None
-    rows = rows.reshape(len(texts) * len(numbers), -1)
-    fractional = three_numbers(rows) if rows.shape[1] and (rows[:, -1] == ord("\n")).all() else None
-    if fractional is None:
-        return None
-    positions = _cartesian(fractional.reshape(len(texts), -1, 3), cells[:, None])
-    periodic = np.ones(3, bool)
-    return [(part, numbers, cell, periodic) for part, cell in zip(positions, cells)]
-
-
-def _cartesian(fractional: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Without a library's matrix product, whose last bits may depend on the number of rows."""
-    x, y, z = np.moveaxis(fractional[..., None], -2, 0)
-    return x * cell[..., 0, :] + y * cell[..., 1, :] + z * cell[..., 2, :]
-
-
-def read_header(text: bytes, place: FrameLocation, table: dict[str, int]) -> Header:
-    """Scale, cell, elements and counts. A header without element line takes them from `table` (types 1, 2, ...)."""
+def read_header(text: bytes, location: FrameLocation, atom_types: dict[str, int]) -> Header:
+    """Scale, cell, elements and counts. A header without element line takes them from `atom_types` (1, 2, ...)."""
     lines = text.splitlines()
     if len(lines) < 6:
-        raise place.error(
+        raise location.error(
             f"the header has {len(lines)} lines; a title, a scale, three lattice vectors, elements and "
             "counts are needed. An XDATCAR of VASP 4 has no cell: convert it with its POSCAR."
         )
-    cell = _cell(lines, place)
+    cell = _cell(lines, location)
     words = lines[5].split()
     named = bool(words) and not words[0].isdigit()
-    counts = _counts(lines, 6 if named else 5, place)
+    counts = _counts(lines, 6 if named else 5, location)
     labels = [word.decode("ascii", "replace") for word in words] if named else [str(k + 1) for k in range(len(counts))]
     if len(labels) != len(counts):
-        raise place.error(f"{len(labels)} elements but {len(counts)} counts in the header.", 6)
-    kinds = [_element(label, table, named, place) for label in labels]
+        raise location.error(f"{len(labels)} elements but {len(counts)} counts in the header.", 6)
+    kinds = [_element(label, atom_types, named, location) for label in labels]
     return Header(cell, np.repeat(np.array(kinds), counts), 7 if named else 6)
 
 
-def _cell(lines: list[bytes], place: FrameLocation) -> np.ndarray:
-    scale = numbers_in(lines[1], 1)
+def _cell(lines: list[bytes], location: FrameLocation) -> np.ndarray:
+    scale = parse_numbers(lines[1], 1)
     if scale is None or scale[0] == 0:
-        raise place.error(f"expected the scale of the cell, found {shown(lines[1])}.", 1)
+        raise location.error(f"expected the scale of the cell, found {quoted(lines[1])}.", 1)
     vectors = b"\n".join(lines[2:5])
-    values = numbers_in(vectors, 9)
+    values = parse_numbers(vectors, 9)
     if values is None:
-        values = numbers_in(unglued(vectors), 9)
+        values = parse_numbers(split_touching_numbers(vectors), 9)
     if values is None:
-        k = next((k for k in (2, 3, 4) if numbers_in(unglued(lines[k]), 3) is None), 2)
-        raise place.error(f"expected a lattice vector, found {shown(lines[k])}.", k)
+        k = next((k for k in (2, 3, 4) if parse_numbers(split_touching_numbers(lines[k]), 3) is None), 2)
+        raise location.error(f"expected a lattice vector, found {quoted(lines[k])}.", k)
     cell = values.reshape(3, 3)
     # VASP: a negative scale is minus the volume of the cell
     return cell * (scale[0] if scale[0] > 0 else np.cbrt(-scale[0] / abs(np.linalg.det(cell))))
 
 
-def _counts(lines: list[bytes], row: int, place: FrameLocation) -> np.ndarray:
+def _counts(lines: list[bytes], row: int, location: FrameLocation) -> np.ndarray:
     words = lines[row].split() if row < len(lines) else []
     if not words or not all(word.isdigit() for word in words):
-        found = shown(lines[row]) if row < len(lines) else "the end of the header"
-        raise place.error(f"expected the number of atoms of each element, found {found}.", row)
+        instead = quoted(lines[row]) if row < len(lines) else "the end of the header"
+        raise location.error(f"expected the number of atoms of each element, found {instead}.", row)
     return np.array([int(word) for word in words])
 
 
-def _element(label: str, table: dict[str, int], named: bool, place: FrameLocation) -> int:
+def _element(label: str, atom_types: dict[str, int], named: bool, location: FrameLocation) -> int:
     # POTCAR names such as Li_sv, and Li_sv/1a2b3c of VASP 6.4
-    number = atomic_number(label, table) or atomic_number(label.replace("/", "_").split("_")[0], table)
+    number = atomic_number(label, atom_types) or atomic_number(label.replace("/", "_").split("_")[0], atom_types)
     if number is None and named:
-        raise place.error(f"'{label}' is not a chemical element.", 5)
+        raise location.error(f"'{label}' is not a chemical element.", 5)
     if number is None:
-        raise place.error(
+        raise location.error(
             "the header has no line with the elements; give them in trajectory.species, "
             "one for each number in the line of counts.",
             5,
@@ -185,51 +216,59 @@ def _element(label: str, table: dict[str, int], named: bool, place: FrameLocatio
     return number
 
 
+# finding the frames
+
+
 def _next_mark(text: mmap.mmap, begin: int) -> int:
     """The next line that starts a frame, or -1."""
-    at = text.find(MARK, begin)
-    while at > 0 and text[at - 1 : at] != b"\n":
-        at = text.find(MARK, at + 1)
-    return at
+    position = text.find(MARK, begin)
+    while position > 0 and text[position - 1 : position] != b"\n":
+        position = text.find(MARK, position + 1)
+    return position
 
 
-def last_line_is_whole(text: mmap.mmap) -> bool:
+def _last_line_is_complete(text: mmap.mmap) -> bool:
     """Whether the last line lacks nothing but its line end: the last six numbers have equal decimals."""
     words = text[max(0, len(text) - 200) :].split(b"\n")[-2:]
-    decimals = [len(word.partition(b".")[2]) for line in words for word in unglued(line).split()]
+    decimals = [len(word.partition(b".")[2]) for line in words for word in split_touching_numbers(line).split()]
     return text[-1:] != b"\n" and len(decimals) == 6 and min(decimals) == max(decimals) > 5
 
 
-def _constant(text: mmap.mmap, begin: int, header: Header, name: str, warn: Warn) -> Piece | None:
-    """A fixed cell: every frame takes as many bytes as the first, which is checked at every frame's first word."""
+def _find_equal_frames(text: mmap.mmap, begin: int, header: Header, name: str, table: FrameTable, warn: Warn) -> bool:
+    """A fixed cell: every frame takes as many bytes as the first, which is checked at every frame's first word.
+
+    Appends all frames to `table`, or returns False.
+    """
     atoms, size = len(header.numbers), len(text)
     second = _next_mark(text, begin + 1)
     record = second - begin
     if second < 0 or text[begin:second].count(b"\n") != atoms + 1:
-        return None
-    frames = (size - begin + (1 if last_line_is_whole(text) else 0)) // record
+        return False
+    frames = (size - begin + (1 if _last_line_is_complete(text) else 0)) // record
     marked = _all_marked(text, begin, record, frames)
     rest = text[begin + record * frames :] if record * frames < size - begin else b""
     cut_frame = rest.count(b"\n") <= atoms and rest[: len(MARK)] == MARK[: len(rest)]
     if not marked or not cut_frame:
-        return None
+        return False
     if rest.strip():
-        warn(incomplete(name, frames, header.lines + 1 + (atoms + 1) * frames))
-    inner, end = Column.progression(begin + record, record, frames - 1), min(begin + record * frames, size)
-    return Piece(
-        Column.progression(begin, record, frames),
-        Column.joined([inner, Column.progression(end, 0, 1)]),
-        Column.progression(header.lines + 1, atoms + 1, frames),
-        Column.progression(atoms, 0, frames),
-        header.numbers,
-        header=Column.progression(0, 0, frames),
-    )
+        warn(incomplete_frame(name, frames, header.lines + 1 + (atoms + 1) * frames))
+    for start in range(0, frames, CHUNK_ROWS):
+        rows = np.arange(start, min(start + CHUNK_ROWS, frames))
+        first = begin + record * rows
+        table.extend(
+            len(rows),
+            first_byte=first,
+            last_byte=np.minimum(first + record, size),
+            line=header.lines + 1 + (atoms + 1) * rows,
+            atoms=atoms,
+        )
+    return True
 
 
 def _all_marked(text: mmap.mmap, begin: int, record: int, frames: int) -> bool:
-    """Whether every frame starts as it should; parts of the file that were looked at do not stay in memory."""
+    """Whether every frame starts as it should; pages of the file that were examined do not stay in memory."""
     view, mark = np.frombuffer(text, np.uint8), np.frombuffer(MARK, np.uint8)
-    many = min(max(1, LOOKED_AT // record), BLOCK)
+    many = min(max(1, RESIDENT_BYTES // record), CHUNK_ROWS)
     good = True
     for k in range(0, frames, many):
         first = begin + record * np.arange(k, min(k + many, frames))
@@ -238,51 +277,46 @@ def _all_marked(text: mmap.mmap, begin: int, record: int, frames: int) -> bool:
     return good
 
 
-def _general(text: mmap.mmap, begin: int, header: Header, name: str, table: dict[str, int], warn: Warn) -> Piece:
-    """Headers may stand before any frame: a changing cell, or a run started again into the same file."""
+def _find_frames(
+    text: mmap.mmap, begin: int, header: Header, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn
+) -> tuple[int, ...]:
+    """Headers may stand before any frame: a changing cell, or a run started again into the same file.
+
+    Appends all frames to `table`; returns those at which the run was started again.
+    """
     atoms, line, header_byte, first_header = len(header.numbers), header.lines + 1, 0, text[:begin]
-    rows, joints, last_header, since = Rows(4), Rows(1), first_header, 0
+    repeated_headers, last_header, since = array("q"), first_header, 0
     while begin >= 0:
-        since = forget(text, begin, since)
+        since = release_pages(text, begin, since)
         following = _next_mark(text, begin + 1)
         block = text[begin : following if following >= 0 else len(text)]
-        lines = block.count(b"\n") + (following < 0 and last_line_is_whole(text))
-        place = FrameLocation(name, line, len(rows))
+        lines = block.count(b"\n") + (following < 0 and _last_line_is_complete(text))
+        location = FrameLocation(name, line, len(table))
         if lines < atoms + 1 and following < 0:
-            warn(incomplete(name, len(rows), line))
+            warn(incomplete_frame(name, len(table), line))
             break
-        end, extra = _split(block, atoms, lines, place)
-        rows.add((begin, begin + end, line, header_byte))
+        end, extra = _split(block, atoms, lines, location)
+        table.add(begin, begin + end, line, atoms, header=header_byte)
         if following >= 0 and extra.strip():
             if extra == last_header:
-                joints.add((len(rows),))
+                repeated_headers.append(len(table))
             else:
-                place = FrameLocation(name, line + atoms + 1, len(rows))
-                _check_header(extra, first_header, header, place, table)
+                location = FrameLocation(name, line + atoms + 1, len(table))
+                _check_header(extra, first_header, header, location, atom_types)
                 last_header, header_byte = extra, begin + end
         elif following < 0 and extra.strip():
-            warn(incomplete(name, len(rows), line + atoms + 1))
+            warn(incomplete_frame(name, len(table), line + atoms + 1))
         begin, line = following, line + lines
-    if not len(rows):
+    if not len(table):
         raise FrameLocation(name, line, 0).error(f"no complete frame of {atoms} atoms.")
-    first, last, lines, headers = rows.columns()
     # where the header stands before every frame it is no sign of a new start
-    starts = joints.columns()[0].tolist() if len(joints) <= len(rows) // 10 + 1 else []
-    return Piece(
-        first,
-        last,
-        lines,
-        Column.progression(atoms, 0, len(rows)),
-        header.numbers,
-        header=headers,
-        joints=tuple(starts),
-    )
+    return tuple(repeated_headers) if len(repeated_headers) <= len(table) // 10 + 1 else ()
 
 
-def _split(block: bytes, atoms: int, lines: int, place: FrameLocation) -> tuple[int, bytes]:
+def _split(block: bytes, atoms: int, lines: int, location: FrameLocation) -> tuple[int, bytes]:
     """End of the frame's coordinates in `block`, and what follows them."""
     if lines < atoms + 1:
-        raise place.error(
+        raise location.error(
             f"{max(lines - 1, 0)} lines of coordinates, the header says {atoms} atoms. "
             "Remove the damaged frame, or list the parts of the run as separate files."
         )
@@ -293,23 +327,25 @@ def _split(block: bytes, atoms: int, lines: int, place: FrameLocation) -> tuple[
     return end, block[end:]
 
 
-def _check_header(text: bytes, first: bytes, header: Header, place: FrameLocation, table: dict[str, int]) -> None:
+def _check_header(
+    text: bytes, first: bytes, header: Header, location: FrameLocation, atom_types: dict[str, int]
+) -> None:
     """A header further down must have a cell, and the atoms of the first one."""
     lines = text.splitlines()
     if lines[5:] == first.splitlines()[5:]:
-        _cell(lines, place)
+        _cell(lines, location)
         return
-    other = read_header(text, place, table)
+    other = read_header(text, location, atom_types)
     if not np.array_equal(other.numbers, header.numbers):
-        raise place.error("this header has other atoms than the first one; one file must hold one system.", 5)
+        raise location.error("this header has other atoms than the first one; one file must hold one system.", 5)
     if len(text.splitlines()) > other.lines:
-        raise place.error("expected 'Direct configuration=' after the header.", other.lines)
+        raise location.error("expected 'Direct configuration=' after the header.", other.lines)
 
 
-def _bad_row(rows: bytes, atoms: int, place: FrameLocation):
+def _bad_row(rows: bytes, atoms: int, location: FrameLocation):
     """The error for the first line that does not hold three numbers."""
     lines = rows.splitlines()
     for k, line in enumerate(lines):
-        if numbers_of(unglued(line).split(), 3) is None:
-            return place.error(f"expected three coordinates, found {shown(line)}. Remove the damaged frame.", k + 1)
-    return place.error(f"{len(lines)} lines of coordinates, the header says {atoms} atoms.", len(lines))
+        if parse_words(split_touching_numbers(line).split(), 3) is None:
+            return location.error(f"expected three coordinates, found {quoted(line)}. Remove the damaged frame.", k + 1)
+    return location.error(f"{len(lines)} lines of coordinates, the header says {atoms} atoms.", len(lines))

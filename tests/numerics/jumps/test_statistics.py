@@ -9,6 +9,7 @@ from mlraman_hpc.numerics.jumps.sites import Finder, Sites, sites_in, stays
 from mlraman_hpc.numerics.jumps.statistics import JumpStatistics, jump_statistics
 from mlraman_hpc.numerics.transport.diffusion import diffusion
 from mlraman_hpc.numerics.transport.displacements import displacement_sums, log_lags, own_displacements
+from mlraman_hpc.records.transport import JumpMotion
 from tests.close import assert_close
 
 EDGE, CELLS, INTERVAL, ATOMS = 3.0, 3, 10.0, 16
@@ -47,7 +48,7 @@ def test_a_random_walk_with_vibrations():
     found = [statistics(walk(2500, 200, seed=seed)) for seed in range(5)]
     for one in found:
         assert abs(one.correlation - 1) < 3 * one.correlation_error < 0.3
-        assert one.transit < 0.01 and one.verdict.startswith("hopping")
+        assert one.transit < 0.01 and one.motion is JumpMotion.HOPPING
         assert one.lengths[0] == pytest.approx(EDGE) and one.counts[0] > 0.98 * one.jumps
         assert one.occupancy.sum() == pytest.approx(ATOMS, rel=0.01)
         assert abs(one.diffusion - EDGE**2 / 6 / 2 * 1e-4) < 3.5 * one.diffusion_error
@@ -76,7 +77,7 @@ def test_a_single_atom_has_no_error_of_the_correlation_factor():
 
 def test_atoms_that_never_jump_give_a_bound():
     found = statistics(walk(1000, 1e12))
-    assert found.jumps == 0 and found.verdict == "no jump between sites was seen"
+    assert found.jumps == 0 and found.motion is JumpMotion.NO_JUMPS
     assert found.rate == pytest.approx(3 / (16 * 10.0))
     assert np.isnan(found.residence) and np.isnan(found.correlation) and found.one_rate is None
     assert found.transit == 0 and found.diffusion == 0 and not len(found.lengths)
@@ -115,14 +116,14 @@ def test_rattling_with_rare_jumps_diffuses_by_the_rare_ones():
     positions[:, 0] += EDGE * (np.cumsum(rng.random((ATOMS, 3000)) < 0.05, axis=1) % 2)
     found = statistics(positions)
     assert found.correlation == pytest.approx(1 / 11, abs=3 * found.correlation_error)
-    assert found.verdict.endswith("most jumps are undone by later ones")
+    assert found.undone and found.verdict.endswith("; most jumps are undone by later ones")
 
 
 def test_brownian_motion_flows():
     rng = np.random.default_rng(2)
     positions = np.cumsum(rng.normal(scale=0.12, size=(ATOMS, 3, 4000)), axis=-1)
     found = statistics(positions)
-    assert found.verdict.startswith("liquid-like") and found.transit > 0.5
+    assert found.motion is JumpMotion.LIQUID and found.transit > 0.5
     assert found.outside == pytest.approx(found.outside_volume, abs=0.03)
 
 

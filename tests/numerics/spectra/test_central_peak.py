@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics.spectra.central_peak import Bins, low_frequency_weight, model, whittle
+from mlraman_hpc.numerics.spectra.central_peak import Bins, Verdict, low_frequency_weight, model, whittle
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.records.spectra import DebyeTerm
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
+RISE_OPTIONS = RamanOptions(laser_wavelength=None, most_modes=1)
+FRAMES, INTERVAL, SEEDS = 3000, 40.0, 10
 MODES = (Oscillator(90.0, 15.0), Oscillator(140.0, 12.0))
 
 
@@ -19,18 +24,33 @@ def test_a_relaxator_beside_oscillators_is_found():
     assert abs(peak.debye_width - 15) < 4 * peak.debye_width_error < 12
     assert abs(peak.debye_area - 1) < 4 * peak.debye_area_error < 0.8
     np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
-    assert "clear evidence of a Debye term" in peak.verdict
+    assert peak.verdict.startswith(f"{DebyeTerm.CLEAR} besides 2 damped oscillators and a constant (BIC lower by ")
 
 
 def test_no_relaxator_no_central_peak():
     peak = raman_spectrum(isotropic(series(None, 1)), 20.0).central_peak
-    assert peak.debye_width is None and peak.verdict.startswith("no Debye term")
+    assert peak.debye_width is None and peak.verdict.startswith(f"{DebyeTerm.NONE}: 2 damped oscillators")
     np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
 
 
 def test_too_short_a_series_says_so():
     peak = raman_spectrum(isotropic(series(Relaxator(15.0), 2)[:100]), 20.0).central_peak
-    assert peak.verdict.startswith("no fit: only")
+    assert peak.verdict.startswith(DebyeTerm.TOO_FEW_POINTS) and peak.debye_width is None
+
+
+def test_verdicts_are_data_with_a_text():
+    assert str(Verdict(DebyeTerm.NO_FLUCTUATION)) == "no fit: alpha does not fluctuate"
+    assert str(Verdict(DebyeTerm.TOO_FEW_POINTS, points=7, end=250.0)) == (
+        "no fit: only 7 independent points below 250 cm^-1; a longer trajectory is needed"
+    )
+    assert str(Verdict(DebyeTerm.UNDECIDED, modes=1, gain=-3.21)) == (
+        "undecided whether there is a Debye term: 1 damped oscillator and a constant describe the spectrum better "
+        "without one (BIC lower by 3.2)"
+    )
+    found = Verdict(DebyeTerm.WEAK, modes=2, gain=4.0, resolution=1.0, width=12.34, error=2.5, share=0.426)
+    begin = "weak evidence of a Debye term besides 2 damped oscillators and a constant (BIC lower by 4.0): "
+    assert str(found) == begin + "half width 12.3 +- 2.5 cm^-1, 43 % of the fitted variance"
+    assert str(replace(found, width=1.2)) == begin + "narrower than the trajectory resolves (1 cm^-1)"
 
 
 def test_low_frequency_weight_between_grid_points():
@@ -71,3 +91,30 @@ def test_terms_are_normalised():
     nu = np.linspace(0, 20000, 2000001)
     values, _ = model(np.log([1e-30, 2.0, 12.0, 3.0, 90.0, 0.2]), True, nu)
     assert values.sum() * nu[1] == pytest.approx(5.0, rel=1e-3)
+
+
+def rises(terms):
+    """(value, error) of each of many series; terms: [(variance, process)]"""
+    rng = np.random.default_rng(7)
+    series = sum(np.sqrt(area) * process.series(SEEDS, FRAMES, INTERVAL, rng) for area, process in terms)
+    peaks = [raman_spectrum(isotropic(x), INTERVAL, RISE_OPTIONS).central_peak for x in series]
+    return np.array([(peak.rise, peak.rise_error) for peak in peaks])
+
+
+def test_a_relaxator_rises_as_its_closed_form_says():
+    terms = [(1.0, Relaxator(15.0)), (1.0, Oscillator(120.0, 20.0))]
+
+    nu = np.linspace(0, 200, 4001)
+    density = sum(area * process.density(nu, INTERVAL) for area, process in terms)
+    smoothed = [gaussian_mean(nu, density, at, 4.0) for at in (np.array([0.0]), np.linspace(50, 100, 200))]
+    expected = float(smoothed[0][0] / smoothed[1].mean())
+    found = rises(terms)
+    assert found[:, 0].mean() == pytest.approx(expected, abs=3 * found[:, 0].std() / np.sqrt(SEEDS))
+    assert (found[:, 0] - 3 * found[:, 1] > 1).mean() > 0.7
+    assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.6)
+
+
+def test_vibrations_alone_do_not_rise():
+    found = rises([(1.0, Oscillator(120.0, 20.0)), (0.5, Oscillator(70.0, 10.0))])
+    assert ((found[:, 0] - 1) / found[:, 1] > 3).sum() == 0
+    assert found[:, 0].mean() < 0.2

@@ -231,6 +231,43 @@ def test_what_cannot_be_computed_is_refused():
         raman_spectrum(broken, 2.0)
     with pytest.raises(DataError, match="max_wavenumber"):
         raman_spectrum(alpha, 2.0, replace(BARE, max_wavenumber=1e-9))
+    with pytest.raises(DataError, match=r"real numbers.*complex128"):
+        raman_spectrum(1j * alpha, 2.0)
+    with pytest.raises(DataError, match="different lengths"):
+        raman_spectrum([[1.0, 2.0], [3.0]], 2.0)
+    with pytest.raises(DataError, match=r"\(100, 3, 3\), expected \(members, 100, 3, 3\)"):
+        raman_spectrum(alpha, 2.0, members=alpha)
+    with pytest.raises(DataError, match=r"\(100, 3, 3\), expected \(100, 2, 3, 3\) for Ag, I"):
+        raman_spectrum(alpha, 2.0, shares=alpha, species=("Ag", "I"))
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ({"window": "han"}, "window is 'han'; it must be one of none, hann"),
+        ({"smoothing": -1.0}, "smoothing is -1.0"),
+        ({"blocks": 2.5}, "blocks is 2.5; it must be an integer"),
+        ({"temperature": 0.0}, "temperature is 0.0; it must be a positive number, or None"),
+        ({"laser_wavelength": "green"}, "laser_wavelength is 'green'"),
+    ],
+)
+def test_options_without_meaning_are_refused(option, text):
+    with pytest.raises(DataError, match=text):
+        raman_spectrum(isotropic(tone(300.0, 100)), 2.0, **option)
+
+
+def test_options_may_be_keywords():
+    alpha = isotropic(tone(300.0, 200))
+    options = RamanOptions(smoothing=6.0, temperature=300.0, blocks=4)
+    expected = raman_spectrum(alpha, 2.0, options)
+    for result in (
+        raman_spectrum(alpha.tolist(), 2, smoothing=6.0, temperature=300.0, blocks=4),
+        raman_spectrum(alpha, 2.0, replace(options, smoothing=5.0), smoothing=6),
+    ):
+        np.testing.assert_array_equal(result.intensity["total"], expected.intensity["total"])  # the same code
+        assert result.central_peak.verdict == expected.central_peak.verdict and result.warnings == expected.warnings
+    with pytest.raises(TypeError, match="no option 'smothing'; there are smoothing, "):
+        raman_spectrum(alpha, 2.0, smothing=6.0)
 
 
 def test_a_constant_series_gives_zero_everywhere():

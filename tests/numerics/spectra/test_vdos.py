@@ -1,4 +1,4 @@
-"""Density of states of oscillators and of a harmonic chain, zero-frequency limit, units of velocities."""
+"""Density of states of oscillators and of a harmonic chain."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
-from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER, VELOCITY_UNITS
+from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.numerics.spectra.correlation import Block, integrate, lagged_products, taper_width
 from mlraman_hpc.numerics.spectra.plan import RamanOptions, spectrum_plan
 from mlraman_hpc.numerics.spectra.vdos import vdos, vdos_plan, velocities_from_positions, velocity_products
-from mlraman_hpc.numerics.transport.velocity_unit import overlaps, unit_from
-from mlraman_hpc.numerics.transport.zero_frequency import diffusion_from_spectrum, low_frequency_power
 from tests.close import assert_close
-
-
-def oscillators(wavenumbers, amplitudes, frames: int, interval: float):
-    """Positions and velocities (1, 3, frames), one oscillator along each axis."""
-    omega = RAD_PER_FS_PER_WAVENUMBER * np.array(wavenumbers, dtype=float)[:, None]
-    phase = omega * interval * np.arange(frames) + np.arange(3)[:, None]
-    amplitudes = np.array(amplitudes)[:, None]
-    return (amplitudes * np.sin(phase))[None], (amplitudes * omega * np.cos(phase))[None]
+from tests.numerics.synthetic import oscillators
 
 
 def chain(frames: int, interval: float, atoms: int = 12, top: float = 400.0, seed: int = 0):
@@ -178,39 +169,3 @@ def test_error_bars_cover_the_flat_spectrum_of_white_noise():
         picked = slice(20, -20, 40)
         inside += (np.abs(result.total - flat) < result.total_error)[picked].tolist()
     assert 0.6 < np.mean(inside) < 0.76
-
-
-def langevin(seed: int, atoms: int, frames: int, memory: float) -> np.ndarray:
-    """(atoms, 3, frames) velocities with <v^2> = 1 along each axis and correlation memory^k."""
-    rng = np.random.default_rng(seed)
-    velocities = rng.normal(size=(atoms, 3, frames))
-    velocities[..., 1:] *= np.sqrt(1 - memory**2)
-    for k in range(1, frames):
-        velocities[..., k] += memory * velocities[..., k - 1]
-    return velocities
-
-
-def test_zero_frequency_limit_is_the_diffusion_coefficient():
-    """D = 1/2 sum_k <v(0) v(k)> of a discrete series; the bars cover it as often as they say."""
-    frames, interval, atoms, memory = 1500, 50.0, 8, 0.6
-    plan = vdos_plan(frames, interval, 4.0, 8)
-    truth = 0.5 * (1 + memory) / (1 - memory) * interval * 0.1
-    inside = []
-    for seed in range(60):
-        power = low_frequency_power(langevin(seed, atoms, frames, memory), plan)
-        value, error = diffusion_from_spectrum(power, atoms, plan)
-        inside.append(abs(value - truth) < error)
-    assert 0.55 < np.mean(inside) < 0.8
-
-
-@pytest.mark.parametrize("unit", VELOCITY_UNITS)
-def test_unit_of_velocities_is_told_from_displacements(unit):
-    x, v = oscillators([60, 90, 20], [0.3, 0.1, 0.3], 300, 20.0)
-    assert unit_from(overlaps(x, v / VELOCITY_UNITS[unit], 20.0)) == unit
-
-
-def test_unit_of_other_velocities_is_not_guessed():
-    x, v = oscillators([60, 90, 20], [0.3, 0.1, 0.3], 300, 20.0)
-    assert unit_from(overlaps(x, np.roll(v, 97, axis=-1) * 0.3, 20.0)) is None
-    assert unit_from(overlaps(x, np.zeros_like(v), 20.0)) is None
-    assert unit_from(overlaps(x, 3.0 * v, 20.0)) is None

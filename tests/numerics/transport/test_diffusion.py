@@ -7,9 +7,10 @@ import pytest
 from scipy.signal import lfilter
 
 from mlraman_hpc.base.cells import cartesian, completed, fractional
-from mlraman_hpc.numerics.transport.diffusion import DIFFUSIVE, diffusion, fit_line, jump_covariance, window_covariance
+from mlraman_hpc.numerics.transport.diffusion import diffusion, fit_line, jump_covariance, window_covariance
 from mlraman_hpc.numerics.transport.displacements import displacement_sums, log_lags, mean_squared_displacement, unwrap
 from mlraman_hpc.readers.trajectory.index import build_index, read_frames
+from mlraman_hpc.records.transport import Motion
 from tests.close import assert_close
 
 ALL = np.ones(3, dtype=bool)
@@ -133,7 +134,7 @@ def test_one_standard_error_covers_the_truth_as_often_as_it_says(atoms, shake):
     """60 to 76 of 100 seeds; the process is fixed by its seeds, so that the test cannot fail by chance."""
     truth = 0.1**2 / 2 * UNIT
     results = [found(walks(seed, atoms, 300, shake=shake, time=3.0)) for seed in range(100)]
-    results = [result for result in results if result.verdict == DIFFUSIVE]
+    results = [result for result in results if result.motion is Motion.DIFFUSIVE]
     inside = [abs(result.value - truth) < result.error for result in results]
     assert len(results) >= 90
     assert 0.60 <= np.mean(inside) <= 0.76
@@ -197,20 +198,23 @@ def test_the_window_that_the_user_gives_is_used():
 def test_bound_atoms_do_not_diffuse():
     for seed in range(20):
         result = found(walks(seed, 16, 400, step=0.0, shake=0.4))
-        assert result.verdict.startswith("no diffusion") and np.isnan(result.value)
+        assert result.motion is Motion.BOUND and np.isnan(result.value)
         assert 0 < result.upper < 5e-5
 
 
 def test_superdiffusive_motion_is_not_fitted():
     t = np.arange(400)
     x = np.random.default_rng(1).normal(size=(20, 3, 1)) * t + walks(1, 20, 400, step=0.5)
-    assert "still curved" in found(x).verdict
+    assert found(x).motion is Motion.CURVED
 
 
 def test_atoms_at_rest_and_short_trajectories_get_a_verdict():
     frozen = found(np.ones((3, 3, 50)))
-    assert frozen.verdict == "the atoms do not move" and frozen.upper == 0
-    assert "too short" in found(walks(1, 1, 5)).verdict
+    assert frozen.motion is Motion.AT_REST and frozen.upper == 0
+    short = found(walks(1, 1, 5))
+    assert short.motion is Motion.TOO_SHORT
+    assert short.verdict == "the trajectory is too short: 0 lags for a fit, 4 are needed"
+    assert Motion.of(short.verdict) is Motion.TOO_SHORT and Motion.of(frozen.verdict) is Motion.AT_REST
 
 
 def test_motion_in_a_plane_or_along_a_line():
@@ -231,7 +235,7 @@ def test_motion_in_a_plane_or_along_a_line():
 def test_atoms_that_come_back_exactly_do_not_diffuse():
     turning = np.zeros((8, 3, 400))
     turning[:, 0, ::2] = 1.0
-    assert found(turning).verdict.startswith("no diffusion")
+    assert found(turning).motion is Motion.BOUND
 
 
 def test_silver_in_agi(data, tmp_path):
@@ -242,12 +246,12 @@ def test_silver_in_agi(data, tmp_path):
     silver = index.numbers == 47
     positions -= positions[~silver].mean(axis=0)
     result = found(positions[silver], interval=50.0)
-    assert result.verdict == DIFFUSIVE
+    assert result.motion is Motion.DIFFUSIVE
     assert abs(result.value - 2.6e-5) < 2.5 * result.error
     lags = log_lags(len(frames))
     iodine = displacement_sums(positions[~silver], lags)
     assert iodine.rms == pytest.approx(0.47, abs=0.01)
-    assert diffusion(iodine, lags, 50.0).verdict.startswith("no diffusion")
+    assert diffusion(iodine, lags, 50.0).motion is Motion.BOUND
 
 
 def test_covariance_of_a_line_needs_near_windows_only():

@@ -8,7 +8,7 @@ import pytest
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.tensors.base import Calculation
 from mlraman_hpc.readers.tensors.outcar import FORMAT
-from mlraman_hpc.readers.text import whole
+from mlraman_hpc.readers.text import read_bytes
 from tests.helpers import DATA
 
 LINE = "-" * 20
@@ -110,12 +110,12 @@ def test_tensors_of_sio2_are_those_of_the_table(frame):
     file, table = DATA / f"sio2/outcar/{frame:06d}.OUTCAR.gz", DATA / "sio2/alpha.dat"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = parse(whole(file), str(file))
+    one = parse(read_bytes(file), str(file))
     xx, yy, zz, xy, yz, zx = np.loadtxt(table)[frame // 10 - 1]
     e = one.tensors["dielectric"]
     assert [e[0, 0], e[1, 1], e[2, 2], e[0, 1], e[1, 2], e[2, 0]] == [xx, yy, zz, xy, yz, zx]
     # the cell and the frame of the trajectory that the table is for
-    rows = whole(DATA / "sio2/XDATCAR.gz").split(b"\n")
+    rows = read_bytes(DATA / "sio2/XDATCAR.gz").split(b"\n")
     first = 8 + 10 * (frame - 1)
     positions = np.array([row.split() for row in rows[first : first + 9]], float)
     cell = np.array([row.split() for row in rows[2:5]], float)
@@ -128,7 +128,7 @@ def test_vasp_6():
     file = DATA / "samples/tio2_ref_eps.OUTCAR.gz"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = parse(whole(file), str(file))
+    one = parse(read_bytes(file), str(file))
     assert np.bincount(one.numbers)[[8, 22]].tolist() == [72, 36]
     assert one.tensors["dielectric"][2, 2] == 6.372343
 
@@ -137,7 +137,7 @@ def test_displaced_atom():
     file = DATA / "samples/tio2_Ti5_0.1x_eps.OUTCAR.gz"
     if not file.exists():
         pytest.skip("the real data are not here")
-    one = parse(whole(file), str(file))
+    one = parse(read_bytes(file), str(file))
     # pymatgen 2026.10.24: Outcar(...).dielectric_tensor
     assert one.tensors["dielectric"].tolist() == [
         [6.953771, 7e-06, -0.022987],
@@ -152,7 +152,7 @@ def test_touching_numbers_of_the_tensor_are_split():
     assert parse(text_of(tensors=tensors), "OUTCAR").tensors["dielectric"][0].tolist() == [13738.5, -16959.01, -0.02]
     file = DATA / "samples/malformed_eps.OUTCAR.gz"
     if file.exists():
-        tensor = parse(whole(file), str(file)).tensors["dielectric"]
+        tensor = parse(read_bytes(file), str(file)).tensors["dielectric"]
         assert tensor[0].tolist() == [5.704647, -0.000011, 0.00001]
 
 

@@ -60,12 +60,12 @@ def test_frames_all_at_once_are_the_frames_one_by_one():
         + b"".join(b"%12.8f%12.8f%12.8f\n" % tuple(row) for row in rng.random((3, 3)))
         for k in range(4)
     ]
-    found = xdatcar.read_alike(texts, numbers, cells)
-    for text, cell, (positions, kinds, box, periodic) in zip(texts, cells, found):
-        expected = xdatcar.read(text, FrameLocation("XDATCAR", 1, 0), numbers, cell)
+    found = xdatcar.parse_alike(texts, numbers, cells)
+    for text, cell, (positions, kinds, box, periodic, _) in zip(texts, cells, found):
+        expected = xdatcar.parse_frame(text, FrameLocation("XDATCAR", 1, 0), numbers, cell)
         assert (positions == expected[0]).all()
         assert (kinds == numbers).all()
         assert (box == cell).all()
         assert periodic.all()
-    assert xdatcar.read_alike([*texts[:3], texts[3][:-1]], numbers, cells) is None
-    assert xdatcar.read_alike([*texts[:3], texts[3].replace(b"0.", b"0,", 1)], numbers, cells) is None
+    assert xdatcar.parse_alike([*texts[:3], texts[3][:-1]], numbers, cells) is None
+    assert xdatcar.parse_alike([*texts[:3], texts[3].replace(b"0.", b"0,", 1)], numbers, cells) is None

@@ -14,8 +14,8 @@ from ase.geometry import cellpar_to_cell
 from ase.io.trajectory import Trajectory
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.trajectory import index_cache
-from mlraman_hpc.readers.trajectory.index import build_index, read_frames, read_velocities
+from mlraman_hpc.readers.trajectory import byte_ranges, index_cache
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from tests.helpers import DATA
 
 FILES = Path(__file__).parents[1] / "files"
@@ -101,7 +101,7 @@ def test_vasprun_as_ase_reads_it(tmp_path):
     assert index.format == "vasprun" and index.frame_interval == 2.5 and index.species == ("Na", "Cl")
     assert_like_ase(all_frames(index), ase.io.read(path, index=":", format="vasp-xml", parallel=False))
     lines = path.read_text().splitlines()
-    assert [lines[line - 1] for line in index.line] == ["<structure>"] * 4
+    assert [lines[line - 1] for line in index.table["line"]] == ["<structure>"] * 4
 
 
 def test_real_vasprun(tmp_path):
@@ -224,7 +224,8 @@ def test_ase_trajectory(tmp_path):
     index = index_of(tmp_path / "md.traj", tmp_path)
     assert index.format == "ase-traj" and index.frame_interval is None
     assert_like_ase(all_frames(index), images)
-    assert np.array_equal(read_velocities(index.take([3, 1]), [0, 1]), [images[k].get_velocities() for k in (3, 1)])
+    velocities = read_frames(index.take([3, 1]), [0, 1], velocities=True).velocities
+    assert np.array_equal(velocities, np.concatenate([images[k].get_velocities() for k in (3, 1)]))
 
 
 def test_ase_trajectory_that_grows_or_is_cut(tmp_path):
@@ -250,11 +251,15 @@ def formula(k: int) -> np.ndarray:
 def test_h5md_of_mdanalysis(tmp_path):
     index = index_of(FILES / "mdanalysis.h5md.gz", tmp_path, ["Ag2", "I3"])
     frames = all_frames(index)
-    assert index.frame_interval == 500 and index.steps.tolist() == [0, 50, 100, 150] and index.species == ("Ag", "I")
+    assert (
+        index.frame_interval == 500
+        and index.steps(range(len(index))).tolist() == [0, 50, 100, 150]
+        and index.species == ("Ag", "I")
+    )
     assert np.allclose(frames.positions.reshape(4, 5, 3), [formula(k) for k in range(4)], atol=1e-6)
     # triclinic_dimensions of MDAnalysis 2.11.0
     assert np.allclose(frames.cells[1], [[6, 0, 0], [0, 7, 0], [1.4065502882, 0, 7.9769430161]], atol=1e-8)
-    assert np.allclose(read_velocities(index, [2])[0], 0.1 * formula(2), atol=1e-6)
+    assert np.allclose(read_frames(index, [2], velocities=True).velocities, 0.1 * formula(2), atol=1e-6)
     with pytest.raises(DataError, match=r"names no species; give the element of each of the 5 atoms"):
         index_of(FILES / "mdanalysis.h5md.gz", tmp_path)
 
@@ -264,7 +269,13 @@ def test_h5md_of_pyh5md(tmp_path):
     index = index_of(FILES / "pyh5md.h5.gz", tmp_path, ["Ag", "I"], warnings)
     frames = all_frames(index)
     assert "read as Angstrom" in warnings[0] and index.frame_interval is None  # the time has no unit
-    assert index.steps.tolist() == [0, 10, 20, 30] and frames.numbers[:5].tolist() == [47, 47, 53, 53, 53]
+    assert index.steps(range(len(index))).tolist() == [0, 10, 20, 30] and frames.numbers[:5].tolist() == [
+        47,
+        47,
+        53,
+        53,
+        53,
+    ]
     assert np.allclose(frames.positions.reshape(4, 5, 3), [formula(k) for k in range(4)])
     assert frames.cells[0].tolist() == [[6, 0, 0], [0, 7, 0], [0, 0, 0]]
     with pytest.raises(DataError, match=r"types 1, 2; give the elements"):
@@ -298,7 +309,7 @@ def h5md(path: Path, **changes) -> Path:
 def test_h5md_fixed_increments_units_and_boundary(tmp_path):
     index = index_of(h5md(tmp_path / "a.h5"), tmp_path)
     frames = all_frames(index)
-    assert index.frame_interval == 250 and index.steps.tolist() == [0, 5, 10]
+    assert index.frame_interval == 250 and index.steps(range(len(index))).tolist() == [0, 5, 10]
     assert np.allclose(frames.positions[:2], [[0, 1, 2], [3, 4, 5]]) and np.allclose(frames.volumes, 120e3)
 
 
@@ -337,7 +348,7 @@ def test_h5md_images_ids_and_numbers(tmp_path):
         ({"position/step": np.arange(4)}, r"'step' of shape \(4,\) does not fit 3 frames"),
         ({"species": np.array([b"Na", b"Qq"])}, "no element is known for species Qq"),
         ({"species": np.array([b"Na"])}, "species of shape"),
-        ({"id/value": np.array([[1, 2], [2, 2], [1, 2]])}, r"id is missing or stands there twice"),
+        ({"id/value": np.array([[1, 2], [2, 2], [1, 2]])}, r"id is missing or listed twice"),
         ({"box/edges": np.array([4.0, 0, 6])}, "has no volume"),
     ],
 )
@@ -367,7 +378,7 @@ def test_cp2k_xyz_with_a_cell_from_the_deck(tmp_path):
     path = written(text, tmp_path / "cp2k-pos-1.xyz")
     index = index_of(path, tmp_path, cell=np.diag([4.0, 5, 6]))
     frames = all_frames(index)
-    assert index.frame_interval == 5 and index.steps.tolist() == [0, 10, 20]
+    assert index.frame_interval == 5 and index.steps(range(len(index))).tolist() == [0, 10, 20]
     assert np.allclose(frames.volumes, 120) and frames.periodic.all() and frames.positions[5, 2] == -2.25
     assert not all_frames(index_of(path, tmp_path)).periodic.any()
 
@@ -377,7 +388,11 @@ def test_xyz_written_by_cp2k(tmp_path):
     index = index_of(FILES / "cp2k_lif-pos-1.xyz", tmp_path, cell=cell)
     frames = all_frames(index)
     images = ase.io.read(FILES / "cp2k_lif-pos-1.xyz", index=":", format="xyz", parallel=False)
-    assert index.frame_interval == 0.5 and index.steps.tolist() == [0, 1, 2, 3] and index.species == ("Li", "F")
+    assert (
+        index.frame_interval == 0.5
+        and index.steps(range(len(index))).tolist() == [0, 1, 2, 3]
+        and index.species == ("Li", "F")
+    )
     assert np.array_equal(frames.positions, np.concatenate([atoms.positions for atoms in images]))
     assert np.array_equal(frames.cells, [cell] * 4) and frames.periodic.all()
 
@@ -401,7 +416,7 @@ def test_ipi_xyz(title, unit, factor, tmp_path):
     text = "".join(f"2\n{comment(k)}\nNa 0.1 0.2 0.3\nCl 1.0 1.5 -{k}.25\n" for k in range(3))
     index = index_of(written(text, tmp_path / "simulation.pos_0.xyz"), tmp_path)
     frames = all_frames(index)
-    assert index.steps.tolist() == [0, 4, 8] and index.frame_interval is None
+    assert index.steps(range(len(index))).tolist() == [0, 4, 8] and index.frame_interval is None
     assert np.allclose(frames.positions[5], np.array([1, 1.5, -2.25]) * factor, rtol=1e-9)
     assert np.allclose(frames.cells[1], cellpar_to_cell([4, 5, 6, 90, 80, 90]) * factor, rtol=1e-9)
 
@@ -441,11 +456,11 @@ def test_index_is_kept_until_the_file_changes(tmp_path, monkeypatch):
         file.write("2\nhalf a frame\n")
     first, second, third = [], [], []
     index = index_of(path, tmp_path, warnings=first)
-    kept = list((tmp_path / "scratch").glob("md.xyz.*.index.npz"))
+    kept = list((tmp_path / "scratch").glob("md.xyz.*.index"))
     assert len(kept) == 1 and len(index) == 50 and "incomplete" in first[0]
-    monkeypatch.setattr(index_cache, "_save", pytest.fail)
+    monkeypatch.setattr(index_cache, "_scan_and_save", pytest.fail)
     again = index_of(path, tmp_path, warnings=second)
-    assert second == first and again.steps.tolist() == index.steps.tolist()
+    assert second == first and again.steps(range(50)).tolist() == index.steps(range(len(index))).tolist()
     assert np.array_equal(all_frames(again).positions, all_frames(index).positions)
     monkeypatch.undo()
     monkeypatch.setattr(index_cache, "LEAST_BYTES", 0)
@@ -458,12 +473,10 @@ def test_index_is_kept_until_the_file_changes(tmp_path, monkeypatch):
 
 
 def test_only_the_bytes_of_the_frames_are_read(tmp_path, monkeypatch):
-    from mlraman_hpc.readers.trajectory import byte_ranges as seeking
-
     path = long_xyz(tmp_path / "md.xyz", 400, 100)
     index = index_of(path, tmp_path)
     counted = []
-    plain = seeking._bytes
-    monkeypatch.setattr(seeking, "_bytes", lambda *args: counted.append(plain(*args)) or counted[-1])
+    read_run = byte_ranges.read_run
+    monkeypatch.setattr(byte_ranges, "read_run", lambda *args: counted.append(read_run(*args)) or counted[-1])
     read_frames(index.take(np.arange(0, 400, 10)), np.arange(40))  # every tenth frame, as a rank gets them
     assert abs(sum(map(len, counted)) / path.stat().st_size - 0.1) < 0.01

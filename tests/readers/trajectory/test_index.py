@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckError
-from mlraman_hpc.readers.trajectory.index import build_index, read_frames, read_velocities
+from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from tests.helpers import DATA
 
 ARGYRODITE = [f"argyrodite/Li6PS5Cl/50p/run{k}_XDATCAR.gz" for k in range(1, 7)]
@@ -48,8 +48,8 @@ def assert_like_ase(index, which, scaled=False, **options):
     frames = read_frames(index, which)
     assert frames.index.tolist() == list(which)
     for k, number in enumerate(which):
-        path = index.paths[index.file_of_frame[number]]
-        local = int(number) - int(np.searchsorted(index.file_of_frame, index.file_of_frame[number]))
+        path = index.paths[index.table["file"][number]]
+        local = int(number) - int(np.searchsorted(index.table["file"], index.table["file"][number]))
         atoms = ase.io.read(path, index=local, format=ASE_FORMAT[index.format], parallel=False, **options)
         one = frames.take([k])
         assert one.numbers.tolist() == atoms.numbers.tolist()
@@ -86,7 +86,7 @@ def test_real_files_as_ase_reads_them(name, frames, which, tmp_path):
 
 def test_pieces_are_chained(tmp_path):
     index = build_index(real(*ARGYRODITE), "auto", tmp_path, None, pytest.fail)
-    lengths = np.bincount(index.file_of_frame)
+    lengths = np.bincount(index.table["file"])
     assert len(index) == 700 and len(lengths) == 6
     joint = int(lengths[0])
     assert_like_ase(index, [joint - 1, joint])
@@ -123,13 +123,13 @@ def test_pieces_in_the_wrong_order_are_told(tmp_path):
 def test_positions_stay_unwrapped_and_times_are_read(tmp_path):
     index = build_index(real("agi/trajectory.extxyz.gz"), "auto", tmp_path, None, pytest.fail)
     assert index.frame_interval == 50.0
-    assert index.steps[:3].tolist() == [0, 5, 10]
+    assert index.steps([0, 1, 2]).tolist() == [0, 5, 10]
     frames = all_frames(index)
     atoms = ase.io.read(index.paths[0], index=2399, format="extxyz", parallel=False)
     assert np.array_equal(frames.take([2399]).positions, atoms.positions)
     jumps = np.diff(frames.positions.reshape(2400, 32, 3), axis=0)
     assert np.abs(jumps).max() < 2
-    assert np.array_equal(read_velocities(index, [2399])[0], atoms.arrays["vel"])
+    assert np.array_equal(read_frames(index, [2399], velocities=True).velocities, atoms.arrays["vel"])
 
 
 def test_image_flags_unwrap_a_dump(tmp_path):
@@ -140,8 +140,8 @@ def test_image_flags_unwrap_a_dump(tmp_path):
     edge = 10.317733621612359 + 0.19773362161229091
     expected = [13.837246 + 0.39546724322458182, 4.733249 + 0.39546724322458182, 2.752462 + 0.19773362161229091 - edge]
     assert np.allclose(positions[0, 0], expected, atol=1e-9)
-    velocities = read_velocities(index, [0])
-    assert velocities[0, 0].tolist() == [1.275518, -0.616821, -2.198710]
+    velocities = read_frames(index, [0], velocities=True).velocities
+    assert velocities[0].tolist() == [1.275518, -0.616821, -2.198710]
 
 
 def test_any_frames_in_any_order(tmp_path):
@@ -181,7 +181,7 @@ def test_xdatcar_fixed_cell(tmp_path):
     frames = all_frames(index)
     assert not warnings and len(frames) == 4 and index.species == ("Na", "Cl")
     assert np.allclose(frames.take([3]).positions, [[0.52, 1.0, 1.8], [2.0, 2.5, -1.68]], atol=1e-12)
-    assert index.line.tolist() == [8, 11, 14, 17]
+    assert index.table["line"].tolist() == [8, 11, 14, 17]
 
 
 def test_xdatcar_glued_numbers(tmp_path):
@@ -202,7 +202,7 @@ def test_xdatcar_changing_cell_and_new_start(tmp_path):
     frames = all_frames(index)
     assert not warnings
     assert frames.cells[:, 0, 0].tolist() == [4.0, 4.0, 4.4, 4.4, 4.4, 4.4, 4.4]
-    assert index.line.tolist() == [8, 11, 21, 24, 34, 37, 40]
+    assert index.table["line"].tolist() == [8, 11, 21, 24, 34, 37, 40]
     assert np.allclose(frames.positions[8, 0], 0.14 * 4.4)
 
 
@@ -232,7 +232,7 @@ def test_repeated_joint_frame_of_pieces(tmp_path):
 def test_xdatcar_without_elements(tmp_path):
     text = xdatcar(header=HEADER.replace(" Na Cl\n", ""))
     index, _ = index_of(text, tmp_path, species=["Na", "Cl"])
-    assert index.species == ("Na", "Cl") and index.line[0] == 7
+    assert index.species == ("Na", "Cl") and index.table["line"][0] == 7
     with pytest.raises(DataError, match=r"trajectory.species"):
         index_of(text, tmp_path)
 
@@ -310,7 +310,7 @@ def test_xyz_small(tmp_path):
     frames = all_frames(index)
     assert not warnings and index.format == "extxyz" and index.frame_interval == 2.5
     assert frames.positions[5].tolist() == [1.0, 1.5, -2.25] and frames.periodic.all()
-    assert read_velocities(index, [0]) is None
+    assert read_frames(index, [0], velocities=True).velocities is None
 
 
 def test_xyz_without_lattice(tmp_path):
@@ -336,7 +336,7 @@ def test_xyz_columns_in_any_order(tmp_path):
     frames = all_frames(index)
     assert frames.numbers.tolist() == [11, 17] * 2 and frames.positions[0].tolist() == [0.1, 0.2, 0.3]
     assert frames.volumes.tolist() == pytest.approx([120, 120])
-    assert read_velocities(index, [1])[0, 1].tolist() == [4, 5, 6]
+    assert read_frames(index, [1], velocities=True).velocities[1].tolist() == [4, 5, 6]
 
 
 def test_xyz_order_may_change_inside_a_file(tmp_path):
@@ -417,7 +417,7 @@ TILTED_CELL = np.array([[4.5, 0, 0], [1, 4, 0], [0.5, -0.5, 5]])
 def test_dump_columns(columns, rows, expected, tmp_path):
     index, warnings = index_of(dump(columns, rows), tmp_path, "md.lammpstrj", species=["Na", "Cl"])
     frames = all_frames(index)
-    assert not warnings and index.steps.tolist() == [0, 10, 20]
+    assert not warnings and index.steps(range(len(index))).tolist() == [0, 10, 20]
     assert np.allclose(frames.take([2]).positions, expected) and frames.numbers[:2].tolist() == [11, 17]
 
 
@@ -456,7 +456,7 @@ def test_dump_times(tmp_path):
         f"ITEM: TIME\n{0.002 * step}\n" + dump(steps=[step]) for step in (0, 10, 20)
     )
     index, _ = index_of(text, tmp_path, "md.dump")
-    assert index.frame_interval == pytest.approx(20) and index.line.tolist() == [5, 18, 31]
+    assert index.frame_interval == pytest.approx(20) and index.table["line"].tolist() == [5, 18, 31]
     assert len(all_frames(index)) == 3
     with pytest.raises(DataError, match=r"units 'lj'"):
         index_of(text.replace("metal", "lj"), tmp_path, "md.dump")
@@ -464,7 +464,7 @@ def test_dump_times(tmp_path):
 
 def test_dump_restarted_into_the_same_file(tmp_path):
     index, warnings = index_of(dump(steps=(0, 10, 10, 20)), tmp_path, "md.dump")
-    assert index.steps.tolist() == [0, 10, 20] and "repeats" in warnings[0]
+    assert index.steps(range(len(index))).tolist() == [0, 10, 20] and "repeats" in warnings[0]
 
 
 def test_dump_uneven_steps_are_told(tmp_path):
@@ -488,7 +488,7 @@ def test_dump_still_being_written(cut, tmp_path):
     [
         (dump("id type x y z", "1 1 1 1 1\n2 2 2 2 2\n"), r"line 10.*trajectory.species"),
         (dump(rows="1 Na 1 1 1\n2 Cl 1 1\n"), r"md.dump, line 11 \(frame 0\): expected 5 columns"),
-        (dump(rows="1 Na 1 1 1\n1 Cl 1 1 2\n"), "atom 1 stands there twice"),
+        (dump(rows="1 Na 1 1 1\n1 Cl 1 1 2\n"), "atom 1 is listed twice"),
         (dump(rows="1 Na 1 1 1\n2 Cl 1 1 x\n"), "line 11.*column 'z', found 'x'"),
         (dump(rows="1 Na 1 1 1\n2 Qq 1 1 2\n"), "no element is known for element Qq"),
         (dump("id element q x y", "1 Na 1 1 1\n2 Cl 1 1 2\n"), "no columns x y z"),

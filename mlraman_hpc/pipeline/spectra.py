@@ -1,0 +1,91 @@
+"""The polarizability series of the deck, the settings of its spectrum, and spectra as they are compared."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+
+from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.numerics.spectra.raman import RamanOptions
+from mlraman_hpc.numerics.spectra.single_crystal import Geometry
+from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.readers.tensors import series as series_files
+from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.storage import hdf5
+
+
+def polarizability_series(job: Job) -> PolarizabilitySeries:
+    """The series that the spectrum is of: the deck's own, or alpha.h5."""
+    return read_series(job) if job.deck.series else hdf5.load(PolarizabilitySeries, job.output)
+
+
+def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
+    """Parents and history of what is made from that series."""
+    if job.deck.series:
+        return hashes(job.files("series.file")), ()
+    path = job.output / PolarizabilitySeries.file_name
+    if not path.exists():
+        raise DataError(f"{path}: no polarizabilities yet; 'mlraman predict' computes them")
+    return {str(path): hdf5.content_of(path)}, hdf5.history_of(path)
+
+
+def series_path(job: Job) -> Path:
+    """Where the series comes from, for messages."""
+    return Path(job.deck.series.file) if job.deck.series else job.output / PolarizabilitySeries.file_name
+
+
+def read_series(job: Job, dotted: str = "series") -> PolarizabilitySeries:
+    """The series that the deck describes in its section `dotted`."""
+    section = attrgetter(dotted)(job.deck)
+    file = job.files(f"{dotted}.file")[0]
+    with job.located():
+        value, steps, messages = series_files.read_series(
+            file, section.format, section.order, section.quantity, section.unit, section.volume, section.tensor
+        )
+    for text in messages:
+        job.console.warn(text)
+    steps = np.arange(len(value)) if steps is None else steps
+    return PolarizabilitySeries(value, steps, np.arange(len(value)) * section.frame_interval)
+
+
+def raman_options(job: Job) -> RamanOptions:
+    """The deck's spectrum section as the estimator wants it."""
+    section = job.deck.spectrum
+    turn = section.angle_map
+    return RamanOptions(
+        **section.model_dump(exclude={"geometries", "angle_map"}),
+        geometries=tuple(_geometry(job, number) for number in range(len(section.geometries))),
+        angle_map=(tuple(turn.direction), tuple(turn.start), turn.step) if turn else None,
+    )
+
+
+def _geometry(job: Job, number: int) -> Geometry:
+    geometries = job.deck.spectrum.geometries
+    section = geometries[number]
+    name = section.name or f"{_short(section.incident)}{_short(section.scattered)}"
+    if name in [other.name for other in geometries[:number]] or "/" in name:
+        raise DeckKeyError(
+            f"spectrum.geometries.{number}.name",
+            f"'{name}' is used twice or has a slash; give each geometry a name of its own",
+        )
+    vectors = {key: tuple(value) if value else None for key, value in section.model_dump(exclude={"name"}).items()}
+    return Geometry(name, **vectors)
+
+
+def _short(vector: list[float]) -> str:
+    """'(1 0 0)'"""
+    return "(" + " ".join(f"{x:.3g}" for x in vector) + ")"
+
+
+def relative_total(spectrum: RamanSpectrum) -> dict[str, np.ndarray]:
+    """wavenumber, intensity and statistical error of the total where it is visible, relative to its highest value."""
+    total, visible = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end
+    error = spectrum.error_statistical["total"] if spectrum.error_statistical else np.full(len(total), np.nan)
+    scale = 1 / total.max() if total.max() > 0 else 1.0
+    return {
+        "wavenumber": spectrum.wavenumber[visible],
+        "intensity": total[visible] * scale,
+        "error": error[visible] * scale,
+    }
