@@ -75,10 +75,14 @@ def _prepare(job: Job) -> tuple[Any, Settings, list[Task]]:
         tasks.append((run, path, origin))
     if tasks:
         job.console.say(
-            f"{len(tasks)} runs of {len(atoms)} atoms: time step {settings.time_step:g} fs, {settings.frames} frames "
+            f"{_plural(len(tasks))} of {len(atoms)} atoms: time step {settings.time_step:g} fs, {settings.frames} frames "
             f"{settings.frame_interval:g} fs apart, {settings.ensemble.upper()}"
         )
     return atoms, settings, tasks
+
+
+def _plural(runs: int) -> str:
+    return f"{runs} run" + ("s" if runs > 1 else "")
 
 
 def _compute(job: Job, atoms: Any, settings: Settings, tasks: list[Task]) -> list[str]:
@@ -183,7 +187,7 @@ class _Meter:
             remaining = slowest * left / (rate / working)
             total = self.settings.steps * self.runs
             self.job.console.say(
-                f"md: {100 * max(total - left, 0) // total} % of {self.runs} runs, {self._speed(rate)}, "
+                f"md: {100 * max(total - left, 0) // total} % of {_plural(self.runs)}, {self._speed(rate)}, "
                 f"{duration(remaining)} left"
             )
 

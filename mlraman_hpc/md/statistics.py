@@ -74,6 +74,6 @@ def equilibrated_from(series: Floats) -> int:
     best = int(starts[int(np.argmin(errors))])
     if best == 0:
         return 0
-    first, rest = series[:best], block_mean(series[best:])
-    significant = abs(float(np.mean(first)) - rest.value) > SIGMA * np.hypot(rest.error, np.std(first) / 2)
-    return best if significant else 0
+    rest = block_mean(series[best:])
+    error = rest.error * np.sqrt(1 + (count - best) / best)  # of the difference, as if nothing relaxed
+    return best if abs(float(np.mean(series[:best])) - rest.value) > SIGMA * error else 0
