@@ -40,9 +40,9 @@ def raman_table(path: Path, spectrum: RamanSpectrum, lines: Iterable[str] = (), 
             label = prefix + name.replace(" ", "_")
             columns[label], units[label] = values, "Angstrom^6"
     columns["depolarization_ratio"] = spectrum.depolarization_ratio
-    shown = spectrum.wavenumber <= (end or spectrum.visible_end)
+    visible = spectrum.wavenumber <= (end or spectrum.visible_end)
     header = [*lines, *_description(spectrum)]
-    write_table(path, {name: values[shown] for name, values in columns.items()}, units, header)
+    write_table(path, {name: values[visible] for name, values in columns.items()}, units, header)
 
 
 def _description(spectrum: RamanSpectrum) -> list[str]:
