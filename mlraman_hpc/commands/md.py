@@ -75,8 +75,8 @@ def _prepare(job: Job) -> tuple[Any, Settings, list[Task]]:
         tasks.append((run, path, origin))
     if tasks:
         job.console.say(
-            f"{_plural(len(tasks))} of {len(atoms)} atoms: time step {settings.time_step:g} fs, {settings.frames} frames "
-            f"{settings.frame_interval:g} fs apart, {settings.ensemble.upper()}"
+            f"{_plural(len(tasks))} of {len(atoms)} atoms: time step {settings.time_step:g} fs, "
+            f"{settings.frames} frames {settings.frame_interval:g} fs apart, {settings.ensemble.upper()}"
         )
     return atoms, settings, tasks
 
