@@ -24,8 +24,9 @@ from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression
 from mlraman_hpc.model.descriptors import FeatureCalculator
-from mlraman_hpc.model.predictor import Predictor, joined
+from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.numerics.spectra import raman
+from mlraman_hpc.numerics.spectra.plan import RamanOptions
 from mlraman_hpc.readers.ase_atoms import frames_of_atoms, labels_of_atoms
 from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.readers.trajectory.base import TrajectoryIndex
@@ -152,10 +153,10 @@ class Result:
         """{path in the HDF5 file: array} of every array of the record."""
         return dict(_arrays(self.record, ""))
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> Any:
         """A pandas DataFrame of all columns that are as long as the first; needs pandas."""
         try:
-            import pandas
+            import pandas  # type: ignore[import-untyped]
         except ImportError:
             raise DataError("to_dataframe needs the package pandas; to_arrays gives plain arrays without it") from None
         columns = {name: values for name, values in self.to_arrays().items() if values.ndim == 1}
@@ -213,7 +214,7 @@ class PolarizabilityModel(Result):
             chunks, interval = structures.chunks(), frame_interval or structures.frame_interval
         else:
             chunks, interval = _chunks_of_atoms(structures), frame_interval
-        parts = []
+        parts: list[Prediction] = []
         with ThreadPoolExecutor(threads) as pool:
             for frames in self._checked(chunks, density_tolerance):
                 rows = [rows for rows in np.array_split(np.arange(len(frames)), threads) if len(rows)]
@@ -258,7 +259,7 @@ class PolarizabilityModel(Result):
 
 
 def _chunks_of_atoms(structures: ase.Atoms | Iterable[ase.Atoms]) -> Iterator[Frames]:
-    atoms = [structures] if hasattr(structures, "numbers") else list(structures)
+    atoms: list[Any] = [structures] if hasattr(structures, "numbers") else list(structures)
     size = max(1, CHUNK_ATOMS // max((len(one) for one in atoms), default=1))
     for start in range(0, len(atoms), size):
         yield frames_of_atoms(atoms[start : start + size])
@@ -325,7 +326,7 @@ def raman_spectrum(alpha: Any, frame_interval: float | None = None, **options: A
     Equations S1 to S3; error bars from blocks of the series and from a committee where there is one.
     """
     series = getattr(alpha, "record", alpha)
-    settings = raman.RamanOptions(**options)
+    settings = RamanOptions(**options)
     if isinstance(series, PolarizabilitySeries):
         interval = frame_interval or series.frame_interval
         members = None if series.members is None else np.swapaxes(series.members, 0, 1)

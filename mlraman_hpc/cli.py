@@ -9,8 +9,11 @@ import argparse
 import contextlib
 import functools
 import importlib
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mlraman_hpc import __version__
@@ -18,6 +21,7 @@ from mlraman_hpc.base.errors import DeckError, StoppedEarly
 from mlraman_hpc.runtime import session as mpi
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.resources import peak_memory
+from mlraman_hpc.runtime.status_file import State, StatusFile
 
 
 def _deck_options(command: argparse.ArgumentParser) -> None:
@@ -69,8 +73,26 @@ def _docs_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("topic", nargs="?", help="topic; without it, the list of topics")
 
 
-def _no_options(command: argparse.ArgumentParser) -> None:
-    pass
+def _init_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("kind", nargs="?", help="vasp, lammps, gpumd, cp2k, labelling, campaign; default: every key")
+
+
+def _examples_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", nargs="?", help="example to copy; without it, the list of examples")
+    command.add_argument("--to", metavar="FOLDER", help="new folder; default: the example's name")
+
+
+def _status_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folders", nargs="*", metavar="FOLDER", help="folders of results; default: the current one")
+
+
+def _info_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--selftest", action="store_true", help="also compile the loops and run a small example")
+
+
+def _report_options(command: argparse.ArgumentParser) -> None:
+    _deck_options(command)
+    command.add_argument("--text", action="store_true", help="the numbers alone, on the terminal")
 
 
 @dataclass(frozen=True)
@@ -93,12 +115,12 @@ COMMANDS = {
     "train": Command("fit the model: model.h5, parity.png"),
     "learning-curve": Command("R2 and RMSE against N_T: learning_curve.h5, .png"),
     "predict": Command("alpha along the trajectory: alpha.h5; continues where it stopped"),
-    "spectrum": Command("Raman spectrum: raman.h5, raman.dat, raman.png"),
+    "spectrum": Command("Raman spectrum: raman.h5, raman.dat, raman.jdx, raman.png"),
     "dynamics": Command("VDOS by species, MSD, diffusion: dynamics.h5, vdos.png, msd.png"),
     "coupling": Command("Raman intensity over density of states: coupling.h5, .png"),
     "compare": Command("against reference tensors, experiment, other runs: comparison.h5, .png"),
     "forces": Command("forces of the force field against DFT: forces.h5, .png"),
-    "report": Command("one document with every figure and number: report.html"),
+    "report": Command("one document with every figure and number: report.html; --text", _report_options),
     "converge": Command("spectra against N_T and trajectory length: convergence.h5, .png"),
     "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
     "benchmark": Command("frames per second by stage and ranks, memory, time for a job"),
@@ -107,9 +129,11 @@ COMMANDS = {
         _campaign_options,
         module="campaign.command",
     ),
-    "info": Command("versions, MPI, ranks and threads found", _no_options, module="commands.about"),
+    "info": Command("versions, MPI, ranks and threads found; --selftest", _info_options, module="commands.about"),
     "schema": Command("every deck key with type, default and unit", _schema_options, module="commands.about"),
-    "init": Command("a commented deck to start from", _no_options, module="commands.about"),
+    "init": Command("a commented deck to start from", _init_options, module="commands.about"),
+    "examples": Command("the shipped examples: a list, or a copy of one", _examples_options, module="commands.about"),
+    "status": Command("how far running and finished jobs are", _status_options, module="commands.about"),
     "docs": Command("the documentation: topics, or one topic", _docs_options, module="commands.about"),
 }
 
@@ -155,14 +179,32 @@ def execute(session: mpi.Session, options: argparse.Namespace) -> None:
     name, command = options.command, COMMANDS[options.command]
     if command.module:
         _function(command.module, name)(session, options)
+        if name == "info" and options.selftest:
+            _selftest(session)
     elif name == "check" and _is_campaign(session, options.deck):
         _function("campaign.check", name)(session, options)
+    elif name == "report" and options.text:
+        _with_job(session, options, False, _function("commands.report", "report_text"))
     else:
         module = f"commands.{name.replace('-', '_')}"
         function = _function(module, name)
         if getattr(options, "write", None):
             function = functools.partial(function, engine=options.write)
         _with_job(session, options, command.writes, function)
+
+
+def _selftest(session: mpi.Session) -> None:
+    """A second of the shipped example in a temporary folder, with all that a real run does."""
+    about = importlib.import_module("mlraman_hpc.commands.about")
+    folder, start = session.on_root(tempfile.mkdtemp), time.monotonic()
+    changes = [*about.SELFTEST, f"output={folder}"]
+    options = argparse.Namespace(command="run", deck=about.selftest_deck(), changes=changes, force=False, level=0)
+    try:
+        _with_job(session, options, True, _function("commands.run", "run"))
+        session.on_root(about.selftest_result, folder, time.monotonic() - start)
+    finally:
+        if session.is_root:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _function(module: str, name: str) -> Callable:
@@ -191,16 +233,31 @@ def _with_job(session: mpi.Session, options: argparse.Namespace, writes: bool, f
 
 
 def _write_results(job, name: str, function: Callable) -> None:
-    """Header, time limit and lock of the output folder before, summary after."""
+    """Header, time limit, lock and status file of the output folder before, summary after."""
     try:
         job.header(name)
         job.session.only_on_root(job.limit_time)
-        with job.folder(), contextlib.nullcontext() if name == "run" else job.stage(name):
+        with job.folder(), _status(job, name), contextlib.nullcontext() if name == "run" else job.stage(name):
             function(job)
     except StoppedEarly:
         job.console.summary("stopped after")
         raise
     job.console.summary(memory=job.session.gather(peak_memory()))
+
+
+@contextlib.contextmanager
+def _status(job, name: str) -> Iterator[None]:
+    """status.json tells what the block does, and how it ended."""
+    if not job.session.is_root:
+        yield
+        return
+    status = job.console.status = StatusFile(job.output, name, job.deck.title, job.session.size)
+    try:
+        yield
+    except BaseException as error:
+        status.end(State.STOPPED if isinstance(error, StoppedEarly) else State.FAILED, str(error))
+        raise
+    status.end(State.DONE)
 
 
 if __name__ == "__main__":

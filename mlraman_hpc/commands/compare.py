@@ -19,7 +19,7 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.spectra import raman_options, read_series, relative_total
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
-from mlraman_hpc.readers.tensors import series as series_files
+from mlraman_hpc.readers.measured import read_measured
 from mlraman_hpc.records.spectra import Comparison, RamanSpectrum
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.provenance import Origin
@@ -146,7 +146,7 @@ def _experiment(job: Job, ours: RamanSpectrum) -> dict:
     if section is None:
         return {}
     file = job.files("comparison.experiment.file")[0]
-    shift, intensity = _two_columns(file)
+    shift, intensity = read_measured(file)
     low, high = max(shift[0], section.start), min(shift[-1], ours.wavenumber[-1], section.end or np.inf)
     common = (ours.wavenumber >= low) & (ours.wavenumber <= high)
     if common.sum() < 10:
@@ -164,12 +164,6 @@ def _experiment(job: Job, ours: RamanSpectrum) -> dict:
         "scale": scale,
         "scaled_over": np.array([low, high]),
     }
-
-
-def _two_columns(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    values = series_files.read_table(file, ["shift", "intensity"])
-    order = np.argsort(values[:, 0], kind="stable")
-    return values[order, 0], values[order, 1]
 
 
 def _lines(result: Comparison) -> list[str]:

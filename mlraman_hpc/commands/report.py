@@ -15,6 +15,7 @@ from mlraman_hpc.records.training import Convergence, LearningCurve
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.reports import wording
 from mlraman_hpc.reports.render import figures_in, render
+from mlraman_hpc.reports.text import text_report
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.alpha_file import read_outliers
 
@@ -29,11 +30,29 @@ def report(job: Job) -> None:
     job.session.on_root(_report, job)
 
 
-def _report(job: Job) -> None:
+def report_text(job: Job) -> None:
+    """`mlraman report --text`: the numbers on the terminal; nothing is written."""
+    job.session.on_root(_print_text, job)
+
+
+def _print_text(job: Job) -> None:
+    records = _records(_files(job))
+    words = _words(records)
+    texts = [*words["sentences"], *words["jump_sentences"], words["coupling_sentence"]]
+    print(text_report(job.deck.title, str(job.output), records, words["summary"], texts, _warnings(records)))
+
+
+def _files(job: Job) -> list[Path]:
+    """Result files that are there."""
     files = [job.output / name for name in RESULTS if (job.output / name).exists()]
     if not files:
         raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
-    records = dict.fromkeys(Path(name).stem for name in RESULTS) | {path.stem: _load(path) for path in files}
+    return files
+
+
+def _report(job: Job) -> None:
+    files = _files(job)
+    records = _records(files)
     page = render(
         "report.html",
         title=job.deck.title or "Raman spectrum",
@@ -48,6 +67,11 @@ def _report(job: Job) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     job.console.say(f"wrote {path}")
+
+
+def _records(files: list[Path]) -> dict:
+    """{'raman': its record}; None for files that are not there."""
+    return dict.fromkeys(Path(name).stem for name in RESULTS) | {path.stem: _load(path) for path in files}
 
 
 def _load(path: Path):

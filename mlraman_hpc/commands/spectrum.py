@@ -1,4 +1,4 @@
-"""`mlraman spectrum`: alpha(t) -> raman.h5, raman.dat and figures. Root works; the series is small."""
+"""`mlraman spectrum`: alpha(t) -> raman.h5, raman.dat, raman.jdx and figures. Root works; the series is small."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.reports import tables
+from mlraman_hpc.reports.jcamp_dx import write_raman_jdx
 from mlraman_hpc.storage.provenance import Origin
 
 
@@ -33,7 +34,10 @@ def _compute(step: Step) -> Output:
     return Output(
         result,
         figures=_figures(result, job.deck.title, end),
-        files={"raman.dat": (tables.raman_table, result, _provenance(job, step.origin), end)},
+        files={
+            "raman.dat": (tables.raman_table, result, _provenance(job, step.origin), end),
+            "raman.jdx": (write_raman_jdx, result, job.deck.title, _provenance(job, step.origin), end),
+        },
         lines=_lines(result),
         warnings=[*result.warnings],
     )

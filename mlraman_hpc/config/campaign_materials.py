@@ -1,4 +1,4 @@
-"""The section `materials` of a campaign: a list, or a CSV table with a row each -> drafts of materials.
+"""The section `materials` of a campaign, a list or a CSV table with a row each -> drafts of materials.
 
 A column of the table is a deck key ('trajectory.files'), a short key ('temperature') or a variable of a pattern.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from mlraman_hpc.base.errors import DeckError, KeyLocations, Location, Mistake
 from mlraman_hpc.config import yaml_source
 from mlraman_hpc.config.campaign_deck import COMMON_FOLDER
+from mlraman_hpc.config.paths import expanded
 from mlraman_hpc.config.yaml_source import YamlSource
 
 _SHORT_KEYS = {"temperature": "spectrum.temperature", "mobile": "dynamics.mobile", "arrhenius": "dynamics.arrhenius"}
@@ -116,7 +117,10 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
 
 def _rows_of_table(source: YamlSource, table: str) -> Iterator[_Row]:
     """A row for each material; empty cells are left out. Raises DeckError for a table that cannot be read."""
-    path = os.path.join(os.path.dirname(source.name), os.path.expanduser(table))
+    try:
+        path = os.path.join(os.path.dirname(source.name), expanded(table))
+    except ValueError as error:
+        raise DeckError.at(source.locations.nearest(("materials", "table")), str(error)) from None
     try:
         lines = _csv_lines(path)
     except FileNotFoundError:
@@ -138,14 +142,23 @@ def _rows_of_table(source: YamlSource, table: str) -> Iterator[_Row]:
 
 
 def _csv_lines(path: str) -> list[tuple[int, list[str]]]:
-    """(line, cells), without comments and empty lines."""
+    """(line, cells), without comments and empty lines. The first line tells what separates the cells."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, skipinitialspace=True)
-        return [
-            (reader.line_num, row)
-            for row in reader
-            if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#")
-        ]
+        lines = file.readlines()
+    head = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(lines, skipinitialspace=True, delimiter=delimiter)
+    rows = [
+        (reader.line_num, row)
+        for row in reader
+        if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#")
+    ]
+    return [(number, [_decimal_point(cell) for cell in row]) for number, row in rows] if delimiter != "," else rows
+
+
+def _decimal_point(cell: str) -> str:
+    """'0,5' of a spreadsheet in a language with decimal commas, which separates cells by semicolons or tabs."""
+    return cell.replace(",", ".") if re.fullmatch(r"\s*[-+]?\d+,\d+\s*", cell) else cell
 
 
 def _check_columns(columns: list[str], location: Location) -> None:

@@ -15,12 +15,12 @@ from mlraman_hpc.base.errors import DeckError, KeyLocations, Mistake
 from mlraman_hpc.config import deck_reader, yaml_source
 from mlraman_hpc.config.campaign_deck import COMMON_FOLDER, Campaign, CampaignKeys, Material, ModelSource
 from mlraman_hpc.config.campaign_materials import MaterialDraft, long_form, merged, read_materials
-from mlraman_hpc.config.deck import Deck, Section
+from mlraman_hpc.config.deck import Deck
+from mlraman_hpc.config.paths import expand_paths, make_absolute
 from mlraman_hpc.config.yaml_source import YamlSource
 
 _CAMPAIGN_KEYS = ("materials", "groups", "train_together", "title", "output", "walltime")  # not for all materials
-_PATH_KEYS = ("file", "files", "predicted_files", "lattice_sites")
-_VARIABLE = re.compile(r"\{([A-Za-z_][\w.]*)\}")
+_VARIABLE = re.compile(r"(?<!\$)\{([A-Za-z_][\w.]*)\}")  # ${NAME} is a variable of the environment
 
 
 def is_campaign(path: str | Path) -> bool:
@@ -43,7 +43,8 @@ def read_campaign(path: str | Path, changes: Sequence[str] = ()) -> Campaign:
 def _campaign_keys(source: YamlSource) -> tuple[CampaignKeys, list[Mistake]]:
     values = {name: source.values[name] for name in CampaignKeys.model_fields if name in source.values}
     try:
-        return CampaignKeys.model_validate(values), []
+        keys = CampaignKeys.model_validate(values)
+        return keys, [source.locations.mistake((error.key,), error.text) for error in expand_paths(keys)]
     except ValidationError as error:
         return CampaignKeys(output="."), deck_reader.mistakes_of(error, source.locations)
 
@@ -217,7 +218,7 @@ class _CampaignReader:
         deck, mistakes = deck_reader.validate(values, locations, self.folder)
         self.mistakes += mistakes
         if deck is not None:
-            _make_paths_absolute(deck, deck.folder)
+            make_absolute(deck, deck.folder)
         return deck
 
     def _refuse(self, draft: MaterialDraft, text: str) -> None:
@@ -247,18 +248,3 @@ def _remove_pattern_columns(assignments: list[_Assignment]) -> None:
             item.values.pop(name, None)
             if item.labelled is not None:
                 item.labelled.pop(name, None)
-
-
-def _make_paths_absolute(section: Section, folder: str) -> None:
-    """Paths of input files, so that the deck means the same wherever it is stored."""
-
-    def absolute(path: str) -> str:
-        return os.path.abspath(os.path.join(folder, os.path.expanduser(path)))
-
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, Section):
-                _make_paths_absolute(inner, folder)
-        if name in _PATH_KEYS and value:
-            setattr(section, name, absolute(value) if isinstance(value, str) else [absolute(path) for path in value])

@@ -10,7 +10,16 @@ import types
 import typing
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, PrivateAttr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    model_validator,
+)
 
 from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, Mistake
 from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
@@ -20,7 +29,8 @@ Quantity = Literal["polarizability", "dielectric", "susceptibility"]
 LabelFormat = Literal[
     "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "table"
 ]
-TrajectoryFormat = Literal[("auto", *TRAJECTORY_FORMATS)]  # type: ignore[valid-type]
+_TRAJECTORY_NAMES = ("auto", *TRAJECTORY_FORMATS)
+TrajectoryFormat = Literal[_TRAJECTORY_NAMES]  # type: ignore[valid-type]
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
 
 
@@ -31,6 +41,18 @@ def key(default: Any, sentence: str, unit: str | None = None, **limits: Any) -> 
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _as_words(value: Any) -> Any:
+    """'Ag' or 'Ag, I', as tables have it, is a list too."""
+    return re.split(r"[,;\s]+", value.strip()) if isinstance(value, str) else value
+
+
+def _unquoted(value: Any) -> Any:
+    """ "[xx, yy]" in quotation marks is the list that it looks like."""
+    if isinstance(value, str) and (quoted := re.fullmatch(r"\s*\[([^\[\]]*)\]\s*", value)):
+        return [item for word in quoted[1].split(",") if (item := word.strip().strip("'\""))]
+    return value
 
 
 def _is_number(value: Any) -> bool:
@@ -100,9 +122,14 @@ def _temperatures(value: Any) -> Any:
 
 
 Walltime = Annotated[Any, PlainValidator(_walltime, json_schema_input_type=float | str | None)]
-Files = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
-Temperatures = Annotated[list[Annotated[float, Field(gt=0)]], BeforeValidator(_temperatures), Field(min_length=1)]
-Elements = Annotated[list[str], BeforeValidator(_as_list)]
+Temperatures = Annotated[
+    list[Annotated[float, Field(gt=0)]],
+    BeforeValidator(_temperatures, json_schema_input_type=float | list[float]),
+    Field(min_length=1),
+]
+TextOrList = str | list[str]
+Files = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=TextOrList), Field(min_length=1)]
+Elements = Annotated[list[str], BeforeValidator(_as_words, json_schema_input_type=TextOrList)]
 Components = list[Annotated[str, PlainValidator(_component, json_schema_input_type=str)]]
 Vector = Annotated[list[float], PlainValidator(_unit_vector, json_schema_input_type=list[float])]
 Cell = Annotated[list[list[float]], PlainValidator(_cell, json_schema_input_type=list[float] | list[list[float]])]
@@ -113,6 +140,19 @@ class Section(BaseModel):
     """Keys that stand together; checked when a deck is read, which only one rank does."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_of_words(cls, values: Any) -> Any:
+        """Lists in quotation marks, for keys that hold lists of words."""
+        if not isinstance(values, dict):
+            return values
+        words = {
+            name
+            for name, field in cls.model_fields.items()
+            if "list[" in (kind := str(field.annotation)) and "str" in kind
+        }
+        return {name: _unquoted(value) if name in words else value for name, value in values.items()}
 
 
 def section_type(annotation: Any) -> type[BaseModel] | None:
@@ -314,9 +354,9 @@ class SeriesSection(Section):
 
 
 class Experiment(Section):
-    """A measured spectrum: a file of two columns, Raman shift (cm^-1) and intensity."""
+    """A measured spectrum: Raman shift (cm^-1) and intensity."""
 
-    file: str = key(..., "two columns; '#' starts a comment")
+    file: str = key(..., "two columns, JCAMP-DX (.jdx, .dx) or Raman Open Database (.rod)")
     label: str = key("measured", "label in the figure")
     start: float = key(0.0, "lower end of the range over which areas are made equal", "cm^-1", ge=0)
     end: float | None = key(None, "upper end of that range; null: of the measurement", "cm^-1", gt=0)

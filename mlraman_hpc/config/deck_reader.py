@@ -6,7 +6,8 @@ import difflib
 import glob
 import json
 import os
-from collections.abc import Sequence
+import typing
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pydantic_core import ErrorDetails
 from mlraman_hpc.base.errors import DeckError, KeyLocations, Mistake
 from mlraman_hpc.config import yaml_source
 from mlraman_hpc.config.deck import Deck, section_type
+from mlraman_hpc.config.paths import expand_paths, make_absolute
 
 _SENTENCES = {  # type of pydantic's error -> what the value should be
     "string_type": "should be text",
@@ -60,7 +62,8 @@ def validate(values: dict[str, Any], locations: KeyLocations, folder: str) -> tu
     except ValidationError as error:
         return None, mistakes_of(error, locations)
     deck.set_source(locations, folder)
-    return deck, _contradictions(deck)
+    unknown = [deck.mistake(error.key, error.text) for error in expand_paths(deck)]
+    return deck, unknown + _contradictions(deck)
 
 
 def mistakes_of(error: ValidationError, locations: KeyLocations) -> list[Mistake]:
@@ -68,13 +71,13 @@ def mistakes_of(error: ValidationError, locations: KeyLocations) -> list[Mistake
     mistakes = []
     for problem in error.errors():
         path = tuple(map(str, problem["loc"]))
-        mistakes.append(locations.mistake(path, _explanation(problem, path)))
+        mistakes.append(locations.mistake(path, _explanation(problem, path, locations)))
     return mistakes
 
 
-def _explanation(problem: ErrorDetails, path: tuple[str, ...]) -> str:
+def _explanation(problem: ErrorDetails, path: tuple[str, ...], locations: KeyLocations) -> str:
     if problem["type"] == "extra_forbidden":
-        return "unknown key" + _suggestion(path)
+        return "unknown key" + _suggestion(path, locations)
     if problem["type"] == "missing":
         return "is missing and must be given" + _sentence(path)
     template = _SENTENCES.get(problem["type"])
@@ -85,19 +88,36 @@ def _explanation(problem: ErrorDetails, path: tuple[str, ...]) -> str:
     return f"{text}, found {value!r}"
 
 
-def _suggestion(path: tuple[str, ...]) -> str:
-    """The same key in another section, or the most similar one of this section."""
-    section = _section_at(path[:-1])
-    names = list(section.model_fields) if section else []
-    elsewhere = [
-        f"{name}.{path[-1]}"
-        for name, field in Deck.model_fields.items()
-        if (inner := section_type(field.annotation)) and path[-1] in inner.model_fields
+def _suggestion(path: tuple[str, ...], locations: KeyLocations) -> str:
+    """A key that may be meant: a slip of the pen here, the same key in another section, something similar anywhere.
+
+    Sections that the deck has come before those that it has not.
+    """
+    name, section = path[-1], _section_at(path[:-1])
+    here = list(section.model_fields) if section else []
+    everywhere = sorted(_key_paths(Deck, ()), key=lambda other: (other[:-1] not in locations, len(other)))
+    elsewhere = [other for other in everywhere if other[:-1] != path[:-1]]
+    same = [".".join(other) for other in elsewhere if other[-1] == name]
+    similar_names = difflib.get_close_matches(name, {other[-1] for other in elsewhere}, n=1, cutoff=0.8)
+    similar = [".".join(other) for other in elsewhere if other[-1] in similar_names]
+    candidates = [
+        *difflib.get_close_matches(name, here, n=1, cutoff=0.8),
+        *same,
+        *similar,
+        *difflib.get_close_matches(name, here, n=1, cutoff=0.6),
     ]
-    similar = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.6)
-    if elsewhere or similar:
-        return f", did you mean '{(elsewhere or similar)[0]}'?"
-    return f"; known here: {', '.join(names)}" if names else ""
+    if candidates:
+        return f", did you mean '{candidates[0]}'?"
+    return f"; known here: {', '.join(here)}" if here else ""
+
+
+def _key_paths(section: type[BaseModel], prefix: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Every section and key of decks; lists of sections are left out."""
+    for name, field in section.model_fields.items():
+        yield (*prefix, name)
+        inner = section_type(field.annotation)
+        if inner is not None and typing.get_origin(field.annotation) is not list:
+            yield from _key_paths(inner, (*prefix, name))
 
 
 def _sentence(path: tuple[str, ...]) -> str:
@@ -175,7 +195,7 @@ def input_files(deck: Deck, dotted: str, patterns: Sequence[str]) -> list[Path]:
     """
     files: list[Path] = []
     for pattern in patterns:
-        path = os.path.join(deck.folder, os.path.expanduser(pattern))
+        path = os.path.join(deck.folder, pattern)
         if os.path.isfile(path):
             files.append(Path(path))
         elif any(sign in pattern for sign in "*?["):
@@ -190,8 +210,10 @@ def input_files(deck: Deck, dotted: str, patterns: Sequence[str]) -> list[Path]:
 
 
 def resolved_yaml(deck: Deck) -> str:
-    """The deck with every key and its value, as YAML that gives the same deck again."""
-    return _yaml(deck.model_dump_json())
+    """The deck with every key and its value, as YAML that can be run from any folder: all paths are absolute."""
+    resolved = deck.model_copy(deep=True)
+    make_absolute(resolved, deck.folder)
+    return _yaml(resolved.model_dump_json())
 
 
 @lru_cache(maxsize=4)  # every result stores the same deck

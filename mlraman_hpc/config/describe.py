@@ -1,4 +1,4 @@
-"""The deck's keys for people: a table, a JSON schema and a commented deck to start from."""
+"""The deck's keys for people and editors: a table and a JSON schema."""
 
 from __future__ import annotations
 
@@ -14,22 +14,6 @@ from pydantic_core import PydanticUndefined
 from mlraman_hpc.config.campaign_deck import CampaignKeys, MaterialKeys
 from mlraman_hpc.config.deck import Deck, section_type
 
-_EXAMPLES = {
-    "title": "my material at 300 K",
-    "output": "out/my_material",
-    "forces.files": "forces.extxyz",
-    "forces.predicted": "mace_forces",
-    "reference.files": "outcar/*.OUTCAR.gz",
-    "trajectory.files": "XDATCAR",
-    "trajectory.frame_interval": 1.0,
-    "trajectory.every": 10,
-    "md.structure": "POSCAR",
-    "md.calculator": "mace",
-    "md.arguments": {"model_paths": "my.model"},
-    "md.temperature": 300.0,
-    "series.file": "alpha.dat",
-    "series.frame_interval": 10.0,
-}
 _MATERIALS = "list of materials, or {table: FILE.csv} with a column for each key; 'mlraman docs campaign'"
 
 
@@ -68,39 +52,11 @@ def key_table() -> str:
 
 def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
     """Name, type, default and sentence."""
-    return name, _type_name(field.annotation), _default(field), _description(field)
+    return name, _type_name(field.annotation), _default(field), description(field)
 
 
 def _lines(rows: list[tuple[str, str, str, str]], widths: list[int]) -> list[str]:
     return ["  ".join(f"{text:<{width}}" for text, width in zip(row, [*widths, 0])).rstrip() for row in rows]
-
-
-def starter_deck() -> str:
-    """A commented deck with every key at its default."""
-    lines = [
-        "# A deck for mlraman: 'mlraman run THIS_FILE'. Paths are relative to this file, 'output' to the folder",
-        "# you start from. Keys at their defaults may be left out; 'mlraman schema' lists them all.",
-        "",
-    ]
-    for name, field in Deck.model_fields.items():
-        lines += _starter_section(name, field)
-    return "\n".join(lines) + "\n"
-
-
-def _starter_section(name: str, field: FieldInfo) -> list[str]:
-    section = section_type(field.annotation)
-    if section is None:
-        return [_starter_line("", name, name, field)]
-    comment = "# " if name in ("series", "forces", "md") else ""
-    lines = ["", f"{comment}{name}:".ljust(34) + f"# {_sentence(section)}"]
-    for key, inner in section.model_fields.items():
-        lines.append(_starter_line(f"{comment}  ", key, f"{name}.{key}", inner))
-    return lines
-
-
-def _starter_line(indent: str, key: str, dotted: str, field: FieldInfo) -> str:
-    value = json.dumps(_EXAMPLES[dotted]) if dotted in _EXAMPLES else _default(field)
-    return f"{indent}{key}: {value}".ljust(34) + f"# {_description(field)}"
 
 
 def _keys(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
@@ -114,11 +70,7 @@ def _keys(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
             yield from _keys(inner, f"{prefix}{name}{many}.")
 
 
-def _sentence(section: type[BaseModel]) -> str:
-    return (section.__doc__ or "").strip().splitlines()[0]
-
-
-def _description(field: FieldInfo) -> str:
+def description(field: FieldInfo) -> str:
     """The sentence of a key, with its unit."""
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +11,15 @@ from mlraman_hpc.plots.spectra import StackRow, stack_figure
 from mlraman_hpc.plots.style import COLUMN, colour_of, drawing, legend_above, logarithmic_errors
 from mlraman_hpc.records.campaign import Ranking
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MOST_NAMES = 30  # points beyond which names would cover one another
 _DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 LABEL_OFFSETS = [(x * distance, y * distance) for distance in (4, 9, 14, 20) for x, y in _DIRECTIONS]  # points
 
 
-def spectra_figure(path: Path, ranking: Ranking, most: int) -> None:
+def spectra_figure(path: Path | None, ranking: Ranking, most: int) -> Figure:
     """The first `most` spectra, one above another with the highest weight on top."""
     rows = [
         StackRow(
@@ -28,10 +32,10 @@ def spectra_figure(path: Path, ranking: Ranking, most: int) -> None:
         for k, name in enumerate(ranking.name)
         if name in ranking.spectrum
     ]
-    stack_figure(path, rows[:most])
+    return stack_figure(path, rows[:most])
 
 
-def diffusion_figure(path: Path, ranking: Ranking) -> None:
+def diffusion_figure(path: Path | None, ranking: Ranking) -> Figure:
     """D of the fastest element against low-frequency weight; triangles: what D is at most where none was found.
 
     Beside the points stand the materials' names or, where these would cover one another, their ranks.
@@ -56,6 +60,7 @@ def diffusion_figure(path: Path, ranking: Ranking) -> None:
                 for text in texts:
                     text.remove()
                 _write(axes, [f"{k + 1}" for k in rows], points)
+    return figure
 
 
 def _points(axes, ranking: Ranking, rows: np.ndarray, element: str, marker: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,11 +27,14 @@ from mlraman_hpc.plots.style import (
 )
 from mlraman_hpc.records.spectra import Comparison, Coupling, RamanSpectrum
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SHIFT = "Raman shift (cm⁻¹)"
 INTENSITY = "Intensity (arb. units)"
 
 
-def raman_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
+def raman_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> Figure:
     """Spherically averaged total intensity with error bands.
 
     The axis ends at `end` (cm^-1), or where the intensity has vanished. The highest value is 1.
@@ -44,9 +48,12 @@ def raman_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: floa
         axes.set(xlabel=SHIFT, ylabel=INTENSITY, ylim=(0, None))
         _set_range(axes, spectrum, end)
         legend_above(axes, note(spectrum))
+    return figure
 
 
-def polarization_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
+def polarization_figure(
+    path: Path | None, spectrum: RamanSpectrum, title: str = "", end: float | None = None
+) -> Figure:
     """Parallel (VV) and crossed (VH) polarization of a powder or liquid, and the depolarization ratio below."""
     with drawing(path, title, height=3.4) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -63,9 +70,10 @@ def polarization_figure(path: Path, spectrum: RamanSpectrum, title: str = "", en
         if spectrum.nyquist < top.get_xlim()[1]:
             bottom.axvline(spectrum.nyquist, color=GREY, linestyle="--", linewidth=0.8)
         legend_above(top, note(spectrum))
+    return figure
 
 
-def species_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
+def species_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> Figure:
     """Auto spectra of the species' shares and their cross terms, one above another, on one scale with the total."""
     visible = spectrum.wavenumber <= _end(spectrum, end)
     scale = _scale(spectrum.intensity["total"])
@@ -88,9 +96,10 @@ def species_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: fl
         axes.set(xlabel=SHIFT, ylabel=INTENSITY, yticks=[], ylim=(-fall[0] - 0.05, total + 0.05))
         _set_range(axes, spectrum, end)
         legend_above(axes, note(spectrum))
+    return figure
 
 
-def angle_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> None:
+def angle_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> Figure:
     """Single-crystal intensity against polarization angle, parallel and crossed."""
     last = _end(spectrum, end)
     visible = spectrum.wavenumber <= last
@@ -112,9 +121,10 @@ def angle_figure(path: Path, spectrum: RamanSpectrum, title: str = "", end: floa
             axes.set(ylabel="Angle (°)", yticks=np.arange(0, 181, 45), xlim=(0, last), title=name)
         panels[-1].set_xlabel(SHIFT)
         figure.colorbar(image, ax=panels, label="√Intensity (arb. units)", fraction=0.05)
+    return figure
 
 
-def central_peak_figure(path: Path, spectrum: RamanSpectrum, title: str = "") -> None:
+def central_peak_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "") -> Figure:
     """Density of alpha's fluctuations at low wavenumber, with the fitted Debye term and oscillators."""
     peak = spectrum.central_peak
     last = peak.fit_wavenumber[-1] if peak.fit_wavenumber is not None else 5 * peak.cutoff
@@ -136,9 +146,12 @@ def central_peak_figure(path: Path, spectrum: RamanSpectrum, title: str = "") ->
             highest = max(positive.max(), 0 if peak.fit is None else peak.fit.max())
             axes.set(yscale="log", ylim=(0.5 * positive.min(), 2 * highest))
         legend_above(axes)
+    return figure
 
 
-def comparison_figure(path: Path, comparison: Comparison, end: float, label: str = "", title: str = "") -> None:
+def comparison_figure(
+    path: Path | None, comparison: Comparison, end: float, label: str = "", title: str = ""
+) -> Figure:
     """Predicted (black, with its statistical error), reference tensors (blue), measured (red), on one scale."""
     scale = _scale(comparison.ours)
     with drawing(path, title) as figure:
@@ -155,6 +168,7 @@ def comparison_figure(path: Path, comparison: Comparison, end: float, label: str
             axes.plot(comparison.experiment_wavenumber, measured, color=VERMILION, linewidth=0.8, label=text)
         axes.set(xlabel=SHIFT, ylabel=INTENSITY, xlim=(0, end), ylim=(0, None))
         legend_above(axes)
+    return figure
 
 
 LOW_PANEL = 2.0  # times the cutoff: end of the magnified panel
@@ -183,7 +197,7 @@ class StackRow:
         return float(np.max(intensity + np.minimum(error, 1.0), initial=1e-4))
 
 
-def stack_figure(path: Path, rows: list[StackRow]) -> None:
+def stack_figure(path: Path | None, rows: list[StackRow]) -> Figure:
     """The first row on top; right, below twice the largest cutoff.
 
     In the right panel each spectrum is magnified by a factor of its own, which is written beside it with the weight.
@@ -209,6 +223,7 @@ def stack_figure(path: Path, rows: list[StackRow]) -> None:
         right.text(1.03, 1.0, "weight", transform=right.transAxes, fontsize=SMALL, color=GREY)
         for axes in (left, right):
             axes.tick_params(left=False, right=False, which="both")
+    return figure
 
 
 def _stack_curve(axes, row: StackRow, offset: float, factor: float, end: float, step: float) -> None:
@@ -225,7 +240,7 @@ def _magnification(row: StackRow, low: float, step: float) -> float:
     return max(factor for factor in factors if factor == 1 or factor * row.highest(low) <= 0.98 * step)
 
 
-def coupling_figure(path: Path, coupling: Coupling, title: str = "") -> None:
+def coupling_figure(path: Path | None, coupling: Coupling, title: str = "") -> Figure:
     """Top: density of states and C g, which they would equal if C were its mean. Bottom: C with its error."""
     error = coupling.error if coupling.error_model is None else np.hypot(coupling.error, coupling.error_model)
     defined = np.flatnonzero(np.isfinite(coupling.coupling))
@@ -247,6 +262,7 @@ def coupling_figure(path: Path, coupling: Coupling, title: str = "") -> None:
         bottom.axhline(coupling.mean, color=GREY, linestyle="--", linewidth=0.8, label="mean")
         bottom.set(xlabel=SHIFT, ylabel="Coupling $C$ (Å⁴/u)", xlim=(0, nu[-1]), ylim=(0, 1.05 * highest))
         legend_above(bottom)
+    return figure
 
 
 def _curve(axes, nu, value, error, colour: str, label: str) -> None:

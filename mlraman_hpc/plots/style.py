@@ -105,8 +105,8 @@ def line_styles(names: Iterable[str]) -> dict[str, dict]:
 
 
 @contextmanager
-def drawing(path: Path, title: str = "", width: float = COLUMN, height: float = 2.5) -> Iterator:
-    """A figure to draw on, `width` by `height` inches without its title; saved when the block ends.
+def drawing(path: Path | None, title: str = "", width: float = COLUMN, height: float = 2.5) -> Iterator:
+    """A figure to draw on, `width` by `height` inches without its title; saved at the end of the block with a path.
 
     `path` names the PNG; a PDF is written beside it. Raises DataError where they cannot be written.
     """
@@ -121,7 +121,8 @@ def drawing(path: Path, title: str = "", width: float = COLUMN, height: float = 
         if title:
             _add_title(figure, title)
         yield figure
-        save(figure, path)
+        if path is not None:
+            save(figure, path)
 
 
 def save(figure, path: Path) -> None:

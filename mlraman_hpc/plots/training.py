@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from mlraman_hpc.plots.style import BLACK, BLUE, PAGE, SMALL, TALLEST, VERMILION
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.training import Convergence, LearningCurve
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 DENSE = 2000  # points beyond which a parity plot is coloured by density
 STEP = 1.08  # height of one spectrum in a stack
 COMPONENTS = {"diagonal": ((0, 1, 2), (0, 1, 2)), "off-diagonal": ((0, 1, 2), (1, 2, 0))}
 
 
-def parity_figure(path: Path, reference: np.ndarray, predicted: np.ndarray, title: str = "") -> None:
+def parity_figure(path: Path | None, reference: np.ndarray, predicted: np.ndarray, title: str = "") -> Figure:
     """Predicted against reference polarizabilities (structures, 3, 3) in Angstrom^3: diagonal and off-diagonal."""
     dense = 3 * len(reference) > DENSE
     with drawing(path, title, width=WIDE + 0.6 * dense, height=2.8) as figure:
@@ -27,6 +31,7 @@ def parity_figure(path: Path, reference: np.ndarray, predicted: np.ndarray, titl
             image = _parity(axes, reference[:, rows, columns].ravel(), predicted[:, rows, columns].ravel(), name)
             if dense:
                 figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="components" * (axes is panels[-1]))
+    return figure
 
 
 def _parity(axes, reference: np.ndarray, predicted: np.ndarray, name: str):
@@ -53,7 +58,7 @@ MOST_COLUMNS = 4
 PANEL = 1.5  # inches
 
 
-def forces_figure(path: Path, forces: Forces, title: str = "") -> None:
+def forces_figure(path: Path | None, forces: Forces, title: str = "") -> Figure:
     """One panel for each element; colour: components in a square, on one logarithmic scale for all panels."""
     names = list(forces.density)
     columns = min(MOST_COLUMNS, len(names))
@@ -73,6 +78,7 @@ def forces_figure(path: Path, forces: Forces, title: str = "") -> None:
         figure.supxlabel("Reference force (eV/Å)", fontsize=8)
         figure.supylabel("Predicted force (eV/Å)", fontsize=8)
         figure.colorbar(image, ax=list(panels), label="Components in a square", fraction=0.03, pad=0.02)
+    return figure
 
 
 def _forces_panel(axes, forces: Forces, name: str, norm):
@@ -84,7 +90,7 @@ def _forces_panel(axes, forces: Forces, name: str, norm):
     return axes.pcolormesh(reference, predicted, counts, cmap="viridis", norm=norm, rasterized=True, zorder=2)
 
 
-def learning_curve_figure(path: Path, curve: LearningCurve, title: str = "") -> None:
+def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = "") -> Figure:
     """R2 and RMSE against N_T, diagonal and off-diagonal; bands are one standard deviation over draws."""
     with drawing(path, title, width=WIDE, height=2.5) as figure:
         left, right = figure.subplots(1, 2)
@@ -103,6 +109,7 @@ def learning_curve_figure(path: Path, curve: LearningCurve, title: str = "") -> 
         for set_formatter in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
             set_formatter(_plain)
         legend_above(left)
+    return figure
 
 
 def _plain(value: float, position: int) -> str:
@@ -111,7 +118,7 @@ def _plain(value: float, position: int) -> str:
     return f"{value:g}" if min(abs(mantissa - digit) for digit in (1, 2, 5)) < 1e-6 else ""
 
 
-def convergence_figure(path: Path, convergence: Convergence, title: str = "") -> None:
+def convergence_figure(path: Path | None, convergence: Convergence, title: str = "") -> Figure:
     """Spectra of fewer labels and of shorter trajectories, one above another, with their distance to the final one.
 
     The final spectrum, at the top, is drawn in grey behind each.
@@ -125,6 +132,7 @@ def convergence_figure(path: Path, convergence: Convergence, title: str = "") ->
     with drawing(path, title, width=0.6 + 2.6 * len(stacks), height=height) as figure:
         for axes, stack in zip(figure.subplots(1, len(stacks), squeeze=False)[0], stacks):
             _stack(axes, convergence.wavenumber, stack)
+    return figure
 
 
 def _stack(axes, wavenumber: np.ndarray, stack: list) -> None:

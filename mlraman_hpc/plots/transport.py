@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,8 +22,11 @@ from mlraman_hpc.plots.style import (
 from mlraman_hpc.records.campaign import Ranking
 from mlraman_hpc.records.transport import Arrhenius, Dynamics, Jumps
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def vdos_figure(path: Path, dynamics: Dynamics, title: str = "") -> None:
+
+def vdos_figure(path: Path | None, dynamics: Dynamics, title: str = "") -> Figure:
     """Shares of the species and their total, with error bands of one standard error."""
     last = _visible_end(dynamics)
     visible = dynamics.wavenumber <= last
@@ -38,6 +42,7 @@ def vdos_figure(path: Path, dynamics: Dynamics, title: str = "") -> None:
             mark_nyquist(axes, dynamics.nyquist)
         weighting = "mass-weighted" if dynamics.mass_weighted else "not mass-weighted"
         legend_above(axes, f"{weighting}, σ = {max(dynamics.smoothing, dynamics.resolution):.2g} cm⁻¹")
+    return figure
 
 
 def _visible_end(dynamics: Dynamics) -> float:
@@ -48,7 +53,7 @@ def _visible_end(dynamics: Dynamics) -> float:
     return float(min(1.05 * last + 5, dynamics.wavenumber[-1]))
 
 
-def msd_figure(path: Path, dynamics: Dynamics, title: str = "") -> None:
+def msd_figure(path: Path | None, dynamics: Dynamics, title: str = "") -> Figure:
     """MSD by species on logarithmic axes with the fitted lines; below, the non-Gaussian parameter."""
     half = dynamics.frames // 2 * dynamics.frame_interval / 1000
     with drawing(path, title, height=3.8) as figure:
@@ -60,6 +65,7 @@ def msd_figure(path: Path, dynamics: Dynamics, title: str = "") -> None:
         bottom.axhline(0, color="0.6", linewidth=0.6)
         bottom.set(xlabel="Time (ps)", ylabel="$α_2$")
         legend_above(top)
+    return figure
 
 
 def _msd_curve(axes, dynamics: Dynamics, name: str, style: dict) -> None:
@@ -83,7 +89,7 @@ def _motion(dynamics: Dynamics, name: str) -> str:
     return f"{name}: $D$ not determined"
 
 
-def jumps_figure(path: Path, jumps: Jumps, title: str = "") -> None:
+def jumps_figure(path: Path | None, jumps: Jumps, title: str = "") -> Figure:
     """Top: share of stays that outlast a time, dashed with one rate. Bottom: number of jumps by length."""
     with drawing(path, title, height=3.6) as figure:
         top, bottom = figure.subplots(2, 1, height_ratios=(1.5, 1))
@@ -99,6 +105,7 @@ def jumps_figure(path: Path, jumps: Jumps, title: str = "") -> None:
         bottom.set(xlabel="Jump length (Å)", ylabel="Jumps", ylim=(0, None))
         bottom.set_xlim(left=0)
         legend_above(top)
+    return figure
 
 
 def _survival(axes, jumps: Jumps, name: str, style: dict) -> None:
@@ -114,7 +121,7 @@ def _survival(axes, jumps: Jumps, name: str, style: dict) -> None:
 MARKERS = "osD^pXvP"
 
 
-def arrhenius_figure(path: Path, ranking: Ranking) -> None:
+def arrhenius_figure(path: Path | None, ranking: Ranking) -> Figure:
     """D on a logarithmic axis against 1000/T, with the fitted lines to 300 K and their errors."""
     arrhenius = ranking.arrhenius
     names = [name for name in arrhenius.energy if len(arrhenius.temperature[name])]
@@ -128,6 +135,7 @@ def arrhenius_figure(path: Path, ranking: Ranking) -> None:
         axes.tick_params(axis="x", which="both", top=False)
         _temperature_axis(axes)
         legend_above(axes)
+    return figure
 
 
 def _temperature_axis(axes) -> None:

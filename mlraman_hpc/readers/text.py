@@ -14,14 +14,13 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS, is_element, symbols
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.records.frames import Frames
 
 Warn = Callable[[str], None]
@@ -117,7 +116,9 @@ def numbers_of_atom_types(species: list[str] | dict | None) -> dict[str, int]:
         species = dict(enumerate(_elements_of_atoms(species), start=1))
     unknown = [str(element) for element in species.values() if not is_element(str(element))]
     if unknown:
-        raise DeckError(f"trajectory.species: {', '.join(unknown)} is not a chemical element; use symbols such as Ag.")
+        raise DeckKeyError(
+            "trajectory.species", f"{', '.join(unknown)} is not a chemical element; use symbols such as Ag."
+        )
     return {str(label): _ATOMIC_NUMBERS[str(element)] for label, element in species.items()}
 
 
@@ -154,20 +155,20 @@ class Configuration(NamedTuple):
 
 
 def build_frames(configurations: Sequence[tuple], index: np.ndarray) -> Frames:
-    """Frames from the fields of a Configuration each; `index` (frames,) are their numbers.
+    """Frames from Configurations, or tuples of their first four fields; `index` (frames,) are their numbers.
 
     Velocities are None unless all have them.
     """
-    frames = list(starmap(Configuration, configurations))
-    velocities = [frame.velocities for frame in frames]
+    positions, numbers, cells, periodic, *others = zip(*configurations) if configurations else ((), (), (), ())
+    velocities = others[0] if others else (None,)
     return Frames(
-        positions=np.concatenate([*(frame.positions for frame in frames), np.empty((0, 3))]),
-        numbers=np.concatenate([*(frame.numbers for frame in frames), np.empty(0, int)]).astype(np.int64),
-        first_atom=np.concatenate([[0], np.cumsum([len(frame.positions) for frame in frames])]).astype(np.int64),
-        cells=np.array([frame.cell for frame in frames], dtype=float).reshape(-1, 3, 3),
-        periodic=np.array([frame.periodic for frame in frames], dtype=bool).reshape(-1, 3),
+        positions=np.concatenate([*positions, np.empty((0, 3))]),
+        numbers=np.concatenate([*numbers, np.empty(0, int)]).astype(np.int64),
+        first_atom=np.concatenate([[0], np.cumsum([len(frame) for frame in positions])]).astype(np.int64),
+        cells=np.array(cells, dtype=float).reshape(-1, 3, 3),
+        periodic=np.array(periodic, dtype=bool).reshape(-1, 3),
         index=index,
-        velocities=None if not frames or any(part is None for part in velocities) else np.concatenate(velocities),
+        velocities=None if any(frame is None for frame in velocities) else np.concatenate(velocities),
     )
 
 

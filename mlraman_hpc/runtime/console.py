@@ -5,12 +5,15 @@ Only root writes. On a terminal progress is a bar; in a batch log it is a line n
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol, TextIO
+
+from mlraman_hpc.runtime.status_file import StatusFile
 
 SILENT, QUIET, NORMAL, VERBOSE = -1, 0, 1, 2
 BAR_SECONDS, FIRST_LINE_SECONDS, LONGEST_LINE_SECONDS = 0.2, 5.0, 600.0  # between two reports of progress
@@ -34,6 +37,11 @@ class Console:
         self.stages: dict[str, float] = {}
         self.start = time.monotonic()
         self.bar = False  # whether a progress bar is on the terminal now
+        self.status: StatusFile | None = None  # where a job that writes results reports too
+        if session.is_root:
+            logger = logging.getLogger("mlraman_hpc")
+            logger.handlers[:] = [_LogHandler(self)]
+            logger.setLevel(logging.INFO)
         if hasattr(self.stream, "reconfigure"):  # a killed batch job must not lose its lines
             self.stream.reconfigure(line_buffering=True, errors="replace")
 
@@ -64,6 +72,8 @@ class Console:
             with suppress(OSError):
                 print(f"warning: {text}", file=sys.stderr, flush=True)
         self.warnings[text] = self.warnings.get(text, 0) + 1
+        if self.status:
+            self.status.warned(len(self.warnings))
 
     def summary(self, end: str = "done in", memory: list[float] | None = None) -> None:
         """Warnings again, time by stage, memory (MB of each rank)."""
@@ -85,10 +95,14 @@ class Console:
     def stage(self, name: str) -> Iterator[None]:
         """Time spent inside goes to the summary."""
         start = time.monotonic()
+        if self.status:
+            self.status.stage(name)
         try:
             yield
         finally:
             self.stages[name] = self.stages.get(name, 0.0) + time.monotonic() - start
+            if self.status:
+                self.status.finished(name, self.stages[name])
 
     @contextmanager
     def progress(self, what: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], None]]:
@@ -96,6 +110,17 @@ class Console:
         meter = _Meter(self, what, total, unit, done)
         yield meter.advance
         meter.finish()
+
+
+class _LogHandler(logging.Handler):
+    """Notices of packages that know no console, such as the compiled loops."""
+
+    def __init__(self, console: Console):
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.say(record.getMessage())
 
 
 class _Meter:
@@ -111,6 +136,8 @@ class _Meter:
     def advance(self, count: int) -> None:
         self.done += count
         now = time.monotonic()
+        if status := self.console.status:
+            status.progress(self.what, self.done, self.total, self.unit, self._seconds_left(now))
         if now - self.reported >= self.interval and self.done < self.total:
             self.reported = now
             self._report(now)
@@ -120,9 +147,13 @@ class _Meter:
     def _rate(self, now: float) -> float:
         return (self.done - self.done_before) / max(now - self.start, 1e-9)
 
-    def _report(self, now: float) -> None:
+    def _seconds_left(self, now: float) -> float | None:
         rate = self._rate(now)
-        left = duration((self.total - self.done) / rate) if rate > 0 else "?"
+        return (self.total - self.done) / rate if rate > 0 else None
+
+    def _report(self, now: float) -> None:
+        rate, seconds = self._rate(now), self._seconds_left(now)
+        left = "?" if seconds is None else duration(seconds)
         text = (
             f"{self.what}: {self.done} of {self.total} {self.unit} "
             f"({100 * self.done // max(self.total, 1)} %), {rate:.3g} {self.unit}/s, {left} left"

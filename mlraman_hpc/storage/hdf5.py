@@ -158,13 +158,7 @@ def load_any(path: Path) -> Record:
 def opened(record_type: type[Record], where: Path) -> Iterator[h5py.File]:
     """The HDF5 file of a record, checked to be of its kind; an older version is upgraded in memory."""
     path = path_of(record_type, where)
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
-    with file:
+    with _open(path) as file:
         kind, version = file.attrs.get("kind", "unknown"), file.attrs.get("format_version", 0)
         if kind != record_type.kind:
             raise DataError(f"{path}: holds '{kind}', but '{record_type.kind}' is needed here")
@@ -178,6 +172,15 @@ def opened(record_type: type[Record], where: Path) -> Iterator[h5py.File]:
         else:
             with upgrades.upgraded(file, record_type) as newer:
                 yield newer
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
 
 
 def read_fields(group: h5py.Group, record_type, path):
@@ -241,6 +244,8 @@ def history_of(path: Path) -> tuple[dict, ...]:
 
 
 def content_of(path: Path) -> str:
-    """The hash of the file's content, as sealed in it."""
-    with h5py.File(path, "r") as file:
+    """The hash of the file's content, as sealed in it. DataError where there is none."""
+    with _open(path) as file:
+        if "content" not in file.attrs:
+            raise DataError(f"{path}: not a finished file of mlraman_hpc")
         return str(file.attrs["content"])

@@ -226,3 +226,25 @@ def test_other_commands_say_what_a_campaign_is(tmp_path):
     assert is_campaign(tmp_path / "c.yaml")
     with pytest.raises(DeckError, match=r":6: this is the deck of a campaign; 'mlraman campaign"):
         read_deck(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_with_commas_semicolons_and_tabs(tmp_path, delimiter):
+    rows = [["name", "temperature", "mobile"], ["A", "300", "'[Li, Na]'"], ["B", "301,5", "Li"]]
+    if delimiter == ",":
+        rows[1][2], rows[2][1] = '"[Li, Na]"', "301.5"
+    (tmp_path / "t.csv").write_text("\n".join(map(delimiter.join, rows)) + "\n")
+    materials = by_name(read(tmp_path, HEAD + "model: none\nmaterials: {table: t.csv}\n"))
+    assert materials["A"].deck.dynamics.mobile == ["Li", "Na"] and materials["B"].deck.dynamics.mobile == ["Li"]
+    assert materials["B"].deck.spectrum.temperature == 301.5
+
+
+def test_home_and_variables_in_a_campaign(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = "output: ~/out\ntrajectory: {files: '${RUNS}/{name}/XDATCAR'}\nmodel: none\ndynamics: {}\n"
+    campaign = read(tmp_path, text + "materials:\n  - name: A\n")
+    assert campaign.materials[0].deck.trajectory.files == [str(tmp_path / "runs" / "A" / "XDATCAR")]
+    assert campaign.output == tmp_path / "out"
+    with pytest.raises(DeckError, match=r"c.yaml:1: 'output': '\$NOTHING' in"):
+        read(tmp_path, text.replace("~/out", "$NOTHING") + "materials:\n  - name: A\n")

@@ -1,15 +1,16 @@
 """One broken deck per mistake; the messages name line, key and remedy."""
 
 import pickle
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckError, Location, Mistake
-from mlraman_hpc.config.deck import DescriptorSection
+from mlraman_hpc.config.deck import Deck, DescriptorSection, section_type
 from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
-from mlraman_hpc.config.describe import json_schema, key_table, starter_deck
+from mlraman_hpc.config.paths import PATH_KEYS
 from mlraman_hpc.records.model import Descriptor
 
 BAD = Path(__file__).with_name("decks_bad")
@@ -55,17 +56,68 @@ def test_set_overrides_and_is_named_in_messages(tmp_path):
 
 
 def test_resolved_deck_reads_back_as_itself(tmp_path):
+    """It lies in the output folder and can be run from anywhere: its paths are absolute, all else is the same."""
     deck = read_deck(write(tmp_path, GOOD))
-    again = tmp_path / "again.yaml"
+    again = tmp_path / "out" / "resolved_deck.yaml"
+    again.parent.mkdir()
     again.write_text(resolved_yaml(deck))
-    assert read_deck(again).model_dump() == deck.model_dump()
+    resolved = read_deck(again)
+    assert resolved.series.file == str(tmp_path / "a.dat") and resolved.output == str(Path.cwd() / "out")
+    resolved.series.file, resolved.output = deck.series.file, deck.output
+    assert resolved.model_dump() == deck.model_dump()
 
 
-def test_starter_deck_is_valid_and_schema_names_every_key(tmp_path):
-    deck = read_deck(write(tmp_path, starter_deck()))
-    assert deck.trajectory.every == 10
-    assert "descriptor.cutoff " in key_table() and "trajectory.frame_interval" in key_table()
-    assert '"density_width"' in json_schema()
+def test_home_and_variables_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("SCRATCH", "/scratch")
+    monkeypatch.delenv("NOTHING", raising=False)
+    text = (
+        "output: $SCRATCH/x\nseries: {file: ~/a.dat, frame_interval: 10}\ndynamics: {lattice_sites: '${SCRATCH}/s'}\n"
+    )
+    deck = read_deck(write(tmp_path, text))
+    assert (deck.output, deck.series.file) == ("/scratch/x", "/home/somebody/a.dat")
+    assert deck.dynamics.lattice_sites == "/scratch/s" and "drift" not in deck.dynamics.model_fields_set
+    assert read_deck(write(tmp_path, GOOD), ["output=~/y"]).output == "/home/somebody/y"
+    for value, reason in (("$NOTHING/x", "this variable is not set"), ("~nobody-here/x", "no such user")):
+        with pytest.raises(DeckError, match=reason) as caught:
+            read_deck(write(tmp_path, GOOD), [f"output={value}"])
+        assert caught.value.mistakes[0].key == "output"
+
+
+def test_every_key_with_files_is_known_as_a_path():
+    """A key of another name must be added to PATH_KEYS, or `~` stays in it and the resolved deck cannot be run."""
+
+    def names(section):
+        for name, field in section.model_fields.items():
+            inner = section_type(field.annotation)
+            yield from names(inner) if inner is not None else [name]
+
+    assert {name for name in names(Deck) if re.search("file|folder|sites|^structure$", name)} == set(PATH_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("lines", "meant"),
+    [
+        ("reference: {file: a.xyz}", "files"),  # not model.file, which has the same name elsewhere
+        ("spectrum: {frame_interval: 2}", "series.frame_interval"),  # the deck has no trajectory
+        ("spectrum: {smothing: 8}", "smoothing"),
+        ("series: {smothing: 8, file: a, frame_interval: 1}", "spectrum.smoothing"),
+        ("smoothing: 8", "spectrum.smoothing"),
+        ("trajectroy: {files: a}", "trajectory"),
+    ],
+)
+def test_did_you_mean_looks_here_first_and_at_the_neighbours(tmp_path, lines, meant):
+    text = GOOD if not lines.startswith("series") else "output: out\n"
+    with pytest.raises(DeckError, match="unknown key") as caught:
+        read_deck(write(tmp_path, text + lines + "\n"))
+    assert f"did you mean '{meant}'?" in str(caught.value)
+
+
+def test_lists_in_quotation_marks_and_words_with_commas(tmp_path):
+    text = "output: out\ntitle: '[a, b]'\nseries: {file: a, frame_interval: 1, order: '[xx, yy, zz, xy, yz, zx]'}\n"
+    deck = read_deck(write(tmp_path, text + "dynamics: {mobile: 'Ag, Cu'}\n"))
+    assert deck.series.order == ["xx", "yy", "zz", "xy", "yz", "zx"]
+    assert deck.dynamics.mobile == ["Ag", "Cu"] and deck.title == "[a, b]"
 
 
 def test_files_are_relative_to_the_deck_and_empty_globs_are_refused(tmp_path):

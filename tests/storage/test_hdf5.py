@@ -93,6 +93,9 @@ def test_damaged_files_are_refused(tmp_path, damage, message):
     damage(path)
     with pytest.raises(DataError, match=message):
         hdf5.load(Everything, path)
+    with pytest.raises(DataError, match=message):
+        hdf5.content_of(path)
+    assert hdf5.history_of(path) == ()
 
 
 def test_other_kinds_newer_versions_and_missing_parts_are_refused(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -74,6 +75,7 @@ def load_function(module: str, name: str, signature: tuple) -> Callable[[int], N
     file_name = f"{name}-{_key(signature)}.o"
     code = read_cached(file_name)
     if code is None:
+        _announce()
         code = compile_kernel(module, name, signature)
         _write_cached(file_name, code)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine())
@@ -82,6 +84,14 @@ def load_function(module: str, name: str, signature: tuple) -> Callable[[int], N
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(ENTRY_POINT))
     function.engine = engine  # type: ignore[attr-defined]  # the code lives as long as it
     return function
+
+
+@lru_cache
+def _announce() -> None:
+    """At the first compilation of a process."""
+    logging.getLogger(__name__).info(
+        "compiling the inner loops for this processor: 15 to 60 s, once; the code is cached for later runs"
+    )
 
 
 def compile_kernel(module: str, name: str, signature: tuple) -> bytes:

@@ -82,8 +82,12 @@ class TrajectoryIndex:
 
     def location(self, row: int) -> FrameLocation:
         """The file, line and number of the frame in this row, for messages."""
-        frame = self.table[row]
-        return FrameLocation(self.names[frame["file"]], int(frame["line"]), int(frame["frame"]))
+        return self.take([row]).locations()[0]
+
+    def locations(self) -> list[FrameLocation]:
+        """Of all frames; for an index of a few."""
+        columns = (self.table[name].tolist() for name in ("file", "line", "frame"))
+        return [FrameLocation(self.names[file], line, frame) for file, line, frame in zip(*columns)]
 
     def take(self, rows: ArrayLike) -> TrajectoryIndex:
         """The index of just these frames, small enough to be sent to the rank that reads them."""
@@ -110,7 +114,7 @@ class TrajectoryFormat(ABC):
 
     @abstractmethod
     def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
-        """Look through a file once, and append a row for each frame to `table`.
+        """Look through a file once, and append a row for each frame to `table`; the index has table.finish().
 
         `name` is what the user calls the file; `atom_types` what the file may call an atom -> atomic number. An
         incomplete last frame is left out with a warning. Errors: DataError for anything else that is damaged.

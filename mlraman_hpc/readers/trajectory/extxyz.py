@@ -81,7 +81,7 @@ class ExtendedXyz(TextFormat):
         )
 
     def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
-        locations = [index.location(row) for row in range(len(texts))]
+        locations = index.locations()
         alike = parse_alike(texts, locations, index.atom_types) if len(texts) > 1 and not velocities else None
         return alike or [
             _Atoms(text, location).configuration(index.atom_types, velocities)

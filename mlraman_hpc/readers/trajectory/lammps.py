@@ -68,7 +68,10 @@ class LammpsDump(TextFormat):
         )
 
     def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
-        return [parse_frame(text, index.location(row), index.atom_types, velocities) for row, text in enumerate(texts)]
+        return [
+            parse_frame(text, location, index.atom_types, velocities)
+            for text, location in zip(texts, index.locations())
+        ]
 
 
 FORMAT = LammpsDump()

@@ -55,7 +55,7 @@ class Vasprun(TextFormat):
         return FileIndex(table.finish(), numbers, masses=_masses(head, len(numbers)), has_times=interval is not None)
 
     def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
-        return [Configuration(*read(text, index.location(row), index.numbers)) for row, text in enumerate(texts)]
+        return [Configuration(*read(text, location, index.numbers)) for text, location in zip(texts, index.locations())]
 
 
 FORMAT = Vasprun()

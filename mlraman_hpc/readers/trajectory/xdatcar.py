@@ -60,8 +60,8 @@ class Xdatcar(TextFormat):
     def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
         cells = read_cells(index)
         return parse_alike(texts, index.numbers, cells) or [
-            parse_frame(text, index.location(row), index.numbers, cell)
-            for row, (text, cell) in enumerate(zip(texts, cells))
+            parse_frame(text, location, index.numbers, cell)
+            for text, location, cell in zip(texts, index.locations(), cells)
         ]
 
 
@@ -119,7 +119,7 @@ def _cartesian(fractional: np.ndarray, cell: np.ndarray) -> np.ndarray:
 def read_cells(index: TrajectoryIndex) -> np.ndarray:
     """(frames, 3, 3) Angstrom, from the frames' headers; each header is read once."""
     headers = list(zip(index.table["file"].tolist(), index.table["header"].tolist()))
-    row_of_header = {header: row for row, header in reversed(list(enumerate(headers)))}
+    row_of_header = dict(zip(reversed(headers), reversed(range(len(headers)))))
     files: dict = {}
     with ExitStack() as stack:
         for (file, _), row in row_of_header.items():

@@ -31,10 +31,10 @@ class Toy(TextFormat):
 
     def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
         frames = []
-        for row, text in enumerate(texts):
+        for text, location in zip(texts, index.locations()):
             values = parse_numbers(text, 3 * len(index.numbers))
             if values is None:
-                raise index.location(row).error(f"expected coordinates, found {quoted(text)}.")
+                raise location.error(f"expected coordinates, found {quoted(text)}.")
             frames.append(Configuration(values.reshape(-1, 3), index.numbers, np.zeros((3, 3)), np.zeros(3, bool)))
         return frames
 
