@@ -75,8 +75,8 @@ def _prepare(job: Job) -> tuple[Any, Settings, list[Task]]:
         tasks.append((run, path, origin))
     if tasks:
         job.console.say(
-            f"{_plural(len(tasks))} of {len(atoms)} atoms: time step {settings.time_step:g} fs, {settings.frames} "
-            f"frames {settings.frame_interval:g} fs apart, {settings.ensemble.upper()}"
+            f"{_plural(len(tasks))} of {len(atoms)} atoms: time step {settings.time_step:g} fs, "
+            f"{settings.frames} frames {settings.frame_interval:g} fs apart, {settings.ensemble.upper()}"
         )
     return atoms, settings, tasks
 
@@ -180,15 +180,20 @@ class _Meter:
         rate = self.steps / max(now - self.began, 1e-9)
         if left == 0:
             self.job.console.say(f"md: {self.steps} steps in {duration(now - self.began)}, {self._speed(rate)}")
-        elif now - self.last >= self.silence and rate > 0:
+        elif rate > 0:
+            self._show(reports, left, rate, now)
+
+    def _show(self, reports: list[_Report], left: int, rate: float, now: float) -> None:
+        working = sum(report.left > 0 for report in reports)
+        remaining = max(report.left for report in reports) / (rate / working)  # of the rank that has most to do
+        total = self.settings.steps * self.runs
+        done = max(total - left, 0)
+        if self.job.console.status:
+            self.job.console.status.progress("md", done, total, "steps", remaining)
+        if now - self.last >= self.silence:
             self.last, self.silence = now, min(1.5 * self.silence, LONGEST_SILENCE)
-            slowest = max(report.left for report in reports) / max(left, 1)  # of the rank that has most to do
-            working = sum(report.left > 0 for report in reports)
-            remaining = slowest * left / (rate / working)
-            total = self.settings.steps * self.runs
             self.job.console.say(
-                f"md: {100 * max(total - left, 0) // total} % of {_plural(self.runs)}, {self._speed(rate)}, "
-                f"{duration(remaining)} left"
+                f"md: {100 * done // total} % of {_plural(self.runs)}, {self._speed(rate)}, {duration(remaining)} left"
             )
 
     def _speed(self, rate: float) -> str:

@@ -122,10 +122,14 @@ def _temperatures(value: Any) -> Any:
 
 
 Walltime = Annotated[Any, PlainValidator(_walltime, json_schema_input_type=float | str | None)]
+Temperatures = Annotated[
+    list[Annotated[float, Field(gt=0)]],
+    BeforeValidator(_temperatures, json_schema_input_type=float | list[float]),
+    Field(min_length=1),
+]
 TextOrList = str | list[str]
 Files = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=TextOrList), Field(min_length=1)]
 Elements = Annotated[list[str], BeforeValidator(_as_words, json_schema_input_type=TextOrList)]
-Temperatures = Annotated[list[Annotated[float, Field(gt=0)]], BeforeValidator(_temperatures), Field(min_length=1)]
 Components = list[Annotated[str, PlainValidator(_component, json_schema_input_type=str)]]
 Vector = Annotated[list[float], PlainValidator(_unit_vector, json_schema_input_type=list[float])]
 Cell = Annotated[list[list[float]], PlainValidator(_cell, json_schema_input_type=list[float] | list[list[float]])]

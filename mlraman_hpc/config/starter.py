@@ -32,7 +32,6 @@ _FILES = {  # what must be given
     "forces.predicted": "mace_forces",
     "md.structure": "POSCAR",
     "md.calculator": "mace",
-    "md.arguments": {"model_paths": "my.model"},
     "md.temperature": [300.0],
 }
 _OPTIONAL = ("learning_curve", "convergence", "series", "comparison", "forces", "labelling", "md")  # commented out

@@ -202,14 +202,18 @@ class Simulation:
     def _check(self) -> None:
         """Everything finite, and no more kinetic energy than a thermal sample can have."""
         momenta = self.atoms.arrays["momenta"]
-        kinetic = 0.5 * float(np.sum(momenta * momenta / self._masses))
-        if not np.isfinite(kinetic) or not np.isfinite(self.atoms.arrays["positions"]).all():
-            raise self._failure("the forces or energies of the calculator are not numbers (NaN or infinite)")
-        if kinetic > self._hottest:
-            raise self._failure(
-                f"the system explodes: kinetic temperature {kinetic_temperature(self.atoms):.3g} K. Is the force field "
-                "valid here, and the time step short enough?"
-            )
+        with np.errstate(all="ignore"):
+            kinetic = 0.5 * float(np.sum(momenta * momenta / self._masses))
+        if kinetic <= self._hottest and np.isfinite(self.atoms.arrays["positions"]).all():
+            return
+        results = self.atoms.calc.results
+        if not all(np.isfinite(results.get(name, 0.0)).all() for name in ("forces", "energy")):
+            raise self._failure("forces or energy of the calculator are not numbers (NaN or infinite)")
+        temperature = f"{kinetic_temperature(self.atoms):.3g} K" if np.isfinite(kinetic) else "without bounds"
+        raise self._failure(
+            f"the system explodes: kinetic temperature {temperature}. Is the force field valid here, and the time step "
+            "short enough?"
+        )
 
     # stages
 
