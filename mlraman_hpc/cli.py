@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import shutil
 import sys
@@ -40,6 +41,12 @@ def _deck_options(command: argparse.ArgumentParser) -> None:
     level = command.add_mutually_exclusive_group()
     level.add_argument("--quiet", action="store_const", dest="level", const=0, default=1, help="warnings only")
     level.add_argument("--verbose", action="store_const", dest="level", const=2, help="more detail")
+
+
+def _md_options(command: argparse.ArgumentParser) -> None:
+    _deck_options(command)
+    engines = ("lammps", "gpumd", "ipi", "vasp")
+    command.add_argument("--write", choices=engines, help="write the input of another engine instead of computing")
 
 
 def _campaign_options(command: argparse.ArgumentParser) -> None:
@@ -104,6 +111,7 @@ class Command:
 COMMANDS = {
     "run": Command("every task that the deck has a section for, skipping what is up to date"),
     "check": Command("deck and data, without computing: frames, species, memory, expected time", writes=False),
+    "md": Command("molecular dynamics with an ASE calculator: trajectory_*.h5; goes on where it stopped", _md_options),
     "train": Command("fit the model: model.h5, parity.png"),
     "learning-curve": Command("R2 and RMSE against N_T: learning_curve.h5, .png"),
     "predict": Command("alpha along the trajectory: alpha.h5; continues where it stopped"),
@@ -179,7 +187,10 @@ def execute(session: mpi.Session, options: argparse.Namespace) -> None:
         _with_job(session, options, False, _function("commands.report", "report_text"))
     else:
         module = f"commands.{name.replace('-', '_')}"
-        _with_job(session, options, command.writes, _function(module, name))
+        function = _function(module, name)
+        if getattr(options, "write", None):
+            function = functools.partial(function, engine=options.write)
+        _with_job(session, options, command.writes, function)
 
 
 def _selftest(session: mpi.Session) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.numerics.spectra.correlation import nyquist
@@ -18,6 +19,7 @@ from mlraman_hpc.pipeline import jumps
 from mlraman_hpc.pipeline.forces import force_frames
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import TRIAL_LABELS, descriptor_of, elements_of, read_labels, split_labels, trial_model
+from mlraman_hpc.pipeline.molecular_dynamics import plan_report
 from mlraman_hpc.pipeline.prediction import load_model, model_path
 from mlraman_hpc.pipeline.spectra import read_series
 from mlraman_hpc.pipeline.trajectory import batches, frame_interval, selected_frames, trajectory_index
@@ -52,12 +54,23 @@ def inspect(job: Job, add: Callable[[str], None], trial_seconds: float = TRIAL_S
 def _inspect(job: Job, add: Callable[[str], None], trial_seconds: float) -> float:
     if job.deck.forces:
         force_frames(job)
+    dynamics = plan_report(job, add) if job.deck.md else 0.0
     if job.deck.series:
         series = read_series(job)
         add(f"series: {len(series.value)} tensors, {_span(len(series.value), series.frame_interval)}")
         return 0.0
     labels = _labels(job, add) if job.deck.reference else None
-    return _trajectory(job, labels, add, trial_seconds) if job.deck.trajectory else 0.0
+    return dynamics + (_trajectory(job, labels, add, trial_seconds) if _has_trajectory(job) else 0.0)
+
+
+def _has_trajectory(job: Job) -> bool:
+    """Whether there is a trajectory to look at; that of the deck's own molecular dynamics may be to come."""
+    if not job.deck.md or not job.deck.trajectory:
+        return bool(job.deck.trajectory)
+    try:
+        return bool(job.files("trajectory.files"))
+    except DataError:
+        return False
 
 
 def _labels(job: Job, add: Callable[[str], None]) -> Labels:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, force_warnings
+from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, force_warnings, soft_elements
+from mlraman_hpc.pipeline.calculated_forces import with_calculated_forces
 from mlraman_hpc.pipeline.forces import add_up_forces, force_frames
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -16,6 +17,7 @@ from mlraman_hpc.storage.provenance import Origin
 def forces(job: Job) -> None:
     """Write forces.h5 and its figure; skipped where it is up to date."""
     job.section("forces")
+    job = with_calculated_forces(job)
     run_step(job, Forces, _origin, _compute)
 
 
@@ -51,8 +53,16 @@ def _forces(sums: dict[str, ForceSums], counts: dict[str, Density], frames: Forc
         density={name: counted.counts for name, counted in counts.items()},
         edges_reference={name: pair[0] for name, pair in edges.items()},
         edges_predicted={name: pair[1] for name, pair in edges.items()},
-        warnings=tuple(force_warnings(sums["total"])),
+        warnings=_warnings(sums),
     )
+
+
+def _warnings(sums: dict[str, ForceSums]) -> tuple[str, ...]:
+    """About all atoms; about elements, unless the units may be others or the arrays the same."""
+    total = sums["total"]
+    elements = {name: values for name, values in sums.items() if name != "total"}
+    other_units = not 0.3 < total.slope < 3
+    return (*force_warnings(total), *([] if other_units else soft_elements(elements)))
 
 
 def _frame_name(frames: ForceFrames, row: int) -> str:

@@ -15,6 +15,7 @@ def _polarizabilities(deck) -> bool:
 
 # name of module and function -> whether the deck asks for it
 CHAIN = {
+    "md": lambda deck: deck.md,
     "train": lambda deck: deck.reference,
     "learning_curve": lambda deck: deck.reference and deck.learning_curve,
     "predict": lambda deck: deck.trajectory and _polarizabilities(deck),

@@ -113,7 +113,20 @@ def _walltime(value: Any) -> float | None:
     raise ValueError("should be minutes, 'HH:MM:SS' or 'D-HH:MM:SS', and more than 0")
 
 
+def _as_numbers(value: Any) -> Any:
+    return [float(item) for item in value] if isinstance(value, list) and all(map(_is_number, value)) else value
+
+
+def _temperatures(value: Any) -> Any:
+    return _as_numbers([value] if _is_number(value) else value)
+
+
 Walltime = Annotated[Any, PlainValidator(_walltime, json_schema_input_type=float | str | None)]
+Temperatures = Annotated[
+    list[Annotated[float, Field(gt=0)]],
+    BeforeValidator(_temperatures, json_schema_input_type=float | list[float]),
+    Field(min_length=1),
+]
 TextOrList = str | list[str]
 Files = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=TextOrList), Field(min_length=1)]
 Elements = Annotated[list[str], BeforeValidator(_as_words, json_schema_input_type=TextOrList)]
@@ -254,6 +267,49 @@ class AngleMap(Section):
     direction: Vector = key(..., "propagation of the light (backscattering)")
     start: Vector = key(..., "polarization at angle zero")
     step: float = key(5.0, "angle between two spectra", "degree", gt=0, le=90)
+
+
+class MdSection(Section):
+    """Molecular dynamics with a force field that ASE can call, for those who have no trajectory."""
+
+    structure: str = key(..., "structure file that ASE reads; constraints in it are not used")
+    supercell: list[Annotated[int, Field(ge=1)]] = key(
+        [1, 1, 1], "repetitions along the lattice vectors", min_length=3, max_length=3
+    )
+    calculator: str = key(
+        ...,
+        "ASE calculator as module:Class, or emt, lj, mace, mace-mp, sevennet, chgnet, upet, metatomic, nep, deepmd, "
+        "lammps; its package is yours to install",
+    )
+    arguments: dict[str, Any] = key({}, "of the calculator, by name; names of files are relative to the deck")
+    temperature: Temperatures = key(..., "one, or a list", "K")
+    ensemble: Literal["nvt", "nve"] = key(
+        "nvt", "of what is stored: a Nose-Hoover chain, or constant energy; both begin from equilibrated NVT"
+    )
+    replicas: int = key(1, "independent runs at each temperature", ge=1)
+    length: float | None = key(None, "stored time of each run; null: planned from spectrum.smoothing", "fs", gt=0)
+    time_step: float | None = key(None, "of the integrator; null: planned from the highest band", "fs", gt=0)
+    frame_interval: float | None = key(
+        None, "time between stored frames, a multiple of time_step; null: planned from the highest band", "fs", gt=0
+    )
+    highest_band: float | None = key(
+        None, "highest wavenumber of the spectrum; null: by a Lanczos iteration with the force field", "cm^-1", gt=0
+    )
+    equilibration: float = key(
+        2000.0, "before the first stored frame; prolonged up to five times while the energy drifts", "fs", ge=0
+    )
+    npt: float = key(
+        0.0, "run at constant pressure before, whose mean volume scales the cell; 0: the structure's cell", "fs", ge=0
+    )
+    pressure: float = key(0.0, "of that run", "GPa")
+    thermostat_time: float = key(100.0, "of the Nose-Hoover chain and of the Langevin thermostat", "fs", gt=0)
+    seed: int = key(0, "of the velocities and the Langevin thermostat", ge=0)
+    checkpoint: int = key(500, "steps between two states on the disk that a restart goes on from", ge=1)
+    renew_calculator: bool | None = key(
+        None,
+        "make the calculator anew at each checkpoint, so that a restart gives the same bits though the calculator "
+        "remembers earlier steps; null: unless it is known to remember none",
+    )
 
 
 class SpectrumSection(Section):
@@ -406,6 +462,7 @@ class Deck(Section):
     model: ModelSection = Field(default_factory=ModelSection, description="the linear model")
     learning_curve: LearningCurveSection | None = key(None, "error against the number of labels")
     convergence: ConvergenceSection | None = key(None, "spectra against labels and length")
+    md: MdSection | None = key(None, "molecular dynamics of our own")
     trajectory: TrajectorySection | None = key(None, "molecular dynamics")
     spectrum: SpectrumSection = Field(default_factory=SpectrumSection, description="the Raman spectrum")
     series: SeriesSection | None = key(None, "polarizabilities made elsewhere")

@@ -150,8 +150,15 @@ def _contradictions(deck: Deck) -> list[Mistake]:
         "series",
         "takes the place of reference and trajectory; keep one of them",
     )
-    if not (deck.series or deck.reference or deck.trajectory or deck.forces):
-        mistakes.append(Mistake(deck.source, "", "nothing to do: give reference and trajectory, or series"))
+    if not (deck.series or deck.reference or deck.trajectory or deck.forces or deck.md):
+        mistakes.append(Mistake(deck.source, "", "nothing to do: give reference and trajectory, or series, or md"))
+    if md := deck.md:
+        refuse_if(
+            md.time_step and md.frame_interval and not _is_multiple(md.frame_interval, md.time_step),
+            "md.frame_interval",
+            "must be a multiple of md.time_step",
+        )
+        refuse_if(len(set(md.temperature)) < len(md.temperature), "md.temperature", "a temperature is there twice")
     if forces := deck.forces:
         refuse_if(
             not forces.predicted_files and forces.predicted == forces.reference,
@@ -175,6 +182,10 @@ def _contradictions(deck: Deck) -> list[Mistake]:
         f"must be smaller than the cutoff ({descriptor.cutoff:g} Angstrom), found {descriptor.cutoff_width:g}",
     )
     return mistakes
+
+
+def _is_multiple(value: float, unit: float) -> bool:
+    return round(value / unit) >= 1 and abs(value / unit - round(value / unit)) < 1e-6
 
 
 def input_files(deck: Deck, dotted: str, patterns: Sequence[str]) -> list[Path]:

@@ -94,6 +94,8 @@ def _type_name(hint: Any) -> str:
         return " | ".join(str(value) for value in inner)
     if typing.get_origin(hint) is typing.Annotated:
         return _type_name(inner[0])
+    if typing.get_origin(hint) is dict:
+        return "mapping"
     if typing.get_origin(hint) is list:
         return f"list of {_type_name(inner[0])}"
     if inner:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from mlraman_hpc.base.errors import DeckKeyError
 
-PATH_KEYS = ("file", "files", "predicted_files", "lattice_sites")  # of input files, in every section
+PATH_KEYS = ("file", "files", "predicted_files", "lattice_sites", "structure")  # of input files, in every section
 _LEFT_OVER = re.compile(r"\$\w+|\$\{[^}]*\}|^~[^/]*")
 
 

@@ -30,6 +30,9 @@ _FILES = {  # what must be given
     "series.frame_interval": 10.0,
     "forces.files": ["forces.extxyz"],
     "forces.predicted": "mace_forces",
+    "md.structure": "POSCAR",
+    "md.calculator": "mace",
+    "md.temperature": [300.0],
 }
 _OPTIONAL = ("learning_curve", "convergence", "series", "comparison", "forces", "labelling", "md")  # commented out
 

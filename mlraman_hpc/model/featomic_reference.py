@@ -14,7 +14,7 @@ import numpy as np
 from featomic.clebsch_gordan import EquivariantPowerSpectrum, calculate_cg_coefficients
 from metatensor import Labels, TensorMap
 
-from mlraman_hpc.base.errors import DeckError
+from mlraman_hpc.base.errors import DeckKeyError
 from mlraman_hpc.model.kernels.inputs import periodic_cells
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.records.model import Descriptor
@@ -82,10 +82,11 @@ def radial_functions(descriptor: Descriptor, distances: np.ndarray) -> np.ndarra
     try:
         result = _expansion(descriptor, {"type": "Step"}).compute(pairs)
     except featomic.FeatomicError as error:
-        raise DeckError(
-            f"descriptor: featomic cannot compute the radial functions for cutoff {descriptor.cutoff:g}, "
+        raise DeckKeyError(
+            "descriptor",
+            f"featomic cannot compute the radial functions for cutoff {descriptor.cutoff:g}, "
             f"density_width {descriptor.density_width:g} and max_radial {descriptor.max_radial}: make the "
-            f"width larger or the others smaller ({error})"
+            f"width larger or the others smaller ({error})",
         ) from None
     values = np.empty((len(distances), descriptor.max_angular + 1, descriptor.max_radial + 1))
     for l in range(descriptor.max_angular + 1):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.readers.text import FrameLocation, Warn, composition, memory_mapped, unpacked_copy
 from mlraman_hpc.readers.trajectory import extxyz
 from mlraman_hpc.readers.trajectory.byte_ranges import frame_texts
@@ -133,9 +133,10 @@ def _array(text: bytes, location: FrameLocation, name: str) -> np.ndarray:
 def check_alike(reference: ForceFrames, predicted: ForceFrames) -> None:
     """As many frames in both; the frames themselves are compared when they are read."""
     if len(reference) != len(predicted):
-        raise DeckError(
-            f"forces.predicted_files: {len(predicted)} frames, but {len(reference)} in forces.files; both "
-            "must hold the same structures in the same order"
+        raise DeckKeyError(
+            "forces.predicted_files",
+            f"{len(predicted)} frames, but {len(reference)} in forces.files; both "
+            "must hold the same structures in the same order",
         )
 
 

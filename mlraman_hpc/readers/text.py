@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS, is_element, symbols
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.records.frames import Frames
 
 Warn = Callable[[str], None]
@@ -116,7 +116,9 @@ def numbers_of_atom_types(species: list[str] | dict | None) -> dict[str, int]:
         species = dict(enumerate(_elements_of_atoms(species), start=1))
     unknown = [str(element) for element in species.values() if not is_element(str(element))]
     if unknown:
-        raise DeckError(f"trajectory.species: {', '.join(unknown)} is not a chemical element; use symbols such as Ag.")
+        raise DeckKeyError(
+            "trajectory.species", f"{', '.join(unknown)} is not a chemical element; use symbols such as Ag."
+        )
     return {str(label): _ATOMIC_NUMBERS[str(element)] for label, element in species.items()}
 
 

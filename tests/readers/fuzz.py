@@ -1,6 +1,6 @@
 """Damaged files of every format: a DataError or the right numbers, never a traceback, a hang or a wrong tensor.
 
-`python tests/io/fuzz.py [CASES] [FIRST_SEED]`, 2,000 cases by default; pytest runs a few of them. Right numbers: a
+`python tests/readers/fuzz.py [CASES] [FIRST_SEED]`, 2,000 cases by default; pytest runs a few of them. Right numbers: a
 frame (or label) that is not one of the undamaged file's must be one that the damage touched, so there are at most two,
 and none after a truncation. A single label must be the undamaged one wherever the damage touches no bytes that say it.
 What cannot be seen: another digit in a number, lines of the tensor in another order, and damage inside HDF5 files of

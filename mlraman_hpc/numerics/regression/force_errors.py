@@ -9,6 +9,7 @@ import numpy as np
 from mlraman_hpc.numerics import Floats, Integers
 
 SOFT = 0.1  # deviation of the slope from one that is worth a word
+SOFT_ELEMENT = 0.85  # slope of an element's forces below which bands move visibly
 _FOREIGN = {"Hartree/bohr": 51.42206747, "Ry/bohr": 25.71103374, "kcal/mol/Angstrom": 0.04336410}  # in eV/Angstrom
 _ALIKE = 0.08  # relative deviation of the slope from the ratio of two units
 _CORRELATED = 0.9
@@ -95,6 +96,16 @@ def force_sums(reference: Floats, predicted: Floats, frame: Integers) -> ForceSu
         float(np.sum(reference * predicted)),
         (float(length[worst]), int(frame[worst])),
     )
+
+
+def soft_elements(sums: dict[str, ForceSums]) -> list[str]:
+    """A sentence for each element whose forces are weaker than the reference by more than SOFT_ELEMENT allows."""
+    return [
+        f"{element}: predicted forces have the slope {values.slope:.2f}; bands of so soft a force field lie about "
+        f"{100 * (1 - np.sqrt(values.slope)):.0f} % too low"
+        for element, values in sums.items()
+        if values.correlation > _CORRELATED and 0 < values.slope < SOFT_ELEMENT
+    ]
 
 
 def force_warnings(total: ForceSums) -> list[str]:

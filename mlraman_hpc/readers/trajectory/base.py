@@ -114,7 +114,7 @@ class TrajectoryFormat(ABC):
 
     @abstractmethod
     def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
-        """Look through a file once, and append a row for each frame to `table`.
+        """Look through a file once, and append a row for each frame to `table`; the index has table.finish().
 
         `name` is what the user calls the file; `atom_types` what the file may call an atom -> atomic number. An
         incomplete last frame is left out with a warning. Errors: DataError for anything else that is damaged.

@@ -6,7 +6,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.readers.trajectory.base import TrajectoryFormat
 from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
 
@@ -14,7 +14,7 @@ from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
 def format_named(name: str) -> TrajectoryFormat:
     """Loads no other format. Errors: DeckError for a name that is not in the table."""
     if name not in TRAJECTORY_FORMATS:
-        raise DeckError(f"trajectory.format: '{name}' is not one of auto, {', '.join(TRAJECTORY_FORMATS)}.")
+        raise DeckKeyError("trajectory.format", f"'{name}' is not one of auto, {', '.join(TRAJECTORY_FORMATS)}.")
     return import_module(TRAJECTORY_FORMATS[name], __package__).FORMAT
 
 

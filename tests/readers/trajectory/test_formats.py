@@ -449,15 +449,15 @@ def long_xyz(path: Path, frames: int, atoms: int = 2) -> Path:
     return written("".join(f"{atoms}\nstep={k}\n{rows}" for k in range(frames)), path)
 
 
-def test_index_is_kept_until_the_file_changes(tmp_path, monkeypatch):
+def test_index_is_used_again_until_the_file_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(index_cache, "LEAST_BYTES", 0)
     path = long_xyz(tmp_path / "md.xyz", 50)
     with open(path, "a") as file:
         file.write("2\nhalf a frame\n")
     first, second, third = [], [], []
     index = index_of(path, tmp_path, warnings=first)
-    kept = list((tmp_path / "scratch").glob("md.xyz.*.index"))
-    assert len(kept) == 1 and len(index) == 50 and "incomplete" in first[0]
+    caches = list((tmp_path / "scratch").glob("md.xyz.*.index"))
+    assert len(caches) == 1 and len(index) == 50 and "incomplete" in first[0]
     monkeypatch.setattr(index_cache, "_scan_and_save", pytest.fail)
     again = index_of(path, tmp_path, warnings=second)
     assert second == first and again.steps(range(50)).tolist() == index.steps(range(len(index))).tolist()
@@ -466,7 +466,7 @@ def test_index_is_kept_until_the_file_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(index_cache, "LEAST_BYTES", 0)
     long_xyz(path, 60)  # the simulation has gone on
     assert len(index_of(path, tmp_path, warnings=third)) == 60 and not third
-    written(b"damaged", kept[0])
+    written(b"damaged", caches[0])
     assert len(index_of(path, tmp_path)) == 60
     with pytest.raises(DataError, match=r"is not a chemical element|no element"):
         index_of(written(path.read_text().replace("Ag", "Qq"), path), tmp_path)

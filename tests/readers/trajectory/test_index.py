@@ -84,7 +84,7 @@ def test_real_files_as_ase_reads_them(name, frames, which, tmp_path):
     assert_like_ase(index, which, "shift" in name, **({"specorder": elements} if elements else {}))
 
 
-def test_pieces_are_chained(tmp_path):
+def test_files_are_chained(tmp_path):
     index = build_index(real(*ARGYRODITE), "auto", tmp_path, None, pytest.fail)
     lengths = np.bincount(index.table["file"])
     assert len(index) == 700 and len(lengths) == 6
@@ -93,7 +93,7 @@ def test_pieces_are_chained(tmp_path):
     assert index.species == ("Li", "P", "S", "Cl")
 
 
-def test_iodide_pieces(tmp_path):
+def test_iodide_files(tmp_path):
     files = real(*(f"argyrodite/Li6PS5I/0p/run{k}_XDATCAR.gz" for k in range(1, 7)))
     index = build_index(files, "auto", tmp_path, None, pytest.fail)
     assert len(index) == 700 and np.bincount(index.numbers)[[3, 15, 16, 53]].tolist() == [192, 32, 160, 32]
@@ -113,7 +113,7 @@ def test_dump_of_unwrapped_columns_written_twice(tmp_path):
     assert np.abs(wrapped).max() < 2e-6
 
 
-def test_pieces_in_the_wrong_order_are_told(tmp_path):
+def test_files_in_the_wrong_order_give_a_warning(tmp_path):
     warnings: list[str] = []
     files = real(*(ARGYRODITE[k] for k in (0, 2, 1)))
     build_index(files, "auto", tmp_path, None, warnings.append)
@@ -223,7 +223,7 @@ def test_xdatcar_frame_repeated_at_a_new_start(tmp_path):
     assert len(index) == 39 and "repeats" in warnings[0] and "line 75" in warnings[0]
 
 
-def test_repeated_joint_frame_of_pieces(tmp_path):
+def test_repeated_joint_frame_of_files(tmp_path):
     index, warnings = index_of([xdatcar(3), xdatcar(3, start=2)], tmp_path)
     assert len(index) == 5 and len(warnings) == 1 and "1.XDATCAR, line 8 (frame 3)" in warnings[0]
     assert np.allclose(all_frames(index).positions[::2, 0] / 4, 0.1 + 0.01 * np.arange(5))
@@ -539,7 +539,7 @@ def test_archive_cut_short(tmp_path):
         index_of(b"no archive", tmp_path, "md.xyz.gz")
 
 
-def test_pieces_with_other_atoms(tmp_path):
+def test_files_with_other_atoms(tmp_path):
     with pytest.raises(DataError, match=r"1 K, 1 Cl|1 Cl, 1 K"):
         index_of([xdatcar(), xdatcar(header=HEADER.replace("Na", "K"))], tmp_path)
     with pytest.raises(DataError, match=r"same atoms in the same order"):

@@ -1,0 +1,1 @@
+"""Molecular dynamics through ASE's calculators and integrators, with what a spectrum needs around them."""
