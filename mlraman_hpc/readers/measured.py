@@ -62,8 +62,8 @@ def _column_rows(text: str, path: Path) -> Iterator[tuple[float, float]]:
         if numbers is None or len(numbers) != 2:
             what = "not numbers" if numbers is None else f"{len(numbers)} numbers"
             raise DataError(
-                f"{path}: line {line}: {what} ('{content.strip()[:40]}'), where Raman shift and intensity are expected; "
-                "leave two columns"
+                f"{path}: line {line}: {what} ('{content.strip()[:40]}'), where Raman shift and intensity are "
+                "expected; leave two columns"
             )
         begun = True
         yield numbers[0], numbers[1]
