@@ -52,7 +52,7 @@ def configuration(names: set[str]) -> str:
         "site_name: mlraman_hpc",
         f"site_description: Raman spectra from molecular dynamics, version {__version__}",
         "docs_dir: docs",
-        "theme: {name: readthedocs, navigation_depth: 3}",
+        "theme: {name: readthedocs, navigation_depth: 3, highlightjs: false}",  # which would be fetched elsewhere
         "use_directory_urls: false",
         "strict: true",
         "markdown_extensions: [tables, fenced_code, {toc: {permalink: true}}]",
