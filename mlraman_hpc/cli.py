@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlraman_hpc import __version__
@@ -21,7 +21,6 @@ from mlraman_hpc.base.errors import DeckError, StoppedEarly
 from mlraman_hpc.runtime import session as mpi
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.resources import peak_memory
-from mlraman_hpc.runtime.status_file import State, StatusFile
 
 
 def _deck_options(command: argparse.ArgumentParser) -> None:
@@ -237,27 +236,12 @@ def _write_results(job, name: str, function: Callable) -> None:
     try:
         job.header(name)
         job.session.only_on_root(job.limit_time)
-        with job.folder(), _status(job, name), contextlib.nullcontext() if name == "run" else job.stage(name):
+        with job.folder(), job.status(name), contextlib.nullcontext() if name == "run" else job.stage(name):
             function(job)
     except StoppedEarly:
         job.console.summary("stopped after")
         raise
     job.console.summary(memory=job.session.gather(peak_memory()))
-
-
-@contextlib.contextmanager
-def _status(job, name: str) -> Iterator[None]:
-    """status.json tells what the block does, and how it ended."""
-    if not job.session.is_root:
-        yield
-        return
-    status = job.console.status = StatusFile(job.output, name, job.deck.title, job.session.size)
-    try:
-        yield
-    except BaseException as error:
-        status.end(State.STOPPED if isinstance(error, StoppedEarly) else State.FAILED, str(error))
-        raise
-    status.end(State.DONE)
 
 
 if __name__ == "__main__":

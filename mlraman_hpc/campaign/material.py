@@ -81,7 +81,7 @@ def compute(plan: Campaign, material: Material, session: Session, level: int, fo
         with logging(material.folder, session, level) as console:
             job = Job(material.deck, session, console, force)
             try:
-                with job.folder():
+                with job.folder(), job.status(material.name):
                     session.only_on_root(_begin, job)
                     run(job)
                     test_labels(plan, material, job)

@@ -11,12 +11,13 @@ from typing import Any
 
 from mlraman_hpc import __version__
 from mlraman_hpc.base.atomic_files import atomic_write
-from mlraman_hpc.base.errors import DataError, DeckError, DeckKeyError
+from mlraman_hpc.base.errors import DataError, DeckError, DeckKeyError, StoppedEarly
 from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import input_files, resolved_yaml
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.resources import seconds_left
 from mlraman_hpc.runtime.session import Session
+from mlraman_hpc.runtime.status_file import State, StatusFile
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.folder_lock import lock_folder
 from mlraman_hpc.storage.provenance import Origin
@@ -122,6 +123,20 @@ class Job:
         if created:
             with suppress(OSError):  # nothing was written into it
                 os.rmdir(self.output)
+
+    @contextmanager
+    def status(self, command: str) -> Iterator[None]:
+        """status.json in the output folder tells what the block does, and how it ended."""
+        if not self.session.is_root:
+            yield
+            return
+        status = self.console.status = StatusFile(self.output, command, self.deck.title, self.session.size)
+        try:
+            yield
+        except BaseException as error:
+            status.end(State.STOPPED if isinstance(error, StoppedEarly) else State.FAILED, str(error))
+            raise
+        status.end(State.DONE)
 
     def header(self, command: str) -> None:
         """What runs, where, on how many cores."""
