@@ -73,7 +73,9 @@ def _docs_options(command: argparse.ArgumentParser) -> None:
 
 
 def _init_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("kind", nargs="?", help="vasp, lammps, gpumd, cp2k, labelling, campaign; default: every key")
+    command.add_argument(
+        "kind", nargs="?", help="vasp, lammps, gpumd, cp2k, md, labelling, campaign; default: every key"
+    )
 
 
 def _examples_options(command: argparse.ArgumentParser) -> None:

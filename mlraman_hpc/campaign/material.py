@@ -52,6 +52,8 @@ class _Log(Console):
         if text not in self.warnings:
             self.say(f"warning: {text}")
         self.warnings[text] = self.warnings.get(text, 0) + 1
+        if self.status:
+            self.status.warned(len(self.warnings))
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from mlraman_hpc.config.describe import json_schema, key_table
 from mlraman_hpc.config.starter import KINDS, starter_deck
 
 GIVEN_BY_HAND = {"output", "reference.files", "trajectory.files", "model.committee"}
-PROGRAMS = ["vasp", "lammps", "gpumd", "cp2k", "labelling"]
+GIVEN_BY_HAND |= {"md.structure", "md.calculator", "md.temperature"}
+PROGRAMS = ["vasp", "lammps", "gpumd", "cp2k", "md", "labelling"]
 
 
 def write(tmp_path, text):
