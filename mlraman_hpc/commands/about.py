@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import platform
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -92,9 +94,10 @@ def docs(session: Session, options) -> None:
     topics = _topics()
     if options.topic is not None:
         _check_name("topic", options.topic, topics)
-    if session.is_root:
-        text = topics[options.topic]() if options.topic else "\n".join(_titles(topics))
-        terminal_text.show(text)
+    if session.is_root and options.topic:
+        terminal_text.show(topics[options.topic]())
+    elif session.is_root:
+        print("\n".join(_titles(topics)))
 
 
 def _topics() -> dict:
@@ -140,16 +143,19 @@ def _list_examples(folders: dict[str, Path]) -> None:
     for name, folder in folders.items():
         files = [path for path in folder.rglob("*") if path.is_file()]
         megabytes = sum(path.stat().st_size for path in files) / 1e6
-        print(f"{name:<14} {_first_words(folder)} ({len(files)} files, {megabytes:.1f} MB)")
+        size = f"{len(files)} file{'s' if len(files) > 1 else ''}, {megabytes:.1f} MB"
+        print(f"{name:<14} {_first_words(folder)} ({size})")
     print("'mlraman examples NAME' copies one into a folder of that name")
 
 
 def _first_words(folder: Path) -> str:
-    """What the example is: its deck's first comment or title."""
+    """What the example is: the first sentence of its deck, or its files."""
     deck = folder / "deck.yaml"
     if not deck.is_file():
         return ", ".join(sorted(path.name for path in folder.iterdir()))
-    return deck.read_text(encoding="utf-8").splitlines()[0].lstrip("# ").split(". ")[0].rstrip(".:")
+    lines = itertools.takewhile(lambda line: line.startswith("#"), deck.read_text(encoding="utf-8").splitlines())
+    text = re.sub(r"mpirun.*", "", " ".join(line.lstrip("# ") for line in lines))
+    return text.split(". ")[0].strip().rstrip(".:")
 
 
 def _copy_example(folder: Path, target: Path) -> None:

@@ -23,7 +23,7 @@ def show(text: str) -> None:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Paragraphs and items of lists filled to `width`; headings, tables, code and comments stay."""
+    """Paragraphs and items of lists filled to `width`; headings, tables, code and formulas stay."""
     lines: list[str] = []
     paragraph: list[str] = []
     in_code = False
@@ -34,7 +34,8 @@ def wrapped(text: str, width: int) -> str:
             paragraph.clear()
 
     for line in text.splitlines():
-        if in_code or line.startswith(("```", "#", "|", "!", "<")) or not line.strip():
+        indented = line.startswith("    ") and not paragraph  # a formula; else it goes on with an item
+        if indented or in_code or line.startswith(("```", "#", "|", "!", "<")) or not line.strip():
             finish()
             in_code ^= line.startswith("```")
             lines.append(line)

@@ -10,6 +10,8 @@ one paragraph of several lines.
   below its first one
 - another
 
+    I = a formula that is long and stays
+
 | a table | that is wide and stays as it stands |
 |---|---|
 
@@ -30,6 +32,7 @@ def test_running_text_is_filled_and_the_rest_stays():
         "  on below its first one",
         "- another",
     ]
-    assert lines[9] == "| a table | that is wide and stays as it stands |"
-    assert lines[13] == "code that is long and stays as it stands"
+    assert lines[9] == "    I = a formula that is long and stays"
+    assert lines[11] == "| a table | that is wide and stays as it stands |"
+    assert lines[15] == "code that is long and stays as it stands"
     assert wrapped(TEXT, 24).split() == TEXT.split()
