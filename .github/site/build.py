@@ -21,7 +21,7 @@ from mlraman_hpc.reports.result_files import description
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "mlraman_hpc" / "docs"
 NAVIGATION = {
-    "Start": ["index", "decks", "formats", "limits"],
+    "Start": ["index", "tutorial", "decks", "formats", "limits"],
     "Methods": ["spectra", "dynamics", "forces", "md", "campaign"],
     "Reference": ["commands", "keys", "outputs", "python"],
     "Running": ["cluster", "performance"],
