@@ -61,9 +61,9 @@ class ShortBlocks:
 
     def __str__(self) -> str:
         return (
-            f"blocks of {self.block:.2g} ps are short against the {self.memory:.2g} ps over which a smoothing of "
-            f"{self.smoothing:g} cm^-1 looks back: the error bars at lines narrower than that may be too small; use "
-            "fewer blocks or a longer trajectory"
+            f"blocks of {self.block:.2g} ps are shorter than three times the {self.memory:.2g} ps over which a "
+            f"smoothing of {self.smoothing:g} cm^-1 averages: the error bars at lines narrower than that may be too small; use "
+            "fewer blocks (spectrum.blocks), more smoothing or a longer trajectory"
         )
 
 
@@ -103,10 +103,10 @@ SpectrumWarning = Aliasing | ShortTrajectory | ShortBlocks | Drift | UnequalHalv
 
 
 def aliasing(result: RamanSpectrum) -> list[SpectrumWarning]:
-    """Of a spectrum up to the Nyquist wavenumber."""
-    total = result.intensity["total"]
-    near_end = total[result.wavenumber > 0.95 * result.nyquist].mean()
-    if not near_end > 0.02 * total.max():
+    """Of a spectrum up to the Nyquist wavenumber. A wide smoothing reaches the end too, which is no aliasing."""
+    total, at_end = result.intensity["total"], result.wavenumber > 0.95 * result.nyquist
+    near_end = total[at_end].mean()
+    if not min(near_end, result.raw["total"][at_end].mean()) > 0.02 * total.max():
         return []
     return [Aliasing(result.nyquist, result.frame_interval, near_end / total.max())]
 

@@ -301,3 +301,14 @@ def test_quartz():
     for place in (272, 506):  # A1
         assert result.depolarization_ratio[np.argmin(np.abs(nu - place))] < 0.1
     assert ["blocks of 1.2 ps" in text for text in result.warnings] == [True]
+
+
+def test_a_wide_smoothing_is_no_aliasing():
+    """A line at 300 cm^-1, frames 20 fs apart (Nyquist 834 cm^-1): nothing lies beyond, however much is smoothed."""
+    time = np.arange(4000) * 20.0
+    rng = np.random.default_rng(3)
+    phase = 2 * np.pi * 300 * 2.99792458e-5 * time + 0.02 * rng.normal(size=time.size).cumsum()
+    alpha = np.cos(phase)[:, None, None] * np.eye(3)
+    for smoothing in (4.0, 400.0):
+        warnings = raman_spectrum(alpha, 20.0, RamanOptions(smoothing=smoothing)).warnings
+        assert not any("Nyquist" in str(text) for text in warnings)
