@@ -225,7 +225,8 @@ def _warnings(
             f"the trajectory is too short for a smoothing of {section.smoothing:g} cm^-1; it alone broadens "
             f"the density of states by {plan.resolution:.2g} cm^-1"
         )
-    if misses_fast_motion(states.total):
+    narrow = section.smoothing < states.wavenumber[-1] / 20  # a wide smoothing reaches the end of the axis by itself
+    if narrow and misses_fast_motion(states.total):
         texts.append(
             "the density of states has not vanished at the end of the axis "
             f"({states.wavenumber[-1]:.0f} cm^-1): what lies beyond is folded back; store frames more often"

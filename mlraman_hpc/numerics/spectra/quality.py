@@ -62,8 +62,8 @@ class ShortBlocks:
     def __str__(self) -> str:
         return (
             f"blocks of {self.block:.2g} ps are shorter than three times the {self.memory:.2g} ps over which a "
-            f"smoothing of {self.smoothing:g} cm^-1 averages: the error bars at lines narrower than that may be too small; use "
-            "fewer blocks (spectrum.blocks), more smoothing or a longer trajectory"
+            f"smoothing of {self.smoothing:g} cm^-1 averages: the error bars at lines narrower than that may be too "
+            "small; use fewer blocks (spectrum.blocks), more smoothing or a longer trajectory"
         )
 
 
