@@ -214,8 +214,8 @@ def stack_figure(path: Path | None, rows: list[StackRow]) -> Figure:
             _stack_curve(left, row, offset, 1.0, last, step)
             _stack_curve(right, row, offset, factor, low, step)
             weight = number(row.weight, row.weight_error) if np.isfinite(row.weight) else ""
-            text, place = f"× {factor:g}\n{weight}", right.get_yaxis_transform()
-            right.text(1.03, offset + 0.45 * step, text, transform=place, fontsize=SMALL, va="center")
+            text, beside = f"× {factor:g}\n{weight}", right.get_yaxis_transform()
+            right.text(1.03, offset + 0.45 * step, text, transform=beside, fontsize=SMALL, va="center")
         names = [textwrap.fill(row.name, 20, max_lines=3) for row in rows]
         left.set(xlim=(0, last), ylim=(-0.05, step * len(rows)), xlabel=SHIFT, ylabel=INTENSITY)
         left.set_yticks(offsets + 0.4 * step, names)

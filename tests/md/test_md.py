@@ -8,7 +8,7 @@ import pytest
 from ase.build import bulk
 
 from mlraman_hpc.storage import hdf5
-from tests.helpers import stop_signal, wait_for_line
+from tests.helpers import ROOT, stop_signal, wait_for_line
 
 DECK = """output: out
 figures: false
@@ -98,8 +98,14 @@ def test_kills_and_stops_do_not_change_a_bit(mlraman, deck, background, tmp_path
     assert same(contents(folder), expected)
 
 
+@pytest.fixture
+def importable(monkeypatch):
+    """The program can import calculators of the tests."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
 @pytest.mark.parametrize(("kind", "text"), [("raise", "ValueError"), ("nan", "not numbers"), ("explode", "explodes")])
-def test_a_run_that_fails_is_named_and_the_others_finish(mlraman, deck, kind, text):
+def test_a_run_that_fails_is_named_and_the_others_finish(mlraman, deck, importable, kind, text):
     arguments = f"kind: {kind}, calls: 120"
     more = ", renew_calculator: false"
     folder = deck(calculator="tests.md.broken:Failing", arguments=arguments, replicas=3, more=more)
@@ -117,7 +123,7 @@ def test_a_missing_package_is_one_message(mlraman, deck):
     assert "deck.yaml" in line and "md.calculator" in line and "nowhere" in line
 
 
-def test_arguments_that_are_refused_are_one_message(mlraman, deck):
+def test_arguments_that_are_refused_are_one_message(mlraman, deck, importable):
     deck(arguments="nonsense: 1", calculator="tests.md.broken:Springs")
     done = mlraman(0, "md", "deck.yaml", code=2)
     assert "md.arguments" in done.stderr and "nonsense" in done.stderr
