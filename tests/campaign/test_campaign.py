@@ -50,10 +50,10 @@ def prepare(folder, deck=DECK):
 
 
 def contents(folder):
-    """{file: hash of content} of results; logs and reports have dates."""
+    """{file: hash of content} of results; logs, reports and the status have dates."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or "cache" in path.parts or path.name in ("log.txt", "report.html"):
+        if path.is_dir() or "cache" in path.parts or path.name in ("log.txt", "report.html", "status.json"):
             continue
         if path.suffix == ".h5":
             with h5py.File(path) as file:
