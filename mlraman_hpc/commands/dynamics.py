@@ -17,6 +17,7 @@ from mlraman_hpc.numerics.transport.displacements import log_lags
 from mlraman_hpc.numerics.transport.velocities import diffusion_from_spectrum
 from mlraman_hpc.pipeline import jumps
 from mlraman_hpc.pipeline.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
+from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.species_motion import SpeciesSums, reference_frame, species_sums, unwrap_positions
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -39,7 +40,10 @@ def _section(job: Job) -> DynamicsSection:
 def dynamics(job: Job) -> None:
     """Write dynamics.h5 and its figures; skipped where it is up to date."""
     job.section("trajectory")
-    run_step(job, Dynamics, _origin, _compute)
+    if are_independent(job):
+        average_runs(job, dynamics, Dynamics, _output_of)
+    else:
+        run_step(job, Dynamics, _origin, _compute)
 
 
 def _compute(step: Step) -> Output | None:
@@ -118,7 +122,10 @@ def _output(
     sums: dict[str, SpeciesSums],
     on_sites: jumps.SiteSums | None,
 ) -> Output:
-    result = _result(job, blocks, drift, unit, sums, on_sites)
+    return _output_of(job, _result(job, blocks, drift, unit, sums, on_sites))
+
+
+def _output_of(job: Job, result: Dynamics, origin: Origin | None = None) -> Output:
     output = Output(result, lines=[*_summary(result), *jumps.lines(result.jumps)], warnings=[*result.warnings])
     output.figures["vdos.png"] = (figures.vdos_figure, result, job.deck.title)
     output.figures["msd.png"] = (figures.msd_figure, result, job.deck.title)

@@ -53,10 +53,11 @@ def md(job: Job, engine: str | None = None) -> None:
         session.enter_step("runs")
         failures = _compute(job, atoms, settings, tasks) if tasks else []
     if failures:
+        others = "; the others are finished" if len(failures) < len(tasks) else ""
         session.raise_if_any(
             DataError(
-                "\n".join(failures) + f"\n{len(failures)} of {len(tasks)} runs failed; the others are finished. "
-                "The same command tries the failed ones again, from their last checkpoint"
+                "\n".join(failures) + f"\n{len(failures)} of {_plural(len(tasks))} failed{others}. "
+                "The same command tries again, from the last checkpoint"
             )
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from mlraman_hpc.pipeline.independent_runs import are_independent, jobs_of_runs
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.prediction import existing_model, load_model, predict_along_trajectory
 from mlraman_hpc.pipeline.step import run_step
@@ -15,6 +16,12 @@ from mlraman_hpc.storage.provenance import Origin
 def predict(job: Job) -> None:
     """Predict every selected frame; continues where an earlier run stopped."""
     job.section("trajectory")
+    if are_independent(job):
+        with job.located():
+            runs = jobs_of_runs(job)
+        for each in runs:
+            predict(each)
+        return
     run_step(job, PolarizabilitySeries, _origin, partial(predict_along_trajectory, model=load_model))
 
 

@@ -13,6 +13,11 @@ def _polarizabilities(deck) -> bool:
     return bool(deck.series or (deck.trajectory and model))
 
 
+def _one_run(deck) -> bool:
+    """Whether alpha.h5 and dynamics.h5 are of one trajectory, and not means of several."""
+    return bool(deck.trajectory and not deck.trajectory.runs)
+
+
 # name of module and function -> whether the deck asks for it
 CHAIN = {
     "md": lambda deck: deck.md,
@@ -24,9 +29,9 @@ CHAIN = {
     "forces": lambda deck: deck.forces,
     "dynamics": lambda deck: deck.dynamics,
     "coupling": lambda deck: (
-        deck.dynamics and deck.dynamics.mass_weighted and deck.trajectory and _polarizabilities(deck)
+        deck.dynamics and deck.dynamics.mass_weighted and _one_run(deck) and _polarizabilities(deck)
     ),
-    "converge": lambda deck: deck.convergence,
+    "converge": lambda deck: deck.convergence and (_one_run(deck) or not deck.trajectory),
     "report": lambda deck: True,
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 from mlraman_hpc import __version__
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
+from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.spectra import polarizability_series, raman_options, series_origin, series_path
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -19,7 +20,10 @@ from mlraman_hpc.storage.provenance import Origin
 
 def spectrum(job: Job) -> None:
     """Write the spectrum of the deck's series, or of alpha.h5."""
-    run_step(job, RamanSpectrum, _origin, _compute, root_alone=True)
+    if are_independent(job):
+        average_runs(job, spectrum, RamanSpectrum, _output)
+    else:
+        run_step(job, RamanSpectrum, _origin, _compute, root_alone=True)
 
 
 def _origin(job: Job) -> Origin:
@@ -29,14 +33,17 @@ def _origin(job: Job) -> Origin:
 
 
 def _compute(step: Step) -> Output:
-    job, end = step.job, step.job.deck.spectrum.max_wavenumber
-    result = _spectrum(job, polarizability_series(job))
+    return _output(step.job, _spectrum(step.job, polarizability_series(step.job)), step.origin)
+
+
+def _output(job: Job, result: RamanSpectrum, origin: Origin) -> Output:
+    end = job.deck.spectrum.max_wavenumber
     return Output(
         result,
         figures=_figures(result, job.deck.title, end),
         files={
-            "raman.dat": (tables.raman_table, result, _provenance(job, step.origin), end),
-            "raman.jdx": (write_raman_jdx, result, job.deck.title, _provenance(job, step.origin), end),
+            "raman.dat": (tables.raman_table, result, _provenance(job, origin), end),
+            "raman.jdx": (write_raman_jdx, result, job.deck.title, _provenance(job, origin), end),
         },
         lines=_lines(result),
         warnings=[*result.warnings],

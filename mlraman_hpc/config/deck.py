@@ -240,6 +240,11 @@ class TrajectorySection(Section):
     frame_interval: float | None = key(
         None, "time between stored frames; needed where the file does not say", "fs", gt=0
     )
+    runs: bool = key(
+        False,
+        "the files are not pieces of one run but independent runs of one system, all of one length: spectra, mean "
+        "squared displacements and D are averaged, errors are from the scatter between runs",
+    )
     first: int | None = key(None, "first frame to use, from 0; negative counts from the end")
     last: int | None = key(None, "frame before which to stop, as in a Python slice")
     every: int = key(1, "use every n-th frame", ge=1)

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -39,6 +40,18 @@ def make_absolute(deck: BaseModel, folder: str) -> None:
     """Paths of input files relative to `folder`, `output` to the current one: the deck means the same anywhere."""
     for section, name, dotted in list(_paths(deck, "")):
         _change(section, name, partial(_absolute, os.getcwd() if dotted == "output" else folder))
+    if (md := getattr(deck, "md", None)) and md.arguments:
+        md.arguments = _absolute_files(md.arguments, folder)
+
+
+def _absolute_files(value: Any, folder: str) -> Any:
+    """Texts inside that name a file below `folder` as absolute paths; the rest as it is."""
+    if isinstance(value, dict):
+        return {key: _absolute_files(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_absolute_files(item, folder) for item in value]
+    is_file = isinstance(value, str) and os.path.isfile(os.path.join(folder, value))
+    return _absolute(folder, value) if is_file else value
 
 
 def _paths(section: BaseModel, prefix: str) -> Iterator[tuple[BaseModel, str, str]]:

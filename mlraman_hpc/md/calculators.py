@@ -37,7 +37,7 @@ KNOWN = {
     "sevennet": Known("sevenn.calculator:SevenNetCalculator", "sevenn"),
     "chgnet": Known("chgnet.model.dynamics:CHGNetCalculator", "chgnet"),
     "upet": Known("upet.calculator:UPETCalculator", "upet"),
-    "metatomic": Known("metatomic.torch.ase_calculator:MetatomicCalculator", "metatomic-torch", memory=True),
+    "metatomic": Known("metatomic.torch.ase_calculator:MetatomicCalculator", "metatomic-torch"),
     "nep": Known("calorine.calculators:CPUNEP", "calorine"),
     "deepmd": Known("deepmd.calculator:DP", "deepmd-kit"),
     "lammps": Known("ase.calculators.lammpslib:LAMMPSlib", "lammps", memory=True),

@@ -118,14 +118,12 @@ run {settings.production}
 
 
 def _ipi(atoms: Any, settings: Settings, run: Run) -> dict[str, str]:
-    tau = settings.thermostat_time
-    thermostat = f"<thermostat mode='svr'><tau units='femtosecond'> {tau:g} </tau></thermostat>"
-    motion = thermostat if settings.ensemble == "nvt" else ""
+    thermostat = f"<thermostat mode='svr'><tau units='femtosecond'> {settings.thermostat_time:g} </tau></thermostat>"
     text = f"""<!-- {run.name}; start the force field as a client of the socket 'mlraman' -->
 <simulation verbosity='medium'>
   <output prefix='run'>
     <properties stride='100'> [step, time{{picosecond}}, conserved, temperature{{kelvin}}, potential] </properties>
-    <trajectory filename='pos' stride='{settings.stride}' format='ase'> positions{{angstrom}} </trajectory>
+    <trajectory filename='pos' stride='{settings.stride}' format='ase'> positions{{ase}} </trajectory>
     <checkpoint stride='{settings.checkpoint}'/>
   </output>
   <total_steps> {settings.equilibration + settings.production} </total_steps>
@@ -138,8 +136,8 @@ def _ipi(atoms: Any, settings: Settings, run: Run) -> dict[str, str]:
     </initialize>
     <forces><force forcefield='force'/></forces>
     <motion mode='dynamics'>
-      <dynamics mode='{settings.ensemble}'>
-        {motion}
+      <dynamics mode='nvt'>
+        {thermostat}
         <timestep units='femtosecond'> {settings.time_step:g} </timestep>
       </dynamics>
     </motion>

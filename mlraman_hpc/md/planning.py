@@ -11,7 +11,7 @@ import numpy as np
 from mlraman_hpc.base.units import LIGHT_CM_PER_FS, RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.numerics import Floats
 
-MARGIN = 1.3  # the Nyquist wavenumber lies at least so much above the highest band
+MARGIN = 1.5  # the Nyquist wavenumber lies at least so much above the highest band of the structure at rest
 STEPS_PER_PERIOD = 15  # of the highest band; Verlet's shift is then 0.7 %
 TIME_STEPS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # fs
 SCATTER = 0.05  # standard error that the length is planned for, of the intensity of a lone component

@@ -206,7 +206,7 @@ class Simulation:
             kinetic = 0.5 * float(np.sum(momenta * momenta / self._masses))
         if kinetic <= self._hottest and np.isfinite(self.atoms.arrays["positions"]).all():
             return
-        results = self.atoms.calc.results
+        results = getattr(self.atoms.calc, "results", {})
         if not all(np.isfinite(results.get(name, 0.0)).all() for name in ("forces", "energy")):
             raise self._failure("forces or energy of the calculator are not numbers (NaN or infinite)")
         temperature = f"{kinetic_temperature(self.atoms):.3g} K" if np.isfinite(kinetic) else "without bounds"
@@ -296,6 +296,8 @@ class Simulation:
     def _store(self, frame: int) -> None:
         atoms = self.atoms
         energy = self._guarded(atoms.get_potential_energy)
+        if not np.isfinite(energy):
+            raise self._failure("the energy of the calculator is not a number (NaN or infinite)")
         self.file.write_frame(
             frame,
             {

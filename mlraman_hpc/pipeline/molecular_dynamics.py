@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.md import planning
 from mlraman_hpc.md.calculators import Factory, calculator_factory, has_memory, named_files
@@ -14,7 +17,7 @@ from mlraman_hpc.md.settings import Run, Settings
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.structure import read_structure
 from mlraman_hpc.runtime.console import duration
-from mlraman_hpc.storage.provenance import Origin
+from mlraman_hpc.storage.provenance import Origin, hash_of
 
 
 def structure_file(job: Job) -> Path:
@@ -45,23 +48,15 @@ def md_factory(job: Job) -> Factory:
 
 
 def md_plan(job: Job, atoms: Any, factory: Factory | None = None) -> Plan | None:
-    """Time step, interval and length; None where the deck has all of them and nothing is to be planned."""
+    """Time step, interval and length; None where the deck has all of them and nothing is to be planned.
+
+    With `factory` there is always a plan. The highest band that was found first stays in the output folder where there
+    is one, so that the last digits of a force field never change the plan of runs that have begun.
+    """
     section = job.deck.md
     if factory is None and section.time_step and section.frame_interval and section.length:
         return None
-    highest = section.highest_band
-    if highest is None:
-        atoms = atoms.copy()
-        atoms.calc = (factory or md_factory(job))()
-        try:
-            highest = planning.highest_wavenumber(atoms)
-        except Exception as error:  # the calculator is the user's
-            reason = (str(error).splitlines() or [""])[0]
-            raise job.deck.data_error(
-                "md.calculator", f"the calculator raised {type(error).__name__} on the structure: {reason}"
-            ) from None
-        if not highest > 1:
-            raise DeckKeyError("md.highest_band", "must be given: the force field has no vibration at this structure")
+    highest = section.highest_band or _highest_band_of_folder(job, atoms, factory)
     step = section.time_step
     if step is None and section.frame_interval:
         longest = planning.planned_time_step(highest)
@@ -74,6 +69,35 @@ def md_plan(job: Job, atoms: Any, factory: Factory | None = None) -> Plan | None
         length=section.length,
         replicas=section.replicas,
     )
+
+
+def _highest_band_of_folder(job: Job, atoms: Any, factory: Factory | None) -> float:
+    """cm^-1, from the file of an earlier plan of the same structure and force field, or found now."""
+    section, path = job.deck.md, job.scratch / "highest_band.json"
+    files = [structure_file(job), *named_files(section.arguments, job.deck.folder)]
+    key = hash_of(list(hashes(files).values()), section.supercell, section.calculator, section.arguments)
+    with suppress(OSError, ValueError, KeyError):
+        return float(json.loads(path.read_text())[key])
+    highest = _highest_band(atoms.copy(), factory or md_factory(job), job)
+    if job.output.exists():
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps({key: highest}))
+    return highest
+
+
+def _highest_band(atoms: Any, factory: Factory, job: Job) -> float:
+    """cm^-1, to three digits."""
+    atoms.calc = factory()
+    try:
+        highest = planning.highest_wavenumber(atoms)
+    except Exception as error:  # the calculator is the user's
+        reason = (str(error).splitlines() or [""])[0]
+        raise job.deck.data_error(
+            "md.calculator", f"the calculator raised {type(error).__name__} on the structure: {reason}"
+        ) from None
+    if not highest > 1:
+        raise DeckKeyError("md.highest_band", "must be given: the force field has no vibration at this structure")
+    return float(f"{highest:.3g}")
 
 
 def _sigma(job: Job) -> float:

@@ -33,7 +33,7 @@ def test_equilibration_samples_potential_and_kinetic_energy():
     integrators.start_velocities(atoms, 300, random)
     integrator = integrators.make_integrator("equilibration", atoms, 300, SETTINGS, random)
     energies = []
-    for step in range(12000):
+    for step in range(5000):
         integrator.step()
         if step >= 500:
             energies.append((atoms.get_potential_energy(), atoms.get_kinetic_energy()))

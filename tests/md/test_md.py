@@ -174,7 +174,7 @@ def test_forces_of_the_decks_own_calculator(mlraman, deck):
 
 
 def test_another_deck_begins_anew(mlraman, deck):
-    folder = deck()
+    folder = deck(length=50, equilibration=0)
     mlraman(0, "md", "deck.yaml")
     before = hdf5.read_origin(folder / "out" / "trajectory_300K_0.h5").key
     mlraman(0, "md", "deck.yaml", "--set", "md.seed=1")
