@@ -160,6 +160,14 @@ class ConvergenceSection(Section):
     )
 
 
+class RadialScalingSection(Section):
+    """Weight of a neighbour at the distance r: rate / (rate + (r / scale)^exponent), featomic's Willatt2018."""
+
+    scale: float = key(..., "distance at which a neighbour counts half, for rate 1", "Angstrom", gt=0)
+    exponent: float = key(..., "power with which farther neighbours lose weight", gt=0)
+    rate: float = key(1.0, "1 unless featomic's other shapes are wanted", gt=0)
+
+
 class DescriptorSection(Section):
     """Lambda-SOAP with featomic's names."""
 
@@ -168,6 +176,9 @@ class DescriptorSection(Section):
     density_width: float = key(0.4, "width of the Gaussian on each neighbour", "Angstrom", gt=0)
     max_angular: int = key(4, "largest l of the density expansion", ge=1, le=12)
     max_radial: int = key(5, "radial functions less one, as featomic counts", ge=0, le=20)
+    radial_scaling: RadialScalingSection | None = key(
+        None, "farther neighbours count less, as suits condensed matter; null: all count alike"
+    )
 
 
 class ModelSection(Section):

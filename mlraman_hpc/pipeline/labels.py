@@ -108,7 +108,7 @@ def _calculator(job: Job, labels: Labels, descriptor: Descriptor, numbers) -> Fe
 
 
 def descriptor_of(job: Job) -> Descriptor:
-    return Descriptor(**job.deck.descriptor.model_dump())
+    return Descriptor.from_keys(job.deck.descriptor.model_dump())
 
 
 def elements_of(labels: Labels) -> list[int]:
