@@ -77,11 +77,13 @@ class Command:
     options: Callable[[argparse.ArgumentParser], None] = _deck_options
     writes: bool = True
     module: str = ""  # below mlraman_hpc; else commands.NAME
+    beside: str = ""  # the command whose module has this one's function too
 
 
 COMMANDS = {
     "run": Command("every task that the deck has a section for, skipping what is up to date"),
     "check": Command("deck and data, without computing: frames, species, memory, expected time", writes=False),
+    "tune": Command("choose the descriptor by leave-one-out on the training labels: tuning.h5", beside="train"),
     "train": Command("fit the model: model.h5, parity.png"),
     "learning-curve": Command("R2 and RMSE against N_T: learning_curve.h5, .png"),
     "predict": Command("alpha along the trajectory: alpha.h5; continues where it stopped"),
@@ -150,7 +152,7 @@ def execute(session: mpi.Session, options: argparse.Namespace) -> None:
     elif name == "check" and _is_campaign(session, options.deck):
         _function("campaign.check", name)(session, options)
     else:
-        module = f"commands.{name.replace('-', '_')}"
+        module = f"commands.{(command.beside or name).replace('-', '_')}"
         _with_job(session, options, command.writes, _function(module, name))
 
 

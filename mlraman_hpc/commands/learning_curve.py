@@ -12,10 +12,12 @@ from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import descriptor_of, label_features, read_labels, split_labels, training_origin
+from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
+from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
+from mlraman_hpc.records.model import Descriptor
 from mlraman_hpc.records.training import LearningCurve
 from mlraman_hpc.storage.checkpoint import CheckpointFile
 from mlraman_hpc.storage.provenance import Origin
@@ -89,7 +91,8 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int],
     todo = session.on_root(lambda: [item for item in work if _name(*item) not in checkpoint.file])
     if not todo:
         return
-    known = label_features(job, labels)
+    descriptor = chosen_descriptor(job, labels)
+    known = label_features(job, labels, descriptor)
     known = session.on_root(lambda: known)
     session.enter_step("fits")
     with (
@@ -99,7 +102,7 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int],
         for start in range(0, len(todo), session.size):
             with session.collective_errors():
                 scores = [
-                    _scored(job, labels, known, row, number, sizes[row], pool, test)
+                    _scored(job, labels, known, descriptor, row, number, sizes[row], pool, test)
                     for row, number in todo[start : start + session.size][session.rank : session.rank + 1]
                 ]
             for row, number, values in (item for part in session.gather(scores) or [] for item in part):
@@ -112,9 +115,11 @@ def _name(row: int, number: int) -> str:
     return f"{row}.{number}"
 
 
-def _scored(job: Job, labels: Labels, known: Features, row: int, number: int, size: int, pool, test):
+def _scored(
+    job: Job, labels: Labels, known: Features, descriptor: Descriptor, row: int, number: int, size: int, pool, test
+):
     shuffled = np.random.default_rng([job.section("reference").seed, number]).permutation(pool)
-    return row, number, np.array(_fit(job, labels, known, shuffled[:size], test))
+    return row, number, np.array(_fit(job, labels, known, descriptor, shuffled[:size], test))
 
 
 def _scores(job: Job, checkpoint: CheckpointFile, sizes: list[int]) -> np.ndarray:
@@ -127,10 +132,8 @@ def _scores(job: Job, checkpoint: CheckpointFile, sizes: list[int]) -> np.ndarra
     )
 
 
-def _fit(job: Job, labels: Labels, known: Features, train, test) -> list[list[float]]:
-    model, _ = polarizability.fit(
-        known, labels, np.sort(train), test, descriptor_of(job), job.deck.model.regularization
-    )
+def _fit(job: Job, labels: Labels, known: Features, descriptor: Descriptor, train, test) -> list[list[float]]:
+    model, _ = polarizability.fit(known, labels, np.sort(train), test, descriptor, job.deck.model.regularization)
     return [[model.scores[measure][part] for part in PARTS] for measure in ("r2", "rmse")]
 
 

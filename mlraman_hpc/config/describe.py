@@ -17,6 +17,7 @@ from mlraman_hpc.config.deck import Deck, section_type
 _EXAMPLES = {
     "title": "my material at 300 K",
     "output": "out/my_material",
+    "descriptor.mode": "auto",
     "forces.files": "forces.extxyz",
     "forces.predicted": "mace_forces",
     "reference.files": "outcar/*.OUTCAR.gz",

@@ -271,23 +271,27 @@ def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tol
         )
 
 
-def left_out_error(features: Features, labels: Labels, regularization: str | float = "auto") -> float:
+def left_out_problem(features: Features, labels: Labels) -> tuple[_RidgeProblem, _RidgeProblem]:
+    """What `left_out_error` needs of features and labels that share their rows: kernels, without the features."""
+    alpha0, alpha2 = to_spherical(labels.polarizability)
+    isotropic = _problem(features.X0[:, None], alpha0[:, None], features.composition)
+    anisotropic, none = _problem(features.X2, alpha2, None), np.empty((0, 0))
+    return replace(isotropic, columns=none), replace(anisotropic, columns=none)
+
+
+def left_out_error(problems: tuple[_RidgeProblem, _RidgeProblem], regularization: str | float = "auto") -> float:
     """Error of each structure by the fit to all others, in closed form, as the Raman intensity weights it.
 
-    sqrt(<da^2> + 7/45 <dgamma^2>), Angstrom^3, a = tr(alpha)/3 and gamma the anisotropy: with r of lambda = 0 and 2,
-    <r0^2>/3 + 7/30 <|r2|^2>. features and labels share their rows. NaN where no structure can be left out.
+    sqrt(<da^2> + 7/45 <dgamma^2>), Angstrom^3: with the residuals r of lambda = 0 and 2, <r0^2>/3 + 7/30 <|r2|^2>. NaN
+    where no structure can be left out.
     """
-    alpha0, alpha2 = to_spherical(labels.polarizability)
     squares = []
-    for problem in (
-        _problem(features.X0[:, None], alpha0[:, None], features.composition),
-        _problem(features.X2, alpha2, None),
-    ):
+    for problem in problems:
         spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block)
         if not spectrum.free.any():
             return float("nan")
-        chosen = regularization == "auto"
-        mu = ridge.choose_ridge(spectrum, problem.targets)[0] if chosen else float(regularization)
+        auto = regularization == "auto"
+        mu = ridge.choose_ridge(spectrum, problem.targets)[0] if auto else float(regularization)
         residuals = ridge.left_out_residuals(spectrum, problem.targets, mu)
         squares.append(float(np.nanmean((residuals**2).sum(axis=1))))
     return sqrt(squares[0] / 3 + 7 / 30 * squares[1])

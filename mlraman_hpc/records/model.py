@@ -10,6 +10,7 @@ import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.records.fields import Record, stored
+from mlraman_hpc.records.training import Tuning
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     scores          {'r2', 'rmse'} -> {'diagonal', 'off_diagonal', 'xx', ...} of the test rows
     lowest, highest (S, K) range of the training atoms' invariants, see `Features`
     number_density  (2,) smallest and largest of fully periodic training frames, atoms/Angstrom^3; NaN without any
+    tuning          the descriptors that were tried; None where the deck gives one
     """
 
     descriptor: Descriptor = stored("descriptor", "1")
@@ -92,6 +94,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     lowest: np.ndarray = stored("training_range/lowest", "1")
     highest: np.ndarray = stored("training_range/highest", "1")
     number_density: np.ndarray = stored("training_range/number_density", "1/Angstrom^3")
+    tuning: Tuning | None = stored("tuning", "1", default=None)
 
     @property
     def numbers(self) -> np.ndarray:

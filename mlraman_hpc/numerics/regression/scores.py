@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlraman_hpc.numerics import Floats
-from mlraman_hpc.numerics.tensors import COMPONENTS, components
+from mlraman_hpc.numerics.tensors import COMPONENTS, components, to_spherical
 
 LEAST_PAIRS = 4  # with fewer, every order is likely
 DRAWS = 2000
@@ -21,6 +21,16 @@ def r2(reference: Floats, predicted: Floats) -> float:
 def rmse(reference: Floats, predicted: Floats) -> float:
     """Root mean square error, in the unit of the arguments; NaN without any."""
     return float(np.sqrt(np.mean((reference - predicted) ** 2))) if reference.size else float("nan")
+
+
+def weighted_norm(tensors: Floats) -> float:
+    """sqrt(<a^2> + 7/45 <gamma^2>) of symmetric tensors (frames, 3, 3): what the Raman intensity makes of them.
+
+    a = tr(alpha)/3; gamma^2 = 3/2 of the squared traceless part. NaN without any.
+    """
+    isotropic, anisotropic = to_spherical(tensors)
+    squares = isotropic**2 / 3 + 7 / 30 * (anisotropic**2).sum(axis=-1)
+    return float(np.sqrt(squares.mean())) if len(squares) else float("nan")
 
 
 def tensor_scores(reference: Floats, predicted: Floats) -> dict[str, dict[str, float]]:
