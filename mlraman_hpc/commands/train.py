@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
+from mlraman_hpc.numerics.regression.scores import worst_component
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -17,7 +19,8 @@ from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.storage.provenance import Origin
 
-LEAST_R2 = 0.7
+LEAST_R2 = 0.5  # of a single component
+MOST_ERROR = 0.4  # of the labels' fluctuation
 
 
 def train(job: Job) -> None:
@@ -89,8 +92,17 @@ def _report_test(model: Model, output: Output) -> None:
     r2, rmse = model.scores["r2"], model.scores["rmse"]
     output.lines.append(f"on {len(model.test)} test labels:   R2      RMSE (Angstrom^3)")
     output.lines += [f"  {name.replace('_', '-'):<18} {r2[name]:9.5f}  {rmse[name]:9.4g}" for name in r2]
-    if min(r2["diagonal"], r2["off_diagonal"]) < LEAST_R2:
+    output.lines.append(
+        f"error, weighted as the Raman intensity, over the labels' fluctuation: {percent(model.relative_error)}"
+    )
+    worst = worst_component(r2)
+    if model.relative_error > MOST_ERROR:
         output.warnings.append(
-            f"the model explains little of the test labels (R2 {r2['diagonal']:.2f} diagonal, "
-            f"{r2['off_diagonal']:.2f} off-diagonal); the spectrum may not be trusted, add labels"
+            f"the error on test labels is {percent(model.relative_error)} of their fluctuation (worst component "
+            f"{worst}, R2 {r2[worst]:.2f}), and that of the spectrum not smaller; it may not be trusted, add labels"
+        )
+    elif r2[worst] < LEAST_R2:
+        output.warnings.append(
+            f"component {worst} is hardly learnt (R2 {r2[worst]:.2f} against its own mean); spectra of oriented "
+            "crystals in which it takes part may not be trusted"
         )

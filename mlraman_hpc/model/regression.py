@@ -12,7 +12,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.numerics.regression import ridge
-from mlraman_hpc.numerics.regression.scores import tensor_scores
+from mlraman_hpc.numerics.regression.scores import relative_error, tensor_scores
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model
@@ -96,10 +96,10 @@ def fit(
         highest=train_features.highest.max(axis=0),
         number_density=_density_range(train_labels.frames),
     )
-    predicted = predict_features(model, features.take(test))
-    scores = tensor_scores(labels.polarizability[test], predicted)
+    pair = labels.polarizability[test], predict_features(model, features.take(test))
+    model = replace(model, scores=tensor_scores(*pair), relative_error=relative_error(*pair))
     warnings = _repetitions(features, labels, train, test) + solution0.warnings + solution2.warnings
-    return replace(model, scores=scores), warnings
+    return model, warnings
 
 
 def draw_rows(count: int, train: int, test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

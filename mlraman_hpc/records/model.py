@@ -75,6 +75,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     scores          {'r2', 'rmse'} -> {'diagonal', 'off_diagonal', 'xx', ...} of the test rows
     lowest, highest (S, K) range of the training atoms' invariants, see `Features`
     number_density  (2,) smallest and largest of fully periodic training frames, atoms/Angstrom^3; NaN without any
+    relative_error  of the test rows, weighted as the Raman intensity, over their fluctuation; None in older files
     tuning          the descriptors that were tried; None where the deck gives one
     """
 
@@ -94,6 +95,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     lowest: np.ndarray = stored("training_range/lowest", "1")
     highest: np.ndarray = stored("training_range/highest", "1")
     number_density: np.ndarray = stored("training_range/number_density", "1/Angstrom^3")
+    relative_error: float | None = stored("scores/relative_error", "1", default=None)
     tuning: Tuning | None = stored("tuning", "1", default=None)
 
     @property

@@ -43,6 +43,8 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
 
     r2, rmse              (sizes,) means over draws; ..._spread: standard deviations
     r2_draws, rmse_draws  (sizes, draws)
+    relative_error        (sizes,) weighted as the intensity, over the test labels' fluctuation; None in older files
+    relative_error_draws  (sizes, draws)
     """
 
     train_size: np.ndarray = stored("train_size", "1")
@@ -53,6 +55,8 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     r2_draws: dict[str, np.ndarray] = stored("draws/r2", "1")
     rmse_draws: dict[str, np.ndarray] = stored("draws/rmse", "Angstrom^3")
     test_size: int = stored("test_size", "1")
+    relative_error: np.ndarray | None = stored("relative_error", "1", default=None)
+    relative_error_draws: np.ndarray | None = stored("draws/relative_error", "1", default=None)
 
 
 @dataclass(frozen=True)
