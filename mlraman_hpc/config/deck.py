@@ -386,9 +386,9 @@ class Deck(Section):
     )
     figures: bool = key(True, "draw figures; false: numbers alone, for hundreds of small systems")
     reference: Reference | None = key(None, "labelled structures to train on")
-    descriptor: Annotated[DescriptorSection, BeforeValidator(_auto_section)] = Field(
-        default_factory=lambda: DescriptorSection(mode="auto"), description="lambda-SOAP; or 'auto'"
-    )
+    descriptor: Annotated[
+        DescriptorSection, BeforeValidator(_auto_section, json_schema_input_type=DescriptorSection | Literal["auto"])
+    ] = Field(default_factory=lambda: DescriptorSection(mode="auto"), description="lambda-SOAP; or 'auto'")
     model: ModelSection = Field(default_factory=ModelSection, description="the linear model")
     learning_curve: LearningCurveSection | None = key(None, "error against the number of labels")
     convergence: ConvergenceSection | None = key(None, "spectra against labels and length")

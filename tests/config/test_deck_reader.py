@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckError, Location, Mistake
-from mlraman_hpc.config.deck import DescriptorSection
+from mlraman_hpc.config.deck import Deck, DescriptorSection
 from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
 from mlraman_hpc.config.describe import json_schema, key_table, starter_deck
 from mlraman_hpc.records.model import Descriptor
@@ -124,3 +124,10 @@ def test_missing_deck(tmp_path):
 
 def test_the_deck_and_python_have_one_default_descriptor():
     assert DescriptorSection().model_dump(exclude={"mode"}) == asdict(Descriptor())
+
+
+def test_the_descriptor_is_chosen_where_the_deck_says_nothing_or_auto():
+    for text in ({}, {"descriptor": "auto"}, {"descriptor": {"mode": "auto"}}):
+        assert Deck.model_validate({"output": "out", **text}).descriptor.mode == "auto"
+    fixed = Deck.model_validate({"output": "out", "descriptor": {"cutoff": 5.0}}).descriptor
+    assert fixed.mode == "fixed" and fixed.radial_scaling is None
