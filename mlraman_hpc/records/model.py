@@ -47,11 +47,12 @@ class Descriptor:
     def from_keys(cls, keys: Mapping[str, Any]) -> Descriptor:
         """Of the deck's keys; `radial_scaling` is None or has keys of its own."""
         scaling = keys.get("radial_scaling")
-        known = scaling is None or isinstance(scaling, RadialScaling)
-        return cls(**{**keys, "radial_scaling": scaling if known else RadialScaling(**scaling)})
+        if isinstance(scaling, Mapping):
+            scaling = RadialScaling(**scaling)
+        return cls(**{**keys, "radial_scaling": scaling})
 
     def __str__(self) -> str:
-        """'cutoff 6 (0.5), width 0.4, l <= 4, 6 radial functions, scaling 2, 3' for logs and tables."""
+        """'scaling 2 Angstrom, exponent 3, cutoff 6 Angstrom (soft over 0.5)', for logs and tables."""
         u = self.radial_scaling
         scaling = "no scaling" if u is None else f"scaling {u.scale:g} Angstrom, exponent {u.exponent:g}"
         rate = "" if u is None or u.rate == 1 else f", rate {u.rate:g}"
