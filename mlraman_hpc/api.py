@@ -301,7 +301,7 @@ def train(
     if trained < 2 or trained + tested > len(known):
         raise DataError(f"train ({trained}) and test ({tested}) do not fit {len(known)} labels; train on 2 at least")
     train_rows, test_rows = regression.draw_rows(len(known), trained, tested, seed)
-    hyperparameters = Descriptor(**(descriptor or {}))
+    hyperparameters = Descriptor.from_keys(descriptor or {})
     numbers = sorted(set(known.frames.numbers.tolist()))
     summed = FeatureCalculator(hyperparameters, numbers)(known.frames)
     model, messages = regression.fit(

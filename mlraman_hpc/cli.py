@@ -107,12 +107,14 @@ class Command:
     options: Callable[[argparse.ArgumentParser], None] = _deck_options
     writes: bool = True
     module: str = ""  # below mlraman_hpc; else commands.NAME
+    beside: str = ""  # the command whose module has this one's function too
 
 
 COMMANDS = {
     "run": Command("every task that the deck has a section for, skipping what is up to date"),
     "check": Command("deck and data, without computing: frames, species, memory, expected time", writes=False),
     "md": Command("molecular dynamics with an ASE calculator: trajectory_*.h5; goes on where it stopped", _md_options),
+    "tune": Command("choose the descriptor by leave-one-out on the training labels: tuning.h5", beside="train"),
     "train": Command("fit the model: model.h5, parity.png"),
     "learning-curve": Command("R2 and RMSE against N_T: learning_curve.h5, .png"),
     "predict": Command("alpha along the trajectory: alpha.h5; continues where it stopped"),
@@ -187,7 +189,7 @@ def execute(session: mpi.Session, options: argparse.Namespace) -> None:
     elif name == "report" and options.text:
         _with_job(session, options, False, _function("commands.report", "report_text"))
     else:
-        module = f"commands.{name.replace('-', '_')}"
+        module = f"commands.{(command.beside or name).replace('-', '_')}"
         function = _function(module, name)
         if getattr(options, "write", None):
             function = functools.partial(function, engine=options.write)

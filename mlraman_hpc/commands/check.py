@@ -13,6 +13,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression as polarizability
+from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.pipeline import jumps
@@ -109,7 +110,8 @@ def _training(job: Job, labels: Labels) -> float:
     few = labels.take(slice(0, TRIAL_LABELS)).frames
     began = time.perf_counter()
     FeatureCalculator(descriptor_of(job), elements_of(labels))(few)
-    return (time.perf_counter() - began) * len(labels) / len(few)
+    once = (time.perf_counter() - began) * len(labels) / len(few)
+    return once * (1 + len(candidates(descriptor_of(job)))) if job.deck.descriptor.mode == "auto" else once
 
 
 def _reading(index: TrajectoryIndex, chosen: range, trial_seconds: float) -> float:

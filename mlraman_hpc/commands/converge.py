@@ -12,18 +12,20 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.config.deck import ConvergenceSection
 from mlraman_hpc.model import regression as polarizability
+from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.spectra.errorbars import calibrate, expected_distance
 from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.labels import descriptor_of, label_features, read_labels, split_labels, training_origin
+from mlraman_hpc.pipeline.labels import descriptor_settings, label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.prediction import predict_along_trajectory
 from mlraman_hpc.pipeline.spectra import polarizability_series, raman_options, series_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
+from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
-from mlraman_hpc.records.model import Model
+from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.records.training import Convergence
 from mlraman_hpc.storage import hdf5
@@ -52,7 +54,7 @@ def _origin(job: Job) -> Origin:
         parents |= training_origin(job, "converge", {}).parents
         settings += [
             job.deck.reference.model_dump(exclude={"files"}),
-            job.deck.descriptor.model_dump(),
+            descriptor_settings(job),
             job.deck.model.model_dump(include={"regularization"}),
             job.section("trajectory").model_dump(),
         ]
@@ -100,20 +102,23 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int])
     todo = job.session.on_root(lambda: [size for size in sizes if str(size) not in checkpoint.file])
     if not todo:
         return
-    known = label_features(job, labels)
+    descriptor = chosen_descriptor(job, labels)
+    known = label_features(job, labels, descriptor)
     job.session.enter_step("fits")
     with checkpoint.guard():
         for size in todo:
-            job.session.only_on_root(lambda size=size: checkpoint.file.put(str(size), _fit(job, labels, known, size)))
+            job.session.only_on_root(
+                lambda size=size: checkpoint.file.put(str(size), _fit(job, labels, known, descriptor, size))
+            )
             checkpoint.commit_if_due()
 
 
-def _fit(job: Job, labels: Labels, known, size: int) -> Model:
+def _fit(job: Job, labels: Labels, known: Features, descriptor: Descriptor, size: int) -> Model:
     train, test = split_labels(job, len(labels))
     shuffled = np.random.default_rng(job.section("reference").seed).permutation(train)
-    return polarizability.fit(
-        known, labels, np.sort(shuffled[:size]), test, descriptor_of(job), job.deck.model.regularization
-    )[0]
+    return polarizability.fit(known, labels, np.sort(shuffled[:size]), test, descriptor, job.deck.model.regularization)[
+        0
+    ]
 
 
 def _model(checkpoint: CheckpointFile, sizes: list[int]) -> Model:

@@ -7,26 +7,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.config.deck import LearningCurveSection
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
+from mlraman_hpc.numerics.regression.scores import worst_component
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import descriptor_of, label_features, read_labels, split_labels, training_origin
+from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
+from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
+from mlraman_hpc.records.model import Descriptor
 from mlraman_hpc.records.training import LearningCurve
 from mlraman_hpc.storage.checkpoint import CheckpointFile
 from mlraman_hpc.storage.provenance import Origin
 
 SECTIONS = ("reference", "descriptor", "model", "learning_curve")
+SCORES = "2"  # raised where there are more of them: an older curve is made again
 PARTS = ("diagonal", "off_diagonal", "xx", "yy", "zz", "xy", "yz", "zx")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """(r2 and rmse, parts) of one fit."""
+    """(r2, rmse and relative error, parts) of one fit; the last is one number for all parts."""
 
     values: np.ndarray
 
@@ -38,7 +43,7 @@ def learning_curve(job: Job) -> None:
 
 
 def _origin(job: Job) -> Origin:
-    return training_origin(job, "learning-curve", _section(job).model_dump())
+    return training_origin(job, "learning-curve", {**_section(job).model_dump(), "scores": SCORES})
 
 
 def _compute(step: Step) -> Output | None:
@@ -89,7 +94,8 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int],
     todo = session.on_root(lambda: [item for item in work if _name(*item) not in checkpoint.file])
     if not todo:
         return
-    known = label_features(job, labels)
+    descriptor = chosen_descriptor(job, labels)
+    known = label_features(job, labels, descriptor)
     known = session.on_root(lambda: known)
     session.enter_step("fits")
     with (
@@ -99,7 +105,7 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int],
         for start in range(0, len(todo), session.size):
             with session.collective_errors():
                 scores = [
-                    _scored(job, labels, known, row, number, sizes[row], pool, test)
+                    _scored(job, labels, known, descriptor, row, number, sizes[row], pool, test)
                     for row, number in todo[start : start + session.size][session.rank : session.rank + 1]
                 ]
             for row, number, values in (item for part in session.gather(scores) or [] for item in part):
@@ -112,13 +118,15 @@ def _name(row: int, number: int) -> str:
     return f"{row}.{number}"
 
 
-def _scored(job: Job, labels: Labels, known: Features, row: int, number: int, size: int, pool, test):
+def _scored(
+    job: Job, labels: Labels, known: Features, descriptor: Descriptor, row: int, number: int, size: int, pool, test
+):
     shuffled = np.random.default_rng([job.section("reference").seed, number]).permutation(pool)
-    return row, number, np.array(_fit(job, labels, known, shuffled[:size], test))
+    return row, number, np.array(_fit(job, labels, known, descriptor, shuffled[:size], test))
 
 
 def _scores(job: Job, checkpoint: CheckpointFile, sizes: list[int]) -> np.ndarray:
-    """(sizes, draws, r2 and rmse, parts)"""
+    """(sizes, draws, r2, rmse and relative error, parts)"""
     return np.array(
         [
             [checkpoint.get(_name(row, number), Scored).values for number in range(_section(job).draws)]
@@ -127,11 +135,10 @@ def _scores(job: Job, checkpoint: CheckpointFile, sizes: list[int]) -> np.ndarra
     )
 
 
-def _fit(job: Job, labels: Labels, known: Features, train, test) -> list[list[float]]:
-    model, _ = polarizability.fit(
-        known, labels, np.sort(train), test, descriptor_of(job), job.deck.model.regularization
-    )
-    return [[model.scores[measure][part] for part in PARTS] for measure in ("r2", "rmse")]
+def _fit(job: Job, labels: Labels, known: Features, descriptor: Descriptor, train, test) -> list[list[float]]:
+    model, _ = polarizability.fit(known, labels, np.sort(train), test, descriptor, job.deck.model.regularization)
+    scores = [[model.scores[measure][part] for part in PARTS] for measure in ("r2", "rmse")]
+    return [*scores, [model.relative_error] * len(PARTS)]
 
 
 def _with_spread(curve: LearningCurve, part: str, row: int) -> str:
@@ -164,19 +171,23 @@ def _output(job: Job, checkpoint: CheckpointFile, sizes: list[int], labels: int,
         r2_draws=named(scores[:, :, 0]),
         rmse_draws=named(scores[:, :, 1]),
         test_size=tested,
+        relative_error=mean[:, 2, 0],
+        relative_error_draws=scores[:, :, 2, 0],
     )
-    lines = ["    N_T   R2 diagonal        R2 off-diagonal"]
+    lines = ["    N_T   R2 diagonal        R2 off-diagonal   worst component     weighted error / fluctuation"]
     for row, size in enumerate(sizes):
-        lines.append(f"  {size:5d}  " + "  ".join(_with_spread(curve, part, row) for part in PARTS[:2]))
+        worst = worst_component({part: values[row] for part, values in curve.r2.items()})
+        parts = "  ".join(_with_spread(curve, part, row) for part in PARTS[:2])
+        lines.append(f"  {size:5d}  {parts}  {worst} {curve.r2[worst][row]:8.5f}  {percent(curve.relative_error[row])}")
     figure = (figures.learning_curve_figure, curve, job.deck.title)
     return Output(curve, figures={"learning_curve.png": figure}, lines=lines, warnings=_warnings(sizes, mean))
 
 
 def _warnings(sizes: list[int], mean: np.ndarray) -> list[str]:
-    gain = mean[-1, 1, :2] / mean[-2, 1, :2] if len(sizes) > 1 else np.ones(2)
-    if gain.min() >= 0.9:
+    gain = mean[-1, 2, 0] / mean[-2, 2, 0] if len(sizes) > 1 else 1.0
+    if not gain < 0.9:
         return []
     return [
-        f"the error still falls with the number of labels (RMSE {100 * (1 - gain.min()):.0f} % lower "
+        f"the error still falls with the number of labels (weighted error {100 * (1 - gain):.0f} % lower "
         f"from {sizes[-2]} to {sizes[-1]} labels): more labels would help"
     ]

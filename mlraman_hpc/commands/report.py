@@ -82,11 +82,13 @@ def _load(path: Path):
 def _words(records: dict) -> dict:
     """What is said of the numbers."""
     raman, dynamics, coupling = records["raman"], records["dynamics"], records["coupling"]
+    tuning = records["model"].tuning if records["model"] is not None else None
     jumps = dynamics.jumps if dynamics is not None else None
     return {
         "summary": wording.summary(raman, dynamics),
         "sentences": wording.sentences(raman, dynamics),
         "coupling_sentence": wording.coupling_sentence(coupling) if coupling is not None else "",
+        "tuning_sentence": wording.tuning_sentence(tuning) if tuning is not None else "",
         "jump_sentences": [f"{name}: {wording.jump_sentence(jumps, name)}." for name in (jumps.jumps if jumps else ())],
     }
 

@@ -1,26 +1,41 @@
-"""`mlraman train`: labelled structures -> model.h5 and parity.png."""
+"""`mlraman train`: labelled structures -> model.h5 and parity.png. `mlraman tune`: their descriptor -> tuning.h5."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
+from mlraman_hpc.numerics.regression.scores import worst_component
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import descriptor_of, label_features, read_labels, split_labels, training_origin
+from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
+from mlraman_hpc.pipeline.tuning import chosen_descriptor, tune_descriptor, tuned
 from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
-from mlraman_hpc.records.model import Model
+from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.storage.provenance import Origin
 
-LEAST_R2 = 0.7
+LEAST_R2 = 0.5  # of a single component
+MOST_ERROR = 0.4  # of the labels' fluctuation
 
 
 def train(job: Job) -> None:
     """Fit the model and write model.h5; skipped where it is up to date."""
     job.section("reference")
     run_step(job, Model, _origin, _compute)
+
+
+def tune(job: Job) -> None:
+    """Try the candidates and write tuning.h5, whatever descriptor the deck has; `train` uses it with mode: auto."""
+    job.section("reference")
+    section = job.deck.descriptor.model_copy(update={"mode": "auto", "radial_scaling": None})
+    job = replace(job, deck=job.deck.model_copy(update={"descriptor": section}))
+    with job.located():
+        tune_descriptor(job, job.session.on_root(read_labels, job))
 
 
 def _origin(job: Job) -> Origin:
@@ -32,23 +47,32 @@ def _compute(step: Step) -> Output | None:
     labels = job.session.on_root(read_labels, job)
     train_rows, test_rows = job.session.on_root(split_labels, job, len(labels))
     job.console.say(f"{len(labels)} labels; training on {len(train_rows)}, testing on {len(test_rows)}")
-    all_features = label_features(job, labels)
+    descriptor = chosen_descriptor(job, labels)
+    all_features = label_features(job, labels, descriptor)
     job.session.enter_step("fit")
-    return job.session.only_on_root(_fit, job, labels, all_features, train_rows, test_rows)
+    return job.session.only_on_root(_fit, job, labels, all_features, descriptor, train_rows, test_rows)
 
 
-def _fit(job: Job, labels: Labels, all_features: Features, train_rows: np.ndarray, test_rows: np.ndarray) -> Output:
+def _fit(
+    job: Job,
+    labels: Labels,
+    all_features: Features,
+    descriptor: Descriptor,
+    train_rows: np.ndarray,
+    test_rows: np.ndarray,
+) -> Output:
     section = job.deck.model
     model, warnings = polarizability.fit(
         all_features,
         labels,
         train_rows,
         test_rows,
-        descriptor_of(job),
+        descriptor,
         section.regularization,
         section.committee,
         job.section("reference").seed,
     )
+    model = replace(model, tuning=tuned(job))
     ridge = ", ".join(f"{name} {value:.1e}" for name, value in model.regularization.items())
     output = Output(model, lines=[f"regularization by lambda: {ridge}"], warnings=[*warnings])
     if len(test_rows):
@@ -68,8 +92,17 @@ def _report_test(model: Model, output: Output) -> None:
     r2, rmse = model.scores["r2"], model.scores["rmse"]
     output.lines.append(f"on {len(model.test)} test labels:   R2      RMSE (Angstrom^3)")
     output.lines += [f"  {name.replace('_', '-'):<18} {r2[name]:9.5f}  {rmse[name]:9.4g}" for name in r2]
-    if min(r2["diagonal"], r2["off_diagonal"]) < LEAST_R2:
+    output.lines.append(
+        f"error, weighted as the Raman intensity, over the labels' fluctuation: {percent(model.relative_error)}"
+    )
+    worst = worst_component(r2)
+    if model.relative_error > MOST_ERROR:
         output.warnings.append(
-            f"the model explains little of the test labels (R2 {r2['diagonal']:.2f} diagonal, "
-            f"{r2['off_diagonal']:.2f} off-diagonal); the spectrum may not be trusted, add labels"
+            f"the error on test labels is {percent(model.relative_error)} of their fluctuation (worst component "
+            f"{worst}, R2 {r2[worst]:.2f}), and that of the spectrum not smaller; it may not be trusted, add labels"
+        )
+    elif r2[worst] < LEAST_R2:
+        output.warnings.append(
+            f"component {worst} is hardly learnt (R2 {r2[worst]:.2f} against its own mean); spectra of oriented "
+            "crystals in which it takes part may not be trusted"
         )

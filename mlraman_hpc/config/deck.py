@@ -77,6 +77,10 @@ def _component(value: Any) -> Any:
     raise ValueError(f"should be one of {', '.join(AXES)}, or step, time, skip for another column")
 
 
+def _auto_section(value: Any) -> Any:
+    return {"mode": "auto"} if value == "auto" else value
+
+
 def _unit_vector(value: Any) -> list[float]:
     if not _is_vector(value) or not any(value):
         raise ValueError("should be a vector of three numbers that is not zero")
@@ -209,14 +213,30 @@ class ConvergenceSection(Section):
     )
 
 
-class DescriptorSection(Section):
-    """Lambda-SOAP with featomic's names."""
+class RadialScalingSection(Section):
+    """Weight of a neighbour at the distance r: rate / (rate + (r / scale)^exponent), featomic's Willatt2018."""
 
+    scale: float = key(..., "distance at which a neighbour counts half, for rate 1", "Angstrom", gt=0)
+    exponent: float = key(..., "power with which farther neighbours lose weight", gt=0)
+    rate: float = key(1.0, "1 unless featomic's other shapes are wanted", gt=0)
+
+
+class DescriptorSection(Section):
+    """Lambda-SOAP with featomic's names; 'descriptor: auto' is short for {mode: auto}."""
+
+    mode: Literal["fixed", "auto"] = key(
+        "fixed",
+        "auto: radial_scaling is chosen by leave-one-out on the training labels, the other keys are taken as they are; "
+        "so it is where the deck has no section 'descriptor'",
+    )
     cutoff: float = key(6.0, "radius of an atom's environment", "Angstrom", gt=0)
     cutoff_width: float = key(0.5, "width of the smooth cutoff", "Angstrom", gt=0)
     density_width: float = key(0.4, "width of the Gaussian on each neighbour", "Angstrom", gt=0)
     max_angular: int = key(4, "largest l of the density expansion", ge=1, le=12)
     max_radial: int = key(5, "radial functions less one, as featomic counts", ge=0, le=20)
+    radial_scaling: RadialScalingSection | None = key(
+        None, "farther neighbours count less, as suits condensed matter; null: all count alike"
+    )
 
 
 class ModelSection(Section):
@@ -463,7 +483,9 @@ class Deck(Section):
     )
     figures: bool = key(True, "draw figures; false: numbers alone, for hundreds of small systems")
     reference: Reference | None = key(None, "labelled structures to train on")
-    descriptor: DescriptorSection = Field(default_factory=DescriptorSection, description="lambda-SOAP")
+    descriptor: Annotated[
+        DescriptorSection, BeforeValidator(_auto_section, json_schema_input_type=DescriptorSection | Literal["auto"])
+    ] = Field(default_factory=lambda: DescriptorSection(mode="auto"), description="lambda-SOAP; or 'auto'")
     model: ModelSection = Field(default_factory=ModelSection, description="the linear model")
     learning_curve: LearningCurveSection | None = key(None, "error against the number of labels")
     convergence: ConvergenceSection | None = key(None, "spectra against labels and length")

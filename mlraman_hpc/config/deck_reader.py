@@ -181,6 +181,11 @@ def _contradictions(deck: Deck) -> list[Mistake]:
         "descriptor.cutoff_width",
         f"must be smaller than the cutoff ({descriptor.cutoff:g} Angstrom), found {descriptor.cutoff_width:g}",
     )
+    refuse_if(
+        descriptor.mode == "auto" and descriptor.radial_scaling,
+        "descriptor.radial_scaling",
+        "is chosen with mode: auto; leave one of them out",
+    )
     return mistakes
 
 

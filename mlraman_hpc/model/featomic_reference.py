@@ -6,6 +6,7 @@ where tables are made or a prediction is checked. Everything else in this packag
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import lru_cache
 from math import pi
 
@@ -48,10 +49,11 @@ def _expansion(descriptor: Descriptor, smoothing: dict) -> featomic.SphericalExp
         "radial": {"type": "Gto", "max_radial": descriptor.max_radial},
         "spline_accuracy": None,
     }
+    density: dict = {"type": "Gaussian", "width": descriptor.density_width}
+    if descriptor.radial_scaling is not None:
+        density["scaling"] = {"type": "Willatt2018", **asdict(descriptor.radial_scaling)}
     return featomic.SphericalExpansion(
-        cutoff={"radius": descriptor.cutoff, "smoothing": smoothing},
-        density={"type": "Gaussian", "width": descriptor.density_width},
-        basis=basis,
+        cutoff={"radius": descriptor.cutoff, "smoothing": smoothing}, density=density, basis=basis
     )
 
 

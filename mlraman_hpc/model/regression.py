@@ -12,7 +12,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.numerics.regression import ridge
-from mlraman_hpc.numerics.regression.scores import tensor_scores
+from mlraman_hpc.numerics.regression.scores import relative_error, tensor_scores
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model
@@ -96,10 +96,10 @@ def fit(
         highest=train_features.highest.max(axis=0),
         number_density=_density_range(train_labels.frames),
     )
-    predicted = predict_features(model, features.take(test))
-    scores = tensor_scores(labels.polarizability[test], predicted)
+    pair = labels.polarizability[test], predict_features(model, features.take(test))
+    model = replace(model, scores=tensor_scores(*pair), relative_error=relative_error(*pair))
     warnings = _repetitions(features, labels, train, test) + solution0.warnings + solution2.warnings
-    return replace(model, scores=scores), warnings
+    return model, warnings
 
 
 def draw_rows(count: int, train: int, test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -269,3 +269,29 @@ def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tol
             f"{low:.5g} to {high:.5g}; train it at this density, or widen model.density_tolerance "
             f"({tolerance:g})"
         )
+
+
+def left_out_problem(features: Features, labels: Labels) -> tuple[_RidgeProblem, _RidgeProblem]:
+    """What `left_out_error` needs of features and labels that share their rows: kernels, without the features."""
+    alpha0, alpha2 = to_spherical(labels.polarizability)
+    isotropic = _problem(features.X0[:, None], alpha0[:, None], features.composition)
+    anisotropic, none = _problem(features.X2, alpha2, None), np.empty((0, 0))
+    return replace(isotropic, columns=none), replace(anisotropic, columns=none)
+
+
+def left_out_error(problems: tuple[_RidgeProblem, _RidgeProblem], regularization: str | float = "auto") -> float:
+    """Error of each structure by the fit to all others, in closed form, as the Raman intensity weights it.
+
+    sqrt(<da^2> + 7/45 <dgamma^2>), Angstrom^3: with the residuals r of lambda = 0 and 2, <r0^2>/3 + 7/30 <|r2|^2>. NaN
+    where no structure can be left out.
+    """
+    squares = []
+    for problem in problems:
+        spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block)
+        if not spectrum.free.any():
+            return float("nan")
+        auto = regularization == "auto"
+        mu = ridge.choose_ridge(spectrum, problem.targets)[0] if auto else float(regularization)
+        residuals = ridge.left_out_residuals(spectrum, problem.targets, mu)
+        squares.append(float(np.nanmean((residuals**2).sum(axis=1))))
+    return sqrt(squares[0] / 3 + 7 / 30 * squares[1])

@@ -6,6 +6,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression as polarizability
+from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator, Features
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import trajectory_index
@@ -30,7 +31,7 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
         task,
         parents,
         section.model_dump(exclude={"files"}),
-        deck.descriptor.model_dump(),
+        descriptor_settings(job),
         deck.model.model_dump(include={"regularization"}),
         settings,
     )
@@ -83,10 +84,10 @@ def split_labels(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
     return polarizability.draw_rows(count, train, test, section.seed)
 
 
-def label_features(job: Job, labels: Labels) -> Features:
+def label_features(job: Job, labels: Labels, descriptor: Descriptor) -> Features:
     """Summed lambda-SOAP of every label, each rank its share; complete on root."""
     job.session.enter_step("descriptors")
-    return shared_features(job, labels, descriptor_of(job), elements_of(labels))
+    return shared_features(job, labels, descriptor, elements_of(labels))
 
 
 def shared_features(job: Job, labels: Labels, descriptor: Descriptor, numbers) -> Features:
@@ -108,7 +109,18 @@ def _calculator(job: Job, labels: Labels, descriptor: Descriptor, numbers) -> Fe
 
 
 def descriptor_of(job: Job) -> Descriptor:
-    return Descriptor(**job.deck.descriptor.model_dump())
+    """The deck's own; where it is to be chosen, the one that takes as long as any of them."""
+    return Descriptor.from_keys(job.deck.descriptor.model_dump(exclude={"mode"}))
+
+
+def descriptor_settings(job: Job) -> dict:
+    """What of the deck decides on the descriptor; as it was before there were radial scalings where there is none."""
+    settings = job.deck.descriptor.model_dump(exclude={"mode"})
+    if settings["radial_scaling"] is None:
+        del settings["radial_scaling"]
+    if job.deck.descriptor.mode == "auto":
+        settings["candidates"] = [str(candidate) for candidate in candidates(descriptor_of(job))]
+    return settings
 
 
 def elements_of(labels: Labels) -> list[int]:

@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.records.fields import Record, stored
+from mlraman_hpc.records.training import Tuning
+
+
+@dataclass(frozen=True)
+class RadialScaling:
+    """u(r) = rate / (rate + (r / scale)^exponent), the weight of a neighbour at the distance r.
+
+    featomic's `density.scaling` of type Willatt2018. Willatt, Musil, Ceriotti, PCCP 20, 29661 (2018).
+    """
+
+    scale: float = stored("scale", "Angstrom")
+    exponent: float = stored("exponent", "1")
+    rate: float = stored("rate", "1", default=1.0)
+
+    def __call__(self, distances: np.ndarray) -> np.ndarray:
+        """u at distances in Angstrom."""
+        return np.asarray(self.rate / (self.rate + (distances / self.scale) ** self.exponent))
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Hyper-parameters of lambda-SOAP, featomic's names; lengths in Angstrom. max_radial + 1 radial functions."""
+    """Hyper-parameters of lambda-SOAP, featomic's names; lengths in Angstrom. max_radial + 1 radial functions.
+
+    radial_scaling  None: every neighbour within the cutoff counts alike
+    """
 
     cutoff: float = stored("cutoff", "Angstrom", default=6.0)
     cutoff_width: float = stored("cutoff_width", "Angstrom", default=0.5)
     density_width: float = stored("density_width", "Angstrom", default=0.4)
     max_angular: int = stored("max_angular", "1", default=4)
     max_radial: int = stored("max_radial", "1", default=5)
+    radial_scaling: RadialScaling | None = stored("radial_scaling", "1", default=None)
+
+    @classmethod
+    def from_keys(cls, keys: Mapping[str, Any]) -> Descriptor:
+        """Of the deck's keys; `radial_scaling` is None or has keys of its own."""
+        scaling = keys.get("radial_scaling")
+        if isinstance(scaling, Mapping):
+            scaling = RadialScaling(**scaling)
+        return cls(**{**keys, "radial_scaling": scaling})
+
+    def __str__(self) -> str:
+        """'scaling 2 Angstrom, exponent 3, cutoff 6 Angstrom (soft over 0.5)', for logs and tables."""
+        u = self.radial_scaling
+        scaling = "no scaling" if u is None else f"scaling {u.scale:g} Angstrom, exponent {u.exponent:g}"
+        rate = "" if u is None or u.rate == 1 else f", rate {u.rate:g}"
+        return f"{scaling}{rate}, cutoff {self.cutoff:g} Angstrom (soft over {self.cutoff_width:g})"
 
 
 @dataclass(frozen=True)
@@ -38,6 +76,8 @@ class Model(Record, file_name="model.h5", kind="model"):
     scores          {'r2', 'rmse'} -> {'diagonal', 'off_diagonal', 'xx', ...} of the test rows
     lowest, highest (S, K) range of the training atoms' invariants, see `Features`
     number_density  (2,) smallest and largest of fully periodic training frames, atoms/Angstrom^3; NaN without any
+    relative_error  of the test rows, weighted as the Raman intensity, over their fluctuation; None in older files
+    tuning          the descriptors that were tried; None where the deck gives one
     """
 
     descriptor: Descriptor = stored("descriptor", "1")
@@ -56,6 +96,8 @@ class Model(Record, file_name="model.h5", kind="model"):
     lowest: np.ndarray = stored("training_range/lowest", "1")
     highest: np.ndarray = stored("training_range/highest", "1")
     number_density: np.ndarray = stored("training_range/number_density", "1/Angstrom^3")
+    relative_error: float | None = stored("scores/relative_error", "1", default=None)
+    tuning: Tuning | None = stored("tuning", "1", default=None)
 
     @property
     def numbers(self) -> np.ndarray:

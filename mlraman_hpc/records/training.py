@@ -10,11 +10,41 @@ from mlraman_hpc.records.fields import Record, stored
 
 
 @dataclass(frozen=True)
+class Tuning(Record, file_name="tuning.h5", kind="choice of the descriptor"):
+    """Radial scalings that were tried, with leave-one-out errors of the training labels (tuning.h5, and in model.h5).
+
+    scale, exponent  (candidates,); NaN: no radial scaling
+    error            (candidates,) sqrt(<da^2> + 7/45 <dgamma^2>); NaN where no label can be left out
+    fluctuation      the same of the labels themselves, about their mean
+    chosen           the first candidate, in the order of preference, that is as good as the best
+    """
+
+    scale: np.ndarray = stored("scale", "Angstrom")
+    exponent: np.ndarray = stored("exponent", "1")
+    error: np.ndarray = stored("error", "Angstrom^3")
+    fluctuation: float = stored("fluctuation", "Angstrom^3")
+    chosen: int = stored("chosen", "1")
+    labels: int = stored("labels", "1")
+
+    @property
+    def range(self) -> float:
+        """How much the errors differ: the largest over the smallest, less one."""
+        return float(np.nanmax(self.error) / np.nanmin(self.error)) - 1
+
+    @property
+    def ratio(self) -> float:
+        """The chosen candidate's error over that without radial scaling."""
+        return float(self.error[self.chosen] / self.error[np.isnan(self.scale)][0])
+
+
+@dataclass(frozen=True)
 class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"):
     """Errors on one test set of `test_size` labels against N_T (learning_curve.h5); keys are 'diagonal', 'xx', ...
 
     r2, rmse              (sizes,) means over draws; ..._spread: standard deviations
     r2_draws, rmse_draws  (sizes, draws)
+    relative_error        (sizes,) weighted as the intensity, over the test labels' fluctuation; None in older files
+    relative_error_draws  (sizes, draws)
     """
 
     train_size: np.ndarray = stored("train_size", "1")
@@ -25,6 +55,8 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     r2_draws: dict[str, np.ndarray] = stored("draws/r2", "1")
     rmse_draws: dict[str, np.ndarray] = stored("draws/rmse", "Angstrom^3")
     test_size: int = stored("test_size", "1")
+    relative_error: np.ndarray | None = stored("relative_error", "1", default=None)
+    relative_error_draws: np.ndarray | None = stored("draws/relative_error", "1", default=None)
 
 
 @dataclass(frozen=True)

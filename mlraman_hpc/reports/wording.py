@@ -6,13 +6,31 @@ import math
 
 import numpy as np
 
-from mlraman_hpc.base.numbers import number, scientific
+from mlraman_hpc.base.numbers import number, percent, scientific
 from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum
+from mlraman_hpc.records.training import Tuning
 from mlraman_hpc.records.transport import Dynamics, Jumps, Motion
 
 CLEAR = 3.0  # standard errors
+HARDLY = 0.05  # where errors of candidates differ by less, the choice does not matter
 
 Row = tuple[str, str, str]  # quantity, value with its error, unit
+
+
+def tuning_sentence(tuning: Tuning) -> str:
+    """Which descriptor was chosen, and whether it matters."""
+    scale, exponent = tuning.scale[tuning.chosen], tuning.exponent[tuning.chosen]
+    scaling = (
+        f"radial scaling of {scale:g} Å with exponent {exponent:g}" if math.isfinite(scale) else "no radial scaling"
+    )
+    text = f"Descriptor: {scaling}"
+    if not np.isfinite(tuning.error).any():
+        return f"{text}; {tuning.labels} labels are too few to tell one from another."
+    if tuning.range < HARDLY:
+        return f"{text}; the choice hardly matters, leave-one-out errors differ by {percent(tuning.range)}."
+    if tuning.ratio < 1:
+        return f"{text}; {percent(1 - tuning.ratio)} less leave-one-out error than without."
+    return f"{text}; with it the leave-one-out error is not clearly smaller here."
 
 
 def summary(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list[Row]:

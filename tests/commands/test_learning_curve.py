@@ -18,7 +18,8 @@ def test_curve_rises_and_does_not_depend_on_ranks(mlraman, tmp_path):
         assert file["train_size"][:].tolist() == [4, 8, 16]
         r2, rmse = file["r2/diagonal"][:], file["rmse/off_diagonal"][:]
         assert r2[-1] > r2[0] and rmse[-1] < rmse[0]
-        assert file["draws/r2/diagonal"].shape == (3, 4)
+        assert file["draws/r2/diagonal"].shape == file["draws/relative_error"].shape == (3, 4)
+        assert file["relative_error"][-1] < file["relative_error"][0]
         assert np.isnan(file["spread/r2/diagonal"][-1])  # of all labels there is but one draw
         assert file["rmse/xx"].attrs["unit"] == "Angstrom^3"
     content = hdf5.content_of(tmp_path / "out" / "learning_curve.h5")
@@ -33,6 +34,7 @@ def test_largest_point_is_the_model_of_train(mlraman, tmp_path):
     mlraman(0, "learning-curve", "deck.yaml", "--set", "learning_curve={sizes: [16], draws: 1}")
     with h5py.File(tmp_path / "out" / "learning_curve.h5") as curve, h5py.File(tmp_path / "out" / "model.h5") as model:
         assert curve["r2/diagonal"][0] == model["scores/r2/diagonal"][()]
+        assert curve["relative_error"][0] == model["scores/relative_error"][()]
 
 
 def test_no_test_labels_are_named(mlraman, tmp_path):

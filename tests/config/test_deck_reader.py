@@ -175,4 +175,11 @@ def test_missing_deck(tmp_path):
 
 
 def test_the_deck_and_python_have_one_default_descriptor():
-    assert DescriptorSection().model_dump() == asdict(Descriptor())
+    assert DescriptorSection().model_dump(exclude={"mode"}) == asdict(Descriptor())
+
+
+def test_the_descriptor_is_chosen_where_the_deck_says_nothing_or_auto():
+    for text in ({}, {"descriptor": "auto"}, {"descriptor": {"mode": "auto"}}):
+        assert Deck.model_validate({"output": "out", **text}).descriptor.mode == "auto"
+    fixed = Deck.model_validate({"output": "out", "descriptor": {"cutoff": 5.0}}).descriptor
+    assert fixed.mode == "fixed" and fixed.radial_scaling is None

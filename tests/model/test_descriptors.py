@@ -17,7 +17,7 @@ from mlraman_hpc.model.descriptors import (
     unpack_block,
 )
 from mlraman_hpc.model.kernels import buffers, tables
-from mlraman_hpc.records.model import Descriptor
+from mlraman_hpc.records.model import Descriptor, RadialScaling
 from tests.model.structures import CUBE, frames, gas, several
 
 DESCRIPTOR = Descriptor(cutoff=4.2, cutoff_width=0.7, density_width=0.4, max_angular=3, max_radial=3)
@@ -55,9 +55,21 @@ def test_more_neighbours_than_the_buffers_take():
     assert largest_deviation(features(crowd, wide, [3, 16]), reference_features(crowd, wide, [3, 16])) < 1e-10
 
 
-@pytest.mark.parametrize("width", [0.2, 0.3, 0.5, 1.0])
-def test_radial_functions_are_featomics_everywhere(width):
-    descriptor = Descriptor(cutoff=6.0, cutoff_width=0.5, density_width=width, max_angular=5, max_radial=6)
+@pytest.mark.parametrize(
+    ("width", "scaling"),
+    [
+        (0.2, None),
+        (0.3, None),
+        (0.5, None),
+        (1.0, None),
+        (0.4, RadialScaling(2.0, 3.0)),
+        (0.4, RadialScaling(2.5, 7.0)),
+    ],
+)
+def test_radial_functions_are_featomics_everywhere(width, scaling):
+    descriptor = Descriptor(
+        cutoff=6.0, cutoff_width=0.5, density_width=width, max_angular=5, max_radial=6, radial_scaling=scaling
+    )
     r = np.random.default_rng(1).uniform(0.05, 6.0, size=400)
     expected = featomic_reference.radial_functions(descriptor, r).reshape(len(r), -1)
     table = tables.basis_tables(descriptor, 1).radial

@@ -118,3 +118,8 @@ def test_an_old_format_is_upgraded_step_by_step(tmp_path, monkeypatch):
     np.testing.assert_allclose(curve.time, [0.0, 1.0, 2.0], rtol=1e-12, atol=1e-12)
     assert curve.names == ("unknown",)
     assert (tmp_path / "curve.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("version", NUMBERS)
+def test_models_of_before_radial_scaling_have_none(version, tmp_path):
+    assert hdf5.load(Model, unpacked(version, "model.h5", tmp_path)).descriptor.radial_scaling is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from math import pi, sqrt
 
@@ -21,7 +23,12 @@ RADIAL_ACCURACY = 1e-10  # of the radial functions, relative to the largest valu
 @lru_cache(maxsize=4)  # campaigns need the same ones again and again
 def basis_tables(descriptor: Descriptor, species: int) -> Basis:
     """For this descriptor and number of species; radial functions are computed by featomic, once."""
-    radial = _segments(_chebyshev_series(descriptor))
+    # The scaling is a factor of the radial functions; |r|^m has no series in r, what it multiplies has.
+    scaling = descriptor.radial_scaling
+    radial = _segments(
+        _chebyshev_series(replace(descriptor, radial_scaling=None)),
+        (lambda x: np.ones_like(x)) if scaling is None else (lambda x: scaling(x * descriptor.cutoff)),
+    )
     return Basis(
         sizes=np.array([descriptor.max_angular + 1, descriptor.max_radial + 1, species]),
         lengths=np.array([descriptor.cutoff, descriptor.cutoff_width, descriptor.cutoff / len(radial)]),
@@ -51,8 +58,10 @@ def _chebyshev_series(descriptor: Descriptor) -> np.ndarray:
     return series
 
 
-def _segments(series: np.ndarray) -> np.ndarray:
-    """A Chebyshev series (terms, l, n) from 0 to 1 as polynomials on equal segments, see `Basis.radial`.
+def _segments(series: np.ndarray, factor: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A Chebyshev series (terms, l, n) times factor(x), from 0 to 1, as polynomials on equal segments.
+
+    See `Basis.radial`.
 
     As few segments as give RADIAL_ACCURACY, judged half-way between the points at which the polynomials are exact.
     """
@@ -61,7 +70,8 @@ def _segments(series: np.ndarray) -> np.ndarray:
 
     def values(count: int, x: np.ndarray) -> np.ndarray:
         points = (np.arange(count)[:, None] + 0.5 + x) / count
-        return np.moveaxis(chebval(points, series.reshape(len(series), -1)), 0, -1)  # (segments, x, l n)
+        values = chebval(points, series.reshape(len(series), -1)) * factor(points)
+        return np.moveaxis(values, 0, -1)  # (segments, x, l n)
 
     for count in SEGMENT_COUNTS:
         table = np.linalg.inv(np.vander(nodes, increasing=True)) @ values(count, nodes)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from mlraman_hpc.numerics import Floats
-from mlraman_hpc.numerics.tensors import COMPONENTS, components
+from mlraman_hpc.numerics.tensors import COMPONENTS, components, to_spherical
 
+T = TypeVar("T", float, Floats)
 LEAST_PAIRS = 4  # with fewer, every order is likely
 DRAWS = 2000
 
@@ -21,6 +25,33 @@ def r2(reference: Floats, predicted: Floats) -> float:
 def rmse(reference: Floats, predicted: Floats) -> float:
     """Root mean square error, in the unit of the arguments; NaN without any."""
     return float(np.sqrt(np.mean((reference - predicted) ** 2))) if reference.size else float("nan")
+
+
+def weighted_norm(tensors: Floats) -> float:
+    """sqrt(<a^2> + 7/45 <gamma^2>) of symmetric tensors (frames, 3, 3): what the Raman intensity makes of them.
+
+    a = tr(alpha)/3; gamma^2 = 3/2 of the squared traceless part. NaN without any.
+    """
+    isotropic, anisotropic = to_spherical(tensors)
+    squares = isotropic**2 / 3 + 7 / 30 * (anisotropic**2).sum(axis=-1)
+    return float(np.sqrt(squares.mean())) if len(squares) else float("nan")
+
+
+def relative_error(reference: Floats, predicted: Floats) -> float:
+    """`weighted_norm` of the errors over that of the reference about its mean: what matters to a spectrum.
+
+    NaN where the reference does not vary. 0.08 was about 4.5 % of the spectrum on real data, 0.2 about 20 %.
+    """
+    if not len(reference):
+        return float("nan")
+    fluctuation = weighted_norm(reference - reference.mean(axis=0))
+    return weighted_norm(predicted - reference) / fluctuation if fluctuation > 0 else float("nan")
+
+
+def worst_component(r2: Mapping[str, T]) -> str:
+    """The tensor component (xx, ...) with the smallest R2 against its own mean; for arrays, at their last place."""
+    known = [name for name in COMPONENTS if np.isfinite(np.ravel(r2[name])[-1])]
+    return min(known, key=lambda name: float(np.ravel(r2[name])[-1]), default=COMPONENTS[0])
 
 
 def tensor_scores(reference: Floats, predicted: Floats) -> dict[str, dict[str, float]]:
