@@ -77,6 +77,7 @@ class Command:
     options: Callable[[argparse.ArgumentParser], None] = _deck_options
     writes: bool = True
     module: str = ""  # below mlraman_hpc; else commands.NAME
+    file: str = ""  # module of commands, where it is not NAME
 
 
 COMMANDS = {
@@ -93,6 +94,7 @@ COMMANDS = {
     "report": Command("one document with every figure and number: report.html"),
     "converge": Command("spectra against N_T and trajectory length: convergence.h5, .png"),
     "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
+    "convert-labels": Command("derivatives of alpha, as from forces in fields: derivatives.extxyz", file="convert"),
     "benchmark": Command("frames per second by stage and ranks, memory, time for a job"),
     "campaign": Command(
         "many materials of one deck and their ranking: campaign.h5, .csv, .html",
@@ -150,7 +152,7 @@ def execute(session: mpi.Session, options: argparse.Namespace) -> None:
     elif name == "check" and _is_campaign(session, options.deck):
         _function("campaign.check", name)(session, options)
     else:
-        module = f"commands.{name.replace('-', '_')}"
+        module = f"commands.{command.file or name.replace('-', '_')}"
         _with_job(session, options, command.writes, _function(module, name))
 
 

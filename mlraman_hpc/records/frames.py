@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mlraman_hpc.base.elements import ELEMENTS
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -138,7 +140,7 @@ class DerivativeLabels:
         """(atoms, 3, 3, 3) of frame k."""
         return self.derivatives[slice(*self.frames.first_atom[k : k + 2])]
 
-    def rms_by_element(self) -> dict[int, float]:
-        """{atomic number: root mean square of the 27 numbers, Angstrom^2}"""
+    def rms_by_element(self) -> dict[str, float]:
+        """{element: root mean square of the 27 numbers, Angstrom^2}"""
         numbers = self.frames.numbers
-        return {int(z): float(np.sqrt(np.mean(self.derivatives[numbers == z] ** 2))) for z in np.unique(numbers)}
+        return {ELEMENTS[z]: float(np.sqrt(np.mean(self.derivatives[numbers == z] ** 2))) for z in np.unique(numbers)}

@@ -15,6 +15,7 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
 
     r2, rmse              (sizes,) means over draws; ..._spread: standard deviations
     r2_draws, rmse_draws  (sizes, draws)
+    frames                True where train_size counts frames with derivatives of the polarizability, else None
     """
 
     train_size: np.ndarray = stored("train_size", "1")
@@ -25,6 +26,7 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     r2_draws: dict[str, np.ndarray] = stored("draws/r2", "1")
     rmse_draws: dict[str, np.ndarray] = stored("draws/rmse", "Angstrom^3")
     test_size: int = stored("test_size", "1")
+    frames: bool | None = stored("frames", "1", default=None)
 
 
 @dataclass(frozen=True)
