@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
@@ -25,7 +23,7 @@ TRIAL_LABELS = 8
 def training_origin(job: Job, task: str, settings: dict) -> Origin:
     """Origin of a result that depends on labels, descriptor, regularization and further `settings`."""
     deck, section = job.deck, job.section("reference")
-    files = reference_files(job)
+    files = job.files("reference.files")
     parents = hashes(files + companions(files, section.format))
     if section.derivatives is not None:
         parents |= hashes(job.files("reference.derivatives.files"))
@@ -42,11 +40,6 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
     )
 
 
-def reference_files(job: Job) -> list[Path]:
-    """Files with tensors; none where the deck has derivatives alone."""
-    return job.files("reference.files") if job.section("reference").files else []
-
-
 def read_labels(job: Job) -> Labels:
     """All structures with tensors that the deck names; none where it has derivatives alone."""
     with job.located():
@@ -55,7 +48,7 @@ def read_labels(job: Job) -> Labels:
 
 def _read_labels(job: Job) -> Labels:
     section = job.section("reference")
-    files = reference_files(job)
+    files = job.files("reference.files")
     if not files:
         return Labels(build_frames([], np.arange(0)), np.zeros((0, 3, 3)), ())
     if section.format == "table":

@@ -44,7 +44,7 @@ class Rows:
         """All rows of one kind and unit; without offsets at most P + 1 rows are stored."""
         rows = len(columns)
         if offsets is None and rows > columns.shape[1] + 1:
-            triangle = np.linalg.qr(np.column_stack([columns, targets]), mode="r")
+            triangle = np.asarray(np.linalg.qr(np.column_stack([columns, targets]), mode="r"))
             columns, targets = triangle[:, :-1], triangle[:, -1]
         stored = len(columns)
         offsets = np.zeros((stored, 0)) if offsets is None else offsets
