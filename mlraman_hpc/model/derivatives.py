@@ -254,16 +254,15 @@ def fit_with_derivatives(
         highest=np.maximum.reduce([part.highest.max(axis=0) for part in ranges if len(part)]),
         number_density=density_range(frames),
     )
-    if len(test):
-        predicted = predict_tensors(model, features.take(test), labels.polarizability[test])
-        model = replace(model, scores=tensor_scores(labels.polarizability[test], predicted))
+    tested = labels.polarizability[test]
+    model = replace(model, scores=tensor_scores(tested, predict_tensors(model, features.take(test), tested)))
     return Fitted(model, _warnings(solutions, len(train)), pairs)
 
 
 def predict_tensors(model: Model, features: Features, reference: np.ndarray) -> np.ndarray:
     """alpha (frames, 3, 3) Angstrom^3; its mean trace is that of the reference where the model has no constant part."""
     predicted = predict_features(model, features)
-    if model.tensor_noise is None:
+    if model.tensor_noise is None and len(reference):
         shift = np.trace(reference - predicted, axis1=1, axis2=2).mean() / 3
         predicted = predicted + shift * np.eye(3)
     return predicted
