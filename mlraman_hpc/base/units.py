@@ -53,6 +53,9 @@ VELOCITY_UNITS = {
 # polarizability volumes in Angstrom^3
 POLARIZABILITY_UNITS = {"angstrom^3": 1.0, "bohr^3": ANGSTROM3_PER_BOHR3, "e^2 angstrom^2/eV": COULOMB_EV_ANGSTROM}
 
+# derivatives of a polarizability volume with respect to a position in Angstrom^2
+DERIVATIVE_UNITS = {"angstrom^2": 1.0, "bohr^2": ANGSTROM_PER_BOHR**2, "e^2 angstrom/eV": COULOMB_EV_ANGSTROM}
+
 # diffusion coefficients: Angstrom^2/fs times this is cm^2/s
 CM2_PER_S_PER_ANGSTROM2_PER_FS = 1e-16 / 1e-15
 

@@ -82,7 +82,7 @@ def _deck(plan: Campaign, material: Material) -> Deck:
     if material.model != SHARED or Path(plan.common.output, Model.file_name).exists():
         return material.deck
     labelled = material.labels or (plan.together[0].labels if plan.together else plan.common)
-    input_files(labelled, "reference.files", labelled.reference.files)
+    input_files(labelled, "reference.files", labelled.reference.files or [])
     own = material.deck.model.model_copy(update={"file": None})
     return material.deck.model_copy(update={"reference": labelled.reference, "model": own})
 

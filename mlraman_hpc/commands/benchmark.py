@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.model.predictor import Predictor, joined
+from mlraman_hpc.pipeline.derivatives import trial_labels
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import read_labels, trial_model
 from mlraman_hpc.pipeline.prediction import READ_ATOMS, WorkUnit, load_model, model_path, predict_unit
@@ -68,7 +69,7 @@ def benchmark(job: Job) -> None:
 def _model(job: Job) -> Model:
     """The model that is there, or a trial model of the deck's labels."""
     if not model_path(job).exists() and job.deck.reference:
-        return trial_model(job, read_labels(job))
+        return trial_model(job, trial_labels(job, read_labels(job)))
     return load_model(job)
 
 

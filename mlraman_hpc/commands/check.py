@@ -17,6 +17,7 @@ from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.pipeline import jumps
+from mlraman_hpc.pipeline.derivatives import read_derivative_labels, trial_labels
 from mlraman_hpc.pipeline.forces import force_frames
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import TRIAL_LABELS, descriptor_of, elements_of, read_labels, split_labels, trial_model
@@ -75,8 +76,13 @@ def _has_trajectory(job: Job) -> bool:
 
 
 def _labels(job: Job, add: Callable[[str], None]) -> Labels:
-    labels = read_labels(job)
+    labels, derivatives = read_labels(job), read_derivative_labels(job)
+    if derivatives is not None:
+        atoms = _range(derivatives.frames.atoms_per_frame)
+        add(f"reference: {len(derivatives)} frames of {atoms} atoms with derivatives of the polarizability")
     train, test = split_labels(job, len(labels))
+    if not len(labels):
+        return labels
     mean = np.trace(labels.polarizability, axis1=1, axis2=2).mean() / 3
     add(
         f"reference: {len(labels)} labels of {_range(labels.frames.atoms_per_frame)} atoms, {len(train)} to train on "
@@ -97,12 +103,16 @@ def _trajectory(job: Job, labels: Labels | None, add: Callable[[str], None], tri
     reading = _reading(index, chosen, trial_seconds) * len(index) if job.deck.dynamics else 0.0
     if labels is None and job.deck.dynamics and not model_path(job).exists():  # stands alone
         return (1 + ANALYSIS) * reading
-    model = trial_model(job, labels) if labels is not None else load_model(job)
-    training = _training(job, labels) if labels is not None else 0.0
+    model = _trial_model(job, labels) if labels is not None else load_model(job)
+    training = _training(job, labels) if labels is not None and len(labels) else 0.0
     polarizability.check_applicable(
         model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance
     )
     return training + _prediction(job, index, chosen, model, labels, trial_seconds) + (1 + ANALYSIS) * reading
+
+
+def _trial_model(job: Job, labels: Labels) -> Model:
+    return trial_model(job, trial_labels(job, labels))
 
 
 def _training(job: Job, labels: Labels) -> float:

@@ -63,7 +63,8 @@ def _origin(job: Job) -> Origin:
 
 def _compute(step: Step) -> Output | None:
     job, checkpoint = step.job, step.checkpoint(SECTIONS, Convergence.kind)
-    sizes, by_size = _against_labels(job, checkpoint) if job.deck.reference else ([], None)
+    against_labels = job.deck.reference and not job.deck.reference.derivatives
+    sizes, by_size = _against_labels(job, checkpoint) if against_labels else ([], None)
     job.session.enter_step("spectra")
     return job.session.only_on_root(_output, job, sizes, by_size)
 

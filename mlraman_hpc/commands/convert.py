@@ -1,4 +1,6 @@
-"""`mlraman convert`: all frames of the deck's trajectory -> trajectory.h5 (H5MD), for what is read many times.
+"""`mlraman convert`, `mlraman convert-labels`: what is read many times, in one file.
+
+convert: all frames of the deck's trajectory -> trajectory.h5 (H5MD), for what is read many times.
 
 Root assigns runs of frames to the ranks, each reads its own and sends them back, root writes: memory is bounded by a
 few megabytes for each rank, whatever the length of the trajectory.
@@ -15,17 +17,21 @@ import numpy as np
 
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.cells import cartesian, completed, fractional
+from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.numerics.transport.displacements import unwrap
 from mlraman_hpc.numerics.transport.velocities import displacement_overlaps, velocity_unit
+from mlraman_hpc.pipeline.derivatives import read_derivative_labels
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.storage.h5md_writer import ConvertedTrajectory, TrajectoryFile
+from mlraman_hpc.storage.labels_extxyz import derivatives_extended_xyz
 from mlraman_hpc.storage.provenance import Origin
 
+LABELS_FILE = "derivatives.extxyz"
 UNIT_ATOMS = 1 << 17  # bounds the memory of a rank
 SAMPLE = 200  # frames from which the unit of the velocities is told
 
@@ -188,3 +194,21 @@ def _finish(plan: Plan, origin: Origin, stack: ExitStack) -> Output:
     plan.file.finish(origin)
     stack.close()
     return Output()
+
+
+def convert_labels(job: Job) -> None:
+    """All structures of reference.derivatives, in Angstrom^2, their sums over atoms taken off."""
+    job.session.only_on_root(_write_labels, job)
+
+
+def _write_labels(job: Job) -> None:
+    job.section("reference")
+    labels = read_derivative_labels(job)
+    if labels is None:
+        raise DataError(f"{job.deck.location('reference')}: convert-labels needs reference.derivatives")
+    path = job.output / LABELS_FILE
+    if path.resolve() in [file.resolve() for file in job.files("reference.derivatives.files")]:
+        raise DataError(f"{path}: is read itself; choose another output folder")
+    with atomic_write(path) as temporary:
+        temporary.write_text(derivatives_extended_xyz(labels), encoding="utf-8")
+    job.console.say(f"wrote {path}")

@@ -1,4 +1,8 @@
-"""`mlraman learning-curve`: R2 and RMSE against N_T -> learning_curve.h5 and learning_curve.png (Fig. 2A, S4)."""
+"""`mlraman learning-curve`: R2 and RMSE against N_T -> learning_curve.h5 and learning_curve.png (Fig. 2A, S4).
+
+Where the deck has derivatives of the polarizability the curve is against frames with these, beside all training
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,27 @@ from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.regression.scores import worst_component
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
+from mlraman_hpc.pipeline.derivatives import (
+    DerivativeSet,
+    derivative_descriptor,
+    derivative_set,
+    read_derivative_labels,
+)
+from mlraman_hpc.pipeline.derivatives import fit as fit_derivatives
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
-from mlraman_hpc.records.frames import Labels
-from mlraman_hpc.records.model import Descriptor
+from mlraman_hpc.records.frames import DerivativeLabels, Labels
+from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.records.training import LearningCurve
 from mlraman_hpc.storage.checkpoint import CheckpointFile
 from mlraman_hpc.storage.provenance import Origin
 
 SECTIONS = ("reference", "descriptor", "model", "learning_curve")
 SCORES = "2"  # raised where there are more of them: an older curve is made again
+FRAMES = (1, 2, 3, 5, 10, 20, 50)
 PARTS = ("diagonal", "off_diagonal", "xx", "yy", "zz", "xy", "yz", "zx")
 
 
@@ -50,8 +62,14 @@ def _compute(step: Step) -> Output | None:
     job, checkpoint = step.job, step.checkpoint(SECTIONS, LearningCurve.kind)
     labels = job.session.on_root(read_labels, job)
     pool, test = job.session.on_root(_pool, job, len(labels))
-    sizes = job.session.on_root(_sizes, job, len(pool))
-    _fit_all(job, checkpoint, labels, sizes, pool, test)
+    derivatives = job.session.on_root(read_derivative_labels, job)
+    if derivatives is not None:
+        train, pool = split_labels(job, len(labels))[0], np.arange(len(derivatives))
+        sizes = job.session.on_root(_sizes, job, len(pool))
+        _fit_all_frames(job, checkpoint, labels, derivatives, sizes, train, test)
+    else:
+        sizes = job.session.on_root(_sizes, job, len(pool))
+        _fit_all(job, checkpoint, labels, sizes, pool, test)
     return job.session.only_on_root(_output, job, checkpoint.file, sizes, len(pool), len(test))
 
 
@@ -70,14 +88,16 @@ def _pool(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sizes(job: Job, labels: int) -> list[int]:
-    wanted = _section(job).sizes
+    wanted, frames = _section(job).sizes, job.section("reference").derivatives is not None
+    if wanted is None and frames:
+        return sorted({size for size in FRAMES if size < labels} | {labels})
     if wanted is None:
         return np.unique(np.geomspace(min(10, labels), labels, 7).round().astype(int)).tolist()
     usable = sorted({size for size in wanted if size <= labels})
     if len(usable) < len(set(wanted)):
         job.console.warn(
-            f"{job.deck.location('learning_curve.sizes')}: only {labels} labels can be trained on; sizes "
-            "beyond that are left out"
+            f"{job.deck.location('learning_curve.sizes')}: only {labels} {'frames' if frames else 'labels'} "
+            "can be trained on; sizes beyond that are left out"
         )
     if not usable:
         raise DataError(f"{job.deck.location('learning_curve.sizes')}: only {labels} labels can be trained on")
@@ -114,6 +134,51 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int],
             checkpoint.commit_if_due(start + session.size < len(todo))
 
 
+def _fit_all_frames(
+    job: Job, checkpoint: Checkpoint, labels: Labels, derivatives: DerivativeLabels, sizes: list[int], train, test
+) -> None:
+    """Every fit that is not in the checkpoint, on root, which alone has the rows.
+
+    Draw d of size n is the first n of the d-th shuffle of the frames.
+    """
+    session, draws = job.session, _section(job).draws
+    work = [(row, number) for row in range(len(sizes)) for number in range(draws)]
+    todo = session.on_root(lambda: [item for item in work if _name(*item) not in checkpoint.file])
+    if not todo:
+        return
+    known = label_features(job, labels, derivative_descriptor(job), (derivatives.frames,))
+    rows = derivative_set(job, derivatives, labels, grouped=True)
+    session.enter_step("fits")
+    with (
+        checkpoint.guard(),
+        job.console.progress("learning curve", len(work), "fits", len(work) - len(todo)) as advance,
+    ):
+        for position, (row, number) in enumerate(todo):
+            session.only_on_root(
+                _fit_frames, job, checkpoint.file, labels, known, rows, row, number, sizes[row], train, test
+            )
+            advance(1)
+            checkpoint.commit_if_due(position + 1 < len(todo))
+
+
+def _fit_frames(
+    job: Job,
+    file: CheckpointFile,
+    labels: Labels,
+    known: Features,
+    rows: DerivativeSet,
+    row: int,
+    number: int,
+    size: int,
+    train,
+    test,
+) -> None:
+    rng = np.random.default_rng([job.section("reference").seed, number])
+    frames = np.sort(rng.permutation(len(rows.rows))[:size])
+    model = fit_derivatives(job, rows.take(frames), labels, known, train, test).model
+    file.put(_name(row, number), Scored(np.array(_scores_of(model))))
+
+
 def _name(row: int, number: int) -> str:
     return f"{row}.{number}"
 
@@ -137,6 +202,10 @@ def _scores(job: Job, checkpoint: CheckpointFile, sizes: list[int]) -> np.ndarra
 
 def _fit(job: Job, labels: Labels, known: Features, descriptor: Descriptor, train, test) -> list[list[float]]:
     model, _ = polarizability.fit(known, labels, np.sort(train), test, descriptor, job.deck.model.regularization)
+    return _scores_of(model)
+
+
+def _scores_of(model: Model) -> list[list[float]]:
     scores = [[model.scores[measure][part] for part in PARTS] for measure in ("r2", "rmse")]
     return [*scores, [model.relative_error] * len(PARTS)]
 
@@ -173,21 +242,25 @@ def _output(job: Job, checkpoint: CheckpointFile, sizes: list[int], labels: int,
         test_size=tested,
         relative_error=mean[:, 2, 0],
         relative_error_draws=scores[:, :, 2, 0],
+        frames=True if job.section("reference").derivatives is not None else None,
     )
-    lines = ["    N_T   R2 diagonal        R2 off-diagonal   worst component     weighted error / fluctuation"]
+    what = " frames" if curve.frames else "    N_T"
+    lines = [f"{what}   R2 diagonal        R2 off-diagonal   worst component     weighted error / fluctuation"]
     for row, size in enumerate(sizes):
         worst = worst_component({part: values[row] for part, values in curve.r2.items()})
         parts = "  ".join(_with_spread(curve, part, row) for part in PARTS[:2])
         lines.append(f"  {size:5d}  {parts}  {worst} {curve.r2[worst][row]:8.5f}  {percent(curve.relative_error[row])}")
     figure = (figures.learning_curve_figure, curve, job.deck.title)
-    return Output(curve, figures={"learning_curve.png": figure}, lines=lines, warnings=_warnings(sizes, mean))
+    warnings = _warnings(sizes, mean, curve.frames)
+    return Output(curve, figures={"learning_curve.png": figure}, lines=lines, warnings=warnings)
 
 
-def _warnings(sizes: list[int], mean: np.ndarray) -> list[str]:
+def _warnings(sizes: list[int], mean: np.ndarray, frames: bool | None) -> list[str]:
     gain = mean[-1, 2, 0] / mean[-2, 2, 0] if len(sizes) > 1 else 1.0
     if not gain < 0.9:
         return []
+    what = "frames" if frames else "labels"
     return [
-        f"the error still falls with the number of labels (weighted error {100 * (1 - gain):.0f} % lower "
-        f"from {sizes[-2]} to {sizes[-1]} labels): more labels would help"
+        f"the error still falls with the number of {what} (weighted error {100 * (1 - gain):.0f} % lower "
+        f"from {sizes[-2]} to {sizes[-1]} {what}): more {what} would help"
     ]

@@ -8,8 +8,16 @@ import numpy as np
 
 from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.model import regression as polarizability
+from mlraman_hpc.model.derivatives import predict_tensors
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.regression.scores import worst_component
+from mlraman_hpc.pipeline.derivatives import (
+    DerivativeSet,
+    derivative_descriptor,
+    derivative_set,
+    read_derivative_labels,
+)
+from mlraman_hpc.pipeline.derivatives import fit as fit_derivatives
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -45,8 +53,14 @@ def _origin(job: Job) -> Origin:
 def _compute(step: Step) -> Output | None:
     job = step.job
     labels = job.session.on_root(read_labels, job)
+    derivatives = job.session.on_root(read_derivative_labels, job)
     train_rows, test_rows = job.session.on_root(split_labels, job, len(labels))
     job.console.say(f"{len(labels)} labels; training on {len(train_rows)}, testing on {len(test_rows)}")
+    if derivatives is not None:
+        all_features = label_features(job, labels, derivative_descriptor(job), (derivatives.frames,))
+        known = derivative_set(job, derivatives, labels)
+        job.session.enter_step("fit")
+        return job.session.only_on_root(_fit_both, job, known, labels, all_features, train_rows, test_rows)
     descriptor = chosen_descriptor(job, labels)
     all_features = label_features(job, labels, descriptor)
     job.session.enter_step("fit")
@@ -72,19 +86,60 @@ def _fit(
         section.committee,
         job.section("reference").seed,
     )
-    model = replace(model, tuning=tuned(job))
+    output = Output(replace(model, tuning=tuned(job)), lines=[_regularization(model)], warnings=[*warnings])
+    _test(job, output, labels, all_features, test_rows)
+    return output
+
+
+def _regularization(model: Model) -> str:
     ridge = ", ".join(f"{name} {value:.1e}" for name, value in model.regularization.items())
-    output = Output(model, lines=[f"regularization by lambda: {ridge}"], warnings=[*warnings])
+    return f"regularization by lambda: {ridge}"
+
+
+def _fit_both(
+    job: Job,
+    known: DerivativeSet,
+    labels: Labels,
+    all_features: Features,
+    train_rows: np.ndarray,
+    test_rows: np.ndarray,
+) -> Output:
+    """From derivatives, and from tensors where there are any."""
+    fitted = fit_derivatives(job, known, labels, all_features, train_rows, test_rows, job.deck.model.committee)
+    model = fitted.model
+    output = Output(model, lines=[_regularization(model)], warnings=[*fitted.warnings])
+    output.figures["parity_derivatives.png"] = (figures.derivative_parity_figure, fitted.pairs, job.deck.title)
+    output.lines.append("left-out derivatives, R2 and noise (Angstrom^2):   lambda = 0         lambda = 2")
+    r2, noise = model.derivative_r2 or {}, model.derivative_noise or {}
+    for name in r2["isotropic"]:
+        values = (f"{r2[part][name]:8.4f} {noise[part][name]:8.3g}" for part in ("isotropic", "anisotropic"))
+        output.lines.append(f"  {name:<44} " + "  ".join(values))
+    if model.tensor_noise is not None:
+        output.lines.append(
+            "left-out tensors of the training set, noise (Angstrom^3): "
+            + ", ".join(f"{name} {value:.3g}" for name, value in model.tensor_noise.items())
+        )
+    if len(labels):
+        _test(job, output, labels, all_features, test_rows)
+    return output
+
+
+def _test(job: Job, output: Output, labels: Labels, all_features: Features, test_rows: np.ndarray) -> None:
+    """Scores and figure of labels never trained on."""
+    model = output.record
+    assert isinstance(model, Model)
     if len(test_rows):
-        predicted = polarizability.predict_features(model, all_features)
-        pair = labels.polarizability[test_rows], predicted[test_rows]
+        tested = labels.polarizability[test_rows]
+        if model.derivative_frames is None:
+            pair = tested, polarizability.predict_features(model, all_features)[test_rows]
+        else:
+            pair = tested, predict_tensors(model, all_features.take(test_rows), tested)
         output.figures["parity.png"] = (figures.parity_figure, *pair, job.deck.title)
         _report_test(model, output)
     else:
         output.warnings.append(
             f"{job.deck.location('reference.test')}: no labels are left for a test; the model's error is not known"
         )
-    return output
 
 
 def _report_test(model: Model, output: Output) -> None:

@@ -32,6 +32,7 @@ LabelFormat = Literal[
 _TRAJECTORY_NAMES = ("auto", *TRAJECTORY_FORMATS)
 TrajectoryFormat = Literal[_TRAJECTORY_NAMES]  # type: ignore[valid-type]
 PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
+DerivativeUnit = Literal["angstrom^2", "bohr^2", "e^2 angstrom/eV"]
 
 
 def key(default: Any, sentence: str, unit: str | None = None, **limits: Any) -> Any:
@@ -167,10 +168,27 @@ def section_type(annotation: Any) -> type[BaseModel] | None:
     return next((section for section in inner if section is not None), None)
 
 
-class Reference(Section):
-    """Labelled structures: configurations with a reference polarizability or dielectric tensor."""
+class Derivatives(Section):
+    """Derivatives of the polarizability with respect to the atoms' positions, as labels."""
 
-    files: Files = key(..., "one file, a list, or a glob such as outcar/*.OUTCAR.gz")
+    files: Files = key(..., "one file, a list, or a glob; of runs in fields all thirteen of each structure")
+    format: Literal["auto", "extxyz", "field-forces", "cp2k"] = key(
+        "auto",
+        "extxyz: 18 or 27 numbers an atom; field-forces: extended XYZ of forces in thirteen fields; cp2k: outputs of "
+        "such runs",
+    )
+    unit: DerivativeUnit | None = key(None, "unit of the numbers, where the comment line does not declare it")
+    order: Components | None = key(
+        None,
+        "components for each of d/dx, d/dy, d/dz, such as [xx, yy, zz, xy, yz, zx], where it does not; never guessed",
+    )
+
+
+class Reference(Section):
+    """Labelled structures: configurations with a reference polarizability or dielectric tensor, or its derivatives."""
+
+    files: Files | None = key(None, "one file, a list, or a glob such as outcar/*.OUTCAR.gz")
+    derivatives: Derivatives | None = key(None, "derivatives of the polarizability, beside or instead of files")
     format: LabelFormat = key("auto", "format of the files; 'table' takes the structures from the trajectory")
     quantity: Quantity | None = key(
         None, "what the tensors are, where the format does not say; susceptibility: dielectric tensor less one"
@@ -188,7 +206,7 @@ class Reference(Section):
         "n + frame_offset of the trajectory, which is checked and gives the positions",
     )
     frame_offset: int = key(0, "trajectory frame (from 0) of number 0; -1 where numbers count from 1")
-    train: int | None = key(None, "N_T, labels to train on, drawn at random; null: all that are not tested", ge=2)
+    train: int | None = key(None, "N_T, labels to train on, drawn at random; null: all that are not tested", ge=0)
     test: int | None = key(None, "labels to test on, never trained on; null: one fifth", ge=0)
     seed: int = key(0, "seed of the draw", ge=0)
 
@@ -196,8 +214,10 @@ class Reference(Section):
 class LearningCurveSection(Section):
     """R2 and RMSE against the number of labels."""
 
-    sizes: list[Annotated[int, Field(ge=2)]] | None = key(
-        None, "values of N_T; null: seven from 10 to all labels that are not tested"
+    sizes: list[Annotated[int, Field(ge=1)]] | None = key(
+        None,
+        "values of N_T, or numbers of frames where the deck has derivatives; null: seven from 10 to all labels that "
+        "are not tested, or 1, 2, 3, 5, ... frames",
     )
     draws: int = key(8, "random training sets of each size", ge=1)
 

@@ -166,6 +166,16 @@ def _contradictions(deck: Deck) -> list[Mistake]:
             "names the array of reference forces itself",
         )
     if reference := deck.reference:
+        refuse_if(
+            not reference.files and not reference.derivatives,
+            "reference.files",
+            "is missing and must be given (one file, a list, or a glob such as outcar/*.OUTCAR.gz), or "
+            "reference.derivatives instead",
+        )
+        if not reference.derivatives:
+            few = [size for size in (deck.learning_curve and deck.learning_curve.sizes) or [] if size < 2]
+            refuse_if(reference.train in (0, 1), "reference.train", f"should be at least 2, found {reference.train}")
+            refuse_if(few, "learning_curve.sizes", f"should be at least 2, found {few}")
         is_table, by_name = reference.format == "table", reference.frame_from_name is not None
         refuse_if(is_table and not deck.trajectory, "reference.format", "a table needs a trajectory for its structures")
         refuse_if(

@@ -54,7 +54,7 @@ class Starter:
 
 
 _HEAD = {"title": None, "output": None}
-_MODEL = {"descriptor.cutoff": None, "model.committee": 16}
+_MODEL = {"descriptor.mode": "auto", "model.committee": 16}
 _RESULTS = {"spectrum.smoothing": None, "spectrum.temperature": None, "dynamics.mobile": None}
 _MORE = {"learning_curve.draws": None, "convergence.fraction": None}
 _TEMPERATURE = "given, in K: Bose-Einstein factor, as in a measured spectrum; null: the classical, reduced spectrum"

@@ -137,23 +137,31 @@ class FeatureCalculator:
 
     def __init__(self, descriptor: Descriptor, species):
         self.species = np.asarray(species, dtype=int)
-        self._cutoff = descriptor.cutoff
+        self.cutoff = descriptor.cutoff
         coefficients = featomic_reference.clebsch_gordan(descriptor.max_angular)
         channels = len(self.species) * (descriptor.max_radial + 1)
         self._basis = basis_tables(descriptor, len(self.species))
         self._couplings = block_couplings(coefficients, channels)
         self._layout = feature_layout(coefficients, channels)
 
-    def __call__(self, frames: Frames) -> Features:
+    @property
+    def columns(self) -> tuple[int, int]:
+        """Number of columns for lambda = 0 and 2."""
+        return len(self.species) * self._layout.size(0), len(self.species) * self._layout.size(2)
+
+    def __call__(self, frames: Frames, centres: np.ndarray | None = None) -> Features:
         """Any frames, to be joined with `Features.join`; a frame without atoms of a species has zeros there.
+
+        centres (atoms,) bool: sums are over these atoms alone.
 
         DataError for a species that was not named, positions that are not numbers and cells without volume.
         """
-        species, layout, count = species_of_atoms(frames, self.species), self._layout, len(self.species)
+        species = mask_non_centres(species_of_atoms(frames, self.species), centres)
+        layout, count = self._layout, len(self.species)
         X0 = np.empty((len(frames), count * layout.size(0)))
         X2 = np.empty((len(frames), 5, count * layout.size(2)))
         lowest, highest = np.empty((2, len(frames), count, self._basis.sizes[0] * layout.channels))
-        inputs = kernel_frames(frames, species, self._cutoff)
+        inputs = kernel_frames(frames, species, self.cutoff)
         for k, (squares, low, high) in enumerate(summed_features(inputs, self._basis, self._couplings)):
             X0[k] = layout.pack(squares[:, :1], 0).ravel()
             X2[k] = np.swapaxes(layout.pack(squares[:, 1:], 2), 0, 1).reshape(5, -1)

@@ -94,7 +94,7 @@ def fit(
         scores={},
         lowest=train_features.lowest.min(axis=0),
         highest=train_features.highest.max(axis=0),
-        number_density=_density_range(train_labels.frames),
+        number_density=density_range(train_labels.frames),
     )
     pair = labels.polarizability[test], predict_features(model, features.take(test))
     model = replace(model, scores=tensor_scores(*pair), relative_error=relative_error(*pair))
@@ -114,7 +114,8 @@ def predict_features(model: Model, features: Features) -> np.ndarray:
     return from_spherical(baseline + features.X0 @ model.isotropic, features.X2 @ model.anisotropic)
 
 
-def _density_range(frames: Frames) -> np.ndarray:
+def density_range(frames: Frames) -> np.ndarray:
+    """(2,) smallest and largest number density, atoms/Angstrom^3; NaN without fully periodic frames."""
     density = frames.atoms_per_frame / frames.volumes
     density = density[np.isfinite(density)]
     return np.array([density.min(), density.max()] if len(density) else [np.nan, np.nan])

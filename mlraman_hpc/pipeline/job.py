@@ -46,11 +46,11 @@ class Job:
         return self.output / "cache"
 
     def files(self, dotted: str) -> list[Path]:
-        """Input files named by a deck key such as 'trajectory.files'."""
+        """Input files named by a deck key such as 'trajectory.files'; none where it is null."""
         value = self.deck
         for part in dotted.split("."):
             value = getattr(value, part)
-        return input_files(self.deck, dotted, [value] if isinstance(value, str) else value)
+        return input_files(self.deck, dotted, [value] if isinstance(value, str) else value or [])
 
     @contextmanager
     def located(self) -> Iterator[None]:

@@ -13,7 +13,8 @@ from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.readers.tensors import labels as reference
 from mlraman_hpc.readers.tensors.formats import companions
 from mlraman_hpc.readers.tensors.trajectory_labels import on_trajectory, read_table_labels
-from mlraman_hpc.records.frames import Labels
+from mlraman_hpc.readers.text import build_frames
+from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.storage.provenance import Origin
 
@@ -25,12 +26,15 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
     deck, section = job.deck, job.section("reference")
     files = job.files("reference.files")
     parents = hashes(files + companions(files, section.format))
+    if section.derivatives is not None:
+        parents |= hashes(job.files("reference.derivatives.files"))
+        settings = settings | {"derivatives": section.derivatives.model_dump(exclude={"files"})}
     if section.format == "table" or section.frame_from_name is not None:
         parents |= hashes(job.files("trajectory.files"))
     return job.origin(
         task,
         parents,
-        section.model_dump(exclude={"files"}),
+        section.model_dump(exclude={"files", "derivatives"}),
         descriptor_settings(job),
         deck.model.model_dump(include={"regularization"}),
         settings,
@@ -38,7 +42,7 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
 
 
 def read_labels(job: Job) -> Labels:
-    """All labelled structures that the deck names."""
+    """All structures with tensors that the deck names; none where it has derivatives alone."""
     with job.located():
         return _read_labels(job)
 
@@ -46,6 +50,8 @@ def read_labels(job: Job) -> Labels:
 def _read_labels(job: Job) -> Labels:
     section = job.section("reference")
     files = job.files("reference.files")
+    if not files:
+        return Labels(build_frames([], np.arange(0)), np.zeros((0, 3, 3)), ())
     if section.format == "table":
         if len(files) > 1:
             raise DataError(f"{job.deck.location('reference.files')}: one table, found {len(files)} files")
@@ -79,20 +85,20 @@ def split_labels(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
             f"{job.deck.location('reference.train')}: train ({train}) and test ({test}) are more than the "
             f"{count} labels that there are"
         )
-    if train < 2:
+    if train < 2 and section.derivatives is None:
         raise DataError(f"{job.deck.location('reference.files')}: {count} labels leave {train} to train on; at least 2")
     return polarizability.draw_rows(count, train, test, section.seed)
 
 
-def label_features(job: Job, labels: Labels, descriptor: Descriptor) -> Features:
-    """Summed lambda-SOAP of every label, each rank its share; complete on root."""
+def label_features(job: Job, labels: Labels, descriptor: Descriptor, more: tuple[Frames, ...] = ()) -> Features:
+    """Summed lambda-SOAP of every label, each rank its share; complete on root. `more` frames may add elements."""
     job.session.enter_step("descriptors")
-    return shared_features(job, labels, descriptor, elements_of(labels))
+    return shared_features(job, labels, descriptor, elements_of(labels, *more))
 
 
 def shared_features(job: Job, labels: Labels, descriptor: Descriptor, numbers) -> Features:
     """The ranks share the labels; complete on root, each rank's part elsewhere."""
-    calculator = job.session.on_root(_calculator, job, labels, descriptor, numbers)
+    calculator = job.session.on_root(compiled_calculator, job, labels.frames, descriptor, numbers)
     rows = job.session.local_share(range(len(labels)))
     with job.session.collective_errors():
         part = calculator(labels.frames.take(np.array(rows, dtype=int)))
@@ -100,11 +106,11 @@ def shared_features(job: Job, labels: Labels, descriptor: Descriptor, numbers) -
     return Features.join(parts) if parts else part
 
 
-def _calculator(job: Job, labels: Labels, descriptor: Descriptor, numbers) -> FeatureCalculator:
+def compiled_calculator(job: Job, frames: Frames, descriptor: Descriptor, numbers) -> FeatureCalculator:
     """With machine code for all ranks, where no run before has left it."""
     calculator = FeatureCalculator(descriptor, numbers)
     with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
-        calculator(labels.frames.take([0]))
+        calculator(frames.take(slice(0, 1)))
     return calculator
 
 
@@ -123,9 +129,9 @@ def descriptor_settings(job: Job) -> dict:
     return settings
 
 
-def elements_of(labels: Labels) -> list[int]:
-    """Atomic numbers that occur, in rising order."""
-    return sorted(set(labels.frames.numbers.tolist()))
+def elements_of(labels: Labels, *more: Frames) -> list[int]:
+    """Atomic numbers that occur in labels and further frames, in rising order."""
+    return sorted({number for frames in (labels.frames, *more) for number in frames.numbers.tolist()})
 
 
 def trial_model(job: Job, labels: Labels) -> Model:

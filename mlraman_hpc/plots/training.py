@@ -9,7 +9,19 @@ import numpy as np
 
 from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.plots.spectra import INTENSITY, SHIFT
-from mlraman_hpc.plots.style import BLACK, BLUE, PAGE, SMALL, TALLEST, VERMILION, WIDE, band, drawing, legend_above
+from mlraman_hpc.plots.style import (
+    BLACK,
+    BLUE,
+    PAGE,
+    SMALL,
+    TALLEST,
+    VERMILION,
+    WIDE,
+    band,
+    colour_of,
+    drawing,
+    legend_above,
+)
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.training import Convergence, LearningCurve
 
@@ -44,6 +56,26 @@ def _parity(axes, reference: np.ndarray, predicted: np.ndarray, name: str):
     if len(reference) > DENSE:
         return axes.hexbin(reference, predicted, gridsize=60, bins="log", cmap="viridis", mincnt=1, linewidths=0.1)
     return axes.scatter(reference, predicted, s=6, color=BLUE, alpha=0.5, linewidths=0, zorder=2)
+
+
+def derivative_parity_figure(path: Path | None, pairs: dict, title: str = "") -> Figure:
+    """Left-out derivatives by element: pairs {lambda: {element: (reference, predicted)}} in Angstrom^2."""
+    with drawing(path, title, width=WIDE, height=2.8) as figure:
+        figure.set_layout_engine("compressed")
+        for axes, (order, elements) in zip(figure.subplots(1, len(pairs)), pairs.items()):
+            every = np.concatenate([values for pair in elements.values() for values in pair])
+            _diagonal(axes, every.min(), every.max(), 0.05)
+            for name, (reference, predicted) in sorted(elements.items()):
+                mean_square = np.mean(reference**2)
+                error = np.mean((predicted - reference) ** 2)
+                r2 = 1 - error / mean_square if mean_square > 0 else np.nan
+                label = f"{name}: $R^2$ = {r2:.3f}, RMSE = {np.sqrt(error):.2g} Å²"
+                step = max(1, len(reference) // DENSE)
+                points = reference[::step], predicted[::step]
+                axes.scatter(*points, s=3, color=colour_of(name), alpha=0.5, linewidths=0, label=label, zorder=2)
+            axes.legend(fontsize=SMALL, loc="upper left", markerscale=2)
+            axes.set(title=f"$λ$ = {order}", xlabel="$∂α/∂r$ reference (Å²)", ylabel="$∂α/∂r$ predicted (Å²)")
+    return figure
 
 
 def _diagonal(axes, low: float, high: float, margin: float) -> None:
@@ -100,7 +132,7 @@ def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = 
                 axes.plot(curve.train_size, value, "o-", markersize=3, color=colour, label=name.replace("_", "-"))
                 lowest = -np.inf if axes is left else 0.5 * value.min()
                 band(axes, curve.train_size, value, error, colour, lowest=lowest)
-            axes.set_xlabel("Training set size $N_T$")
+            axes.set_xlabel("Frames with derivatives" if curve.frames else "Training set size $N_T$")
             axes.set_xlim(left=0)
         left.set_ylabel("$R^2$")
         if left.get_ylim()[0] < -1:  # worse than no model: the rest is to be seen

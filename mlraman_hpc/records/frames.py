@@ -1,10 +1,12 @@
-"""Atomic configurations, and configurations with reference tensors."""
+"""Atomic configurations, and configurations with reference tensors or with derivatives of these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from mlraman_hpc.base.elements import ELEMENTS
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,39 @@ class Labels:
         """The labels with these indices, in this order."""
         rows = np.arange(len(self))[which]
         return Labels(self.frames.take(rows), self.polarizability[rows], tuple(self.source[k] for k in rows))
+
+
+@dataclass(frozen=True)
+class DerivativeLabels:
+    """Frames with the derivatives of the polarizability with respect to the atoms' positions.
+
+    derivatives  (atoms of all frames, 3, 3, 3) Angstrom^2: [i, c, a, b] = d alpha_ab / d r_ic, symmetric in a and b;
+                 their sum over the atoms of a frame is zero
+    net          (frames, 3, 3, 3) Angstrom^2: that sum before it was taken off, which is noise of the calculation
+    source       where each frame came from
+    """
+
+    frames: Frames
+    derivatives: np.ndarray
+    net: np.ndarray
+    source: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def take(self, which: np.ndarray | list[int] | slice) -> DerivativeLabels:
+        """The frames with these indices, in this order."""
+        rows = np.arange(len(self))[which]
+        first = self.frames.first_atom
+        atoms = np.concatenate([np.empty(0, int), *(np.arange(first[k], first[k + 1]) for k in rows)])
+        source = tuple(self.source[k] for k in rows)
+        return DerivativeLabels(self.frames.take(rows), self.derivatives[atoms], self.net[rows], source)
+
+    def of_frame(self, k: int) -> np.ndarray:
+        """(atoms, 3, 3, 3) of frame k."""
+        return self.derivatives[slice(*self.frames.first_atom[k : k + 2])]
+
+    def rms_by_element(self) -> dict[str, float]:
+        """{element: root mean square of the 27 numbers, Angstrom^2}"""
+        numbers = self.frames.numbers
+        return {ELEMENTS[z]: float(np.sqrt(np.mean(self.derivatives[numbers == z] ** 2))) for z in np.unique(numbers)}

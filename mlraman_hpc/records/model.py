@@ -78,6 +78,13 @@ class Model(Record, file_name="model.h5", kind="model"):
     number_density  (2,) smallest and largest of fully periodic training frames, atoms/Angstrom^3; NaN without any
     relative_error  of the test rows, weighted as the Raman intensity, over their fluctuation; None in older files
     tuning          the descriptors that were tried; None where the deck gives one
+
+    Only where derivatives of the polarizability were trained on:
+
+    derivative_frames, derivative_rows  how many frames, and how many numbers of lambda = 0 and 2 together
+    derivative_noise    {'isotropic', 'anisotropic'} -> {element: root mean square of left-out residuals}
+    derivative_r2       the same of 1 - (noise/size)^2
+    tensor_noise        {'isotropic', 'anisotropic'}: root mean square of left-out residuals; None without tensors
     """
 
     descriptor: Descriptor = stored("descriptor", "1")
@@ -98,6 +105,11 @@ class Model(Record, file_name="model.h5", kind="model"):
     number_density: np.ndarray = stored("training_range/number_density", "1/Angstrom^3")
     relative_error: float | None = stored("scores/relative_error", "1", default=None)
     tuning: Tuning | None = stored("tuning", "1", default=None)
+    derivative_frames: int | None = stored("derivatives/frames", "1", default=None)
+    derivative_rows: int | None = stored("derivatives/rows", "1", default=None)
+    derivative_noise: dict[str, dict[str, float]] | None = stored("derivatives/noise", "Angstrom^2", default=None)
+    derivative_r2: dict[str, dict[str, float]] | None = stored("derivatives/r2", "1", default=None)
+    tensor_noise: dict[str, float] | None = stored("derivatives/tensor_noise", "Angstrom^3", default=None)
 
     @property
     def numbers(self) -> np.ndarray:

@@ -45,6 +45,7 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     r2_draws, rmse_draws  (sizes, draws)
     relative_error        (sizes,) weighted as the intensity, over the test labels' fluctuation; None in older files
     relative_error_draws  (sizes, draws)
+    frames                True where train_size counts frames with derivatives of the polarizability, else None
     """
 
     train_size: np.ndarray = stored("train_size", "1")
@@ -57,6 +58,7 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     test_size: int = stored("test_size", "1")
     relative_error: np.ndarray | None = stored("relative_error", "1", default=None)
     relative_error_draws: np.ndarray | None = stored("draws/relative_error", "1", default=None)
+    frames: bool | None = stored("frames", "1", default=None)
 
 
 @dataclass(frozen=True)

@@ -30,17 +30,17 @@ class CP2K(TextOutput):
     magic = rb".*CP2K\|"
 
     def parse(self, text: bytes, name: str) -> list[Calculation]:
-        _check_finished(text, name)
+        check_finished(text, name)
         tensors = {"polarizability": _tensor(text, name)}
-        cell, periodic = _cell(text, name)
-        positions, numbers = _atoms(text, name)
+        cell, periodic = cell_of(text, name)
+        positions, numbers = atoms_of(text, name)
         return [Calculation(positions, numbers, cell * periodic[:, None], tensors, name, periodic)]
 
 
 FORMAT = CP2K()
 
 
-def _check_finished(text: bytes, name: str) -> None:
+def check_finished(text: bytes, name: str) -> None:
     """Errors: FileError unless one configuration was computed to its end, and converged."""
     if b"PROGRAM ENDED AT" not in text:
         raise FileError(name, "the calculation did not finish ('PROGRAM ENDED AT' is missing).")
@@ -85,7 +85,7 @@ def _components(lines: bytes, name: str) -> np.ndarray:
     return tensor
 
 
-def _cell(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+def cell_of(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Cell (Angstrom) and periodic (3,). Vectors have three decimals, lengths and angles six."""
     vectors = _VECTOR.findall(text)[:3]
     lengths = parse_numbers(b" ".join(vector[2] for vector in vectors), 3)
@@ -110,7 +110,7 @@ def _cell(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     return rows * (lengths / norms)[:, None], periodic
 
 
-def _atoms(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+def atoms_of(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     blocks = _ATOMS.findall(text)
     if len(set(blocks)) != 1:
         raise FileError(name, f"needed: one table of atomic coordinates; found {len(set(blocks))}.")
