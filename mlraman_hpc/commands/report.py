@@ -7,6 +7,7 @@ from pathlib import Path
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.config.deck_reader import resolved_yaml
+from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.model import Model
@@ -47,6 +48,8 @@ def _files(job: Job) -> list[Path]:
     files = [job.output / name for name in RESULTS if (job.output / name).exists()]
     if not files:
         raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
+    for path in files:
+        refuse_other_deck(job, path)
     return files
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.numerics.spectra.raman import RamanOptions
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
+from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
@@ -28,6 +29,7 @@ def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
     path = job.output / PolarizabilitySeries.file_name
     if not path.exists():
         raise DataError(f"{path}: no polarizabilities yet; 'mlraman predict' computes them")
+    refuse_other_deck(job, path)
     return {str(path): hdf5.content_of(path)}, hdf5.history_of(path)
 
 
