@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.config.deck_reader import resolved_yaml
+from mlraman_hpc.config.deck_reader import resolved_values, resolved_yaml
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.model import Model
@@ -48,7 +45,7 @@ NEEDS: dict[str, str] = {
     Forces.file_name: "forces",
 }
 # Keys that change no number, and file names, which are compared by content
-FREE_KEYS = {"dynamics.memory", "dynamics.arrhenius", "dynamics.temperature"}
+FREE_KEYS = {"dynamics.memory", "dynamics.arrhenius"}
 FILE_KEYS = (
     "reference.files",
     "trajectory.files",
@@ -85,7 +82,7 @@ def difference(job: Job, path: Path) -> Difference | None:
     origin = hdf5.read_origin(path)
     if origin is None or path.name not in OWN_KEYS:
         return None
-    now, then = _values(resolved_yaml(job.deck)), _values(origin.deck)
+    now, then = resolved_values(resolved_yaml(job.deck)), resolved_values(origin.deck)
     if path.name in NEEDS and (now.get(NEEDS[path.name]) is None or then.get(NEEDS[path.name]) is None):
         return None
     for dotted in OWN_KEYS[path.name]:
@@ -93,12 +90,6 @@ def difference(job: Job, path: Path) -> Difference | None:
             if new != old and not (path.name == Dynamics.file_name and key == "trajectory.every"):
                 return Difference(path, key, f"with {_in_words(old)}, the deck says {_in_words(new)}")
     return _of_files(job, path, origin.parents) or _of_parents(job, path, origin.parents)
-
-
-@lru_cache(maxsize=8)
-def _values(deck: str) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load(deck)
-    return values
 
 
 def _compared(now: Any, then: Any, dotted: str) -> Iterator[tuple[str, Any, Any]]:
@@ -121,7 +112,8 @@ def _leaves(key: str, now: Any, then: Any) -> Iterator[tuple[str, Any, Any]]:
 
 def _of_files(job: Job, path: Path, parents: dict[str, str]) -> Difference | None:
     """A file that the deck names and the result was not made from; files that are not there any more do not count."""
-    known = set(parents.values())
+    if not (known := set(parents.values())):
+        return None
     for key in FILE_KEYS:
         section, name = key.split(".")
         if not any(section == own.split(".")[0] for own in OWN_KEYS[path.name]):

@@ -114,7 +114,10 @@ def _together(peak: CentralPeak, dynamics: Dynamics) -> str:
     if peak.relaxation is Relaxation.NONE:
         if any(_jumps_as(dynamics, name, JumpMotion.LIQUID) for name in moving):
             return f"{names} moves as in a liquid, but nothing of it relaxes in the low-frequency Raman scattering."
-        return f"{names} diffuses, but the low-frequency Raman scattering does not relax: as in conduction by hopping."
+        return (
+            f"{names} diffuses, but no relaxation is seen in the low-frequency Raman scattering: as in conduction by "
+            "hopping, or it is too weak or too broad to be told from vibrations."
+        )
     if hopping:
         return _hopping_and_relaxation(peak, dynamics, hopping)
     text = f"{names} diffuses and the low-frequency Raman scattering relaxes: as in liquid-like conduction"
