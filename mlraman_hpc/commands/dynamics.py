@@ -274,8 +274,8 @@ def _temperature_warnings(kinetic: float, stated: float | None, folded: bool) ->
     if stated is not None and (kinetic > AGREES * stated or (kinetic < stated / AGREES and not folded)):
         factor = np.sqrt(kinetic / stated)
         return [
-            f"the atoms' motion means a temperature of {kinetic:.0f} K, the deck says {stated:g} K; {hint} (an interval "
-            f"that is {factor:.2g} times the one used would explain it)"
+            f"the atoms' motion means a temperature of {kinetic:.0f} K, the deck says {stated:g} K; {hint} (an "
+            f"interval that is {factor:.2g} times the one used would explain it)"
         ]
     if 0 < kinetic < TOO_COLD and not stated:
         return [f"the atoms' motion means a temperature of {kinetic:.0f} K only; {hint}"]

@@ -71,7 +71,8 @@ class Job:
     def origin(self, task: str, parents: dict[str, str], *settings, history: tuple[dict, ...] = ()) -> Origin:
         """Where a result of `task` comes from; its key covers the parents' content and the deck's `settings`."""
         key = provenance.hash_of(task, list(parents.values()), *settings)
-        return Origin(task, resolved_yaml(self.deck), key, parents, history)
+        warnings = self.console.warnings
+        return Origin(task, resolved_yaml(self.deck), key, parents, history, warnings, frozenset(warnings))
 
     def up_to_date(self, path: Path, origin: Origin) -> bool:
         """True where `path` was made by the same task from the same parents and settings."""

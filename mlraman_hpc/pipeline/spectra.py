@@ -63,6 +63,17 @@ def raman_options(job: Job) -> RamanOptions:
     )
 
 
+def convention(options: RamanOptions) -> str:
+    """What two spectra must share to be compared, in words."""
+    wavelength = options.laser_wavelength
+    laser = f"laser {wavelength:g} nm, factor (1 - nu/nu_in)^4" if wavelength else "no laser factor"
+    heat = f"Bose factor n + 1 at {options.temperature:g} K" if options.temperature else "no Bose factor (classical)"
+    return (
+        f"{laser}; {heat}; orientation average, total = parallel and crossed; smoothing {options.smoothing_kind} "
+        f"{options.smoothing_measure} {options.smoothing:g} cm^-1"
+    )
+
+
 def _geometry(job: Job, number: int) -> Geometry:
     geometries = job.deck.spectrum.geometries
     section = geometries[number]

@@ -73,8 +73,8 @@ def stored_interval(job: Job, index: TrajectoryIndex) -> float:
     if interval < LEAST_INTERVAL:
         raise DeckKeyError(
             "trajectory.frame_interval",
-            f"{interval:g} fs between frames: no simulation has so short a time step. Times in {index.names[0]} may be in "
-            "ps (LAMMPS with units metal); trajectory.frame_interval gives fs",
+            f"{interval:g} fs between frames: no simulation has so short a time step. Times in {index.names[0]} may be "
+            "in ps (LAMMPS with units metal); trajectory.frame_interval gives fs",
         )
     return interval
 
