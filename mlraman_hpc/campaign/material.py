@@ -58,11 +58,16 @@ class _Log(Console):
 
 @contextmanager
 def logging(folder: Path, session: Session, level: int):
-    """A console that writes to log.txt, for all ranks; on root it is opened."""
+    """A console that writes to log.txt, for all ranks; on root it is opened.
+
+    Afterwards notices of other packages go to the console that they went to before.
+    """
     stream = session.only_on_root(_open_log, folder)
+    before = list(Console.handlers())
     try:
         yield _Log(session, max(1, level), stream)
     finally:
+        Console.handlers()[:] = before
         if stream is not None:
             stream.close()
 

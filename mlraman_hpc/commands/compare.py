@@ -15,6 +15,7 @@ from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.config import yaml_source
 from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
+from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.spectra import raman_options, read_series, relative_total
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -35,6 +36,7 @@ def _origin(job: Job) -> Origin:
     section, ours = job.section("comparison"), job.output / RamanSpectrum.file_name
     if not ours.exists():
         raise DataError(f"{ours}: no spectrum yet; 'mlraman spectrum' computes it")
+    refuse_other_deck(job, ours)
     parents = {str(ours): hdf5.content_of(ours)}
     for name in ("series", "experiment"):
         if getattr(section, name) is not None:

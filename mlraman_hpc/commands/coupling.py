@@ -9,6 +9,7 @@ from mlraman_hpc.numerics.spectra import errorbars
 from mlraman_hpc.numerics.spectra.coupling import States
 from mlraman_hpc.numerics.spectra.coupling import coupling as ratio_of
 from mlraman_hpc.numerics.spectra.vdos import vdos_plan
+from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
@@ -31,6 +32,7 @@ def _origin(job: Job) -> Origin:
         path = job.output / record.file_name
         if not path.exists():
             raise DataError(f"{path}: not there yet; 'mlraman {command}' makes it")
+        refuse_other_deck(job, path)
         parents[str(path)] = hdf5.content_of(path)
     history = hdf5.history_of(job.output / PolarizabilitySeries.file_name)
     return job.origin("coupling", parents, job.deck.spectrum.low_frequency, history=history)

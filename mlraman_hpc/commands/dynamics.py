@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlraman_hpc.base.elements import is_element
+from mlraman_hpc.base.elements import is_element, masses
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.config.deck import DynamicsSection
 from mlraman_hpc.numerics.spectra.correlation import nyquist
@@ -23,13 +23,16 @@ from mlraman_hpc.pipeline.species_motion import SpeciesSums, reference_frame, sp
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.plots import transport as figures
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex
 from mlraman_hpc.records.transport import Dynamics, Motion, misses_fast_motion
 from mlraman_hpc.storage.provenance import Origin
 
 SECTIONS = ("trajectory", "dynamics")
-ESTIMATOR = "2"  # raised where the same input gives other numbers: what an older version wrote is made again
+ESTIMATOR = "3"  # raised where the same input gives other numbers: what an older version wrote is made again
 LEAST_FRAMES = 16
 TOO_HOT = 1e4  # K
+TOO_COLD = 30.0  # K, unless the deck says so
+AGREES = 1.2  # ratio of the kinetic temperature and the one of the deck
 DISAGREE = 3.0  # standard errors between D of the MSD and D of the velocities' spectrum
 
 
@@ -70,13 +73,15 @@ def _compute(step: Step) -> Output | None:
 
 
 def _origin(job: Job) -> Origin:
-    section, (parents, own) = job.section("trajectory"), jumps.origin_parts(job, _section(job))
+    trajectory, section = job.section("trajectory"), _section(job)
+    parents, own = jumps.origin_parts(job, section)
     return job.origin(
         "dynamics",
         hashes(job.files("trajectory.files")) | parents,
-        section.model_dump(exclude={"files", "every"}),
+        trajectory.model_dump(exclude={"files", "every"}),
         own,
         ESTIMATOR,
+        section.temperature or job.deck.spectrum.temperature,  # which the warnings depend on
     )
 
 
@@ -89,11 +94,34 @@ def _plan(job: Job):
         raise DataError(f"{index.names[0]}: {len(rows)} frames are too few for dynamics; at least {LEAST_FRAMES}")
     if len(index.numbers) < 2:
         raise DataError(f"{index.names[0]}: one atom moves with the centre of mass alone; dynamics needs two at least")
-    blocks = blocks_of(index, rows, interval, _section(job).velocities != "positions")
+    blocks = blocks_of(index, rows, interval, _section(job).velocities != "positions", _masses(job, index))
     job.console.say(f"{blocks.frames} frames of {len(blocks.numbers)} atoms, {interval:g} fs apart")
     if _section(job).velocities not in ("auto", "positions") and not blocks.velocities:
         raise DeckKeyError("dynamics.velocities", f"{index.names[0]} has no velocities; leave the key out")
     return blocks, index, rows
+
+
+def _masses(job: Job, index: TrajectoryIndex) -> dict[int, float]:
+    """Atomic number -> u: of the deck, or of the files where all atoms of an element have the same there."""
+    wanted = _section(job).masses
+    for element in wanted:
+        if element not in index.species:
+            raise DeckKeyError("dynamics.masses", f"{element} is not in the trajectory")
+    result, differing = {}, []
+    for number, name in zip(np.unique(index.numbers), index.species):
+        standard = float(masses([number])[0])
+        if name in wanted:
+            result[int(number)] = wanted[name]
+        elif index.masses is not None:
+            own = index.masses[index.numbers == number]
+            if np.ptp(own) > 1e-3 * own.mean():
+                job.console.warn(f"{index.names[0]}: the atoms of {name} have several masses; their mean is used")
+            result[int(number)] = float(own.mean())
+        if abs(result.get(int(number), standard) - standard) > 0.01 * standard:
+            differing.append(f"{name} {result[int(number)]:g} u (standard {standard:g})")
+    if differing:
+        job.console.say(f"masses that are not the standard ones: {', '.join(differing)}")
+    return result
 
 
 def _drift(job: Job, blocks: AtomBlocks) -> str:
@@ -159,6 +187,7 @@ def _result(
     zero = {
         name: diffusion_from_spectrum(sums[name].power, moved[name].atoms, plan, fits[name].jumps) for name in names
     }
+    stated = section.temperature or job.deck.spectrum.temperature
     jumped, more = jumps.record(on_sites, blocks, fits)
     return Dynamics(
         **_states(names, states),
@@ -180,7 +209,7 @@ def _result(
         mobile=tuple(section.mobile),
         source=f"velocities of the trajectory in {unit}" if unit else "positions, differentiated exactly",
         jumps=jumped,
-        warnings=(*_warnings(section, fits, zero, plan, states), *more),
+        warnings=(*_warnings(section, fits, zero, plan, states, stated), *more),
     )
 
 
@@ -212,7 +241,7 @@ def _fits(fits: dict[str, Diffusion]) -> dict:
 
 
 def _warnings(
-    section: DynamicsSection, fits: dict[str, Diffusion], zero: dict, plan: VdosPlan, states: Vdos
+    section: DynamicsSection, fits: dict[str, Diffusion], zero: dict, plan: VdosPlan, states: Vdos, stated: float | None
 ) -> tuple[str, ...]:
     texts = []
     for name, fit in fits.items():
@@ -238,12 +267,27 @@ def _warnings(
             "the density of states has not vanished at the end of the axis "
             f"({states.wavenumber[-1]:.0f} cm^-1): what lies beyond is folded back; store frames more often"
         )
+    texts += _temperature_warnings(states.temperature, stated, misses_fast_motion(states.total))
     if states.temperature > TOO_HOT:
         texts.append(
             f"the atoms' motion means a temperature of {states.temperature:.0f} K; check "
             "trajectory.frame_interval and dynamics.velocities"
         )
     return tuple(texts)
+
+
+def _temperature_warnings(kinetic: float, stated: float | None, folded: bool) -> list[str]:
+    """Where the kinetic energy says that the time between frames, or the masses, cannot be right."""
+    hint = "check trajectory.frame_interval, dynamics.masses and dynamics.velocities"
+    if stated is not None and (kinetic > AGREES * stated or (kinetic < stated / AGREES and not folded)):
+        factor = np.sqrt(kinetic / stated)
+        return [
+            f"the atoms' motion means a temperature of {kinetic:.0f} K, the deck says {stated:g} K; {hint} (an "
+            f"interval that is {factor:.2g} times the one used would explain it)"
+        ]
+    if 0 < kinetic < TOO_COLD and not stated:
+        return [f"the atoms' motion means a temperature of {kinetic:.0f} K only; {hint}"]
+    return []
 
 
 def _summary(result: Dynamics) -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, force_warnings, soft_elements
-from mlraman_hpc.pipeline.calculated_forces import with_calculated_forces
-from mlraman_hpc.pipeline.forces import add_up_forces, force_frames
+from mlraman_hpc.pipeline.forces import add_up_forces, force_frames, with_calculated_forces
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import training as figures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.independent_runs import are_independent, jobs_of_runs
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.prediction import existing_model, load_model, predict_along_trajectory
@@ -27,6 +28,7 @@ def predict(job: Job) -> None:
 
 def _origin(job: Job) -> Origin:
     model = existing_model(job)
+    refuse_other_deck(job, model)
     parents = hashes(job.files("trajectory.files")) | {str(model): hdf5.content_of(model)}
     settings = job.section("trajectory").model_dump(exclude={"files"})
     return job.origin("predict", parents, settings, history=hdf5.history_of(model))

@@ -7,7 +7,9 @@ from pathlib import Path
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.config.deck_reader import resolved_yaml
+from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.pipeline.spectra import convention, raman_options
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
@@ -36,10 +38,11 @@ def report_text(job: Job) -> None:
 
 
 def _print_text(job: Job) -> None:
-    records = _records(_files(job))
-    words = _words(records)
+    files = _files(job)
+    records = _records(files)
+    words = _words(records, job)
     texts = [*words["sentences"], *words["jump_sentences"], words["coupling_sentence"]]
-    print(text_report(job.deck.title, str(job.output), records, words["summary"], texts, _warnings(records)))
+    print(text_report(job.deck.title, str(job.output), records, words["summary"], texts, _warnings(records, files)))
 
 
 def _files(job: Job) -> list[Path]:
@@ -47,6 +50,8 @@ def _files(job: Job) -> list[Path]:
     files = [job.output / name for name in RESULTS if (job.output / name).exists()]
     if not files:
         raise DataError(f"{job.output}: no results to report on; 'mlraman run' makes them")
+    for path in files:
+        refuse_other_deck(job, path)
     return files
 
 
@@ -58,9 +63,9 @@ def _report(job: Job) -> None:
         title=job.deck.title or "Raman spectrum",
         figures=figures_in(job.output),
         deck=resolved_yaml(job.deck),
-        warning_texts=_warnings(records),
+        warning_texts=_warnings(records, files),
         **records,
-        **_words(records),
+        **_words(records, job),
         **_origins(files),
     )
     path = job.output / "report.html"
@@ -79,13 +84,14 @@ def _load(path: Path):
     return read_outliers(path) if path.name == "alpha.h5" else hdf5.load(RESULTS[path.name], path)
 
 
-def _words(records: dict) -> dict:
+def _words(records: dict, job: Job) -> dict:
     """What is said of the numbers."""
     raman, dynamics, coupling = records["raman"], records["dynamics"], records["coupling"]
     tuning = records["model"].tuning if records["model"] is not None else None
     jumps = dynamics.jumps if dynamics is not None else None
+    rows = [("convention of the spectrum", convention(raman_options(job)), "")] if raman is not None else []
     return {
-        "summary": wording.summary(raman, dynamics),
+        "summary": rows + wording.summary(raman, dynamics),
         "sentences": wording.sentences(raman, dynamics),
         "coupling_sentence": wording.coupling_sentence(coupling) if coupling is not None else "",
         "tuning_sentence": wording.tuning_sentence(tuning) if tuning is not None else "",
@@ -93,7 +99,8 @@ def _words(records: dict) -> dict:
     }
 
 
-def _warnings(records: dict) -> list[str]:
+def _warnings(records: dict, files: list[Path]) -> list[str]:
+    """Of the results, and of the log of every step that led to them; each once."""
     with_warnings = [records[name] for name in ("raman", "dynamics", "forces") if records[name] is not None]
     texts = [text for record in with_warnings for text in record.warnings]
     outliers = records["alpha"]
@@ -102,7 +109,8 @@ def _warnings(records: dict) -> list[str]:
             f"In {int((outliers > 0).sum())} of {len(outliers)} frames some atoms are far "
             "outside the model's training range; the model extrapolates there."
         )
-    return texts
+    logged = [text for path in files for entry in hdf5.history_of(path) for text in entry.get("warnings", ())]
+    return list(dict.fromkeys([*texts, *logged]))
 
 
 def _origins(files: list[Path]) -> dict:

@@ -9,7 +9,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.spectra import polarizability_series, raman_options, series_origin, series_path
+from mlraman_hpc.pipeline.spectra import convention, polarizability_series, raman_options, series_origin, series_path
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
@@ -79,6 +79,7 @@ def _provenance(job: Job, origin: Origin) -> list[str]:
     return [
         f"{job.deck.title or 'Raman spectrum'}: mlraman_hpc {__version__}",
         *(f"from {name} ({digest})" for name, digest in origin.parents.items()),
+        f"convention: {convention(raman_options(job))}",
         f"full provenance: {RamanSpectrum.file_name}",
     ]
 

@@ -455,9 +455,12 @@ class DynamicsSection(Section):
         "which gives its activation energy",
         pattern="^[^/]+$",
     )
+    masses: dict[str, Annotated[float, Field(gt=0)]] = key(
+        {}, "masses of elements, such as {H: 2.014}; others: those in the trajectory's files, or standard ones", "u"
+    )
     temperature: float | None = key(
         None,
-        "temperature of the run, for the series; null: spectrum.temperature, or that of the kinetic energy",
+        "temperature of the run, with which that of the kinetic energy is compared; null: spectrum.temperature",
         "K",
         gt=0,
     )

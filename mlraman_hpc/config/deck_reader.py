@@ -234,3 +234,10 @@ def resolved_yaml(deck: Deck) -> str:
 @lru_cache(maxsize=4)  # every result stores the same deck
 def _yaml(text: str) -> str:
     return yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
+
+
+@lru_cache(maxsize=8)
+def resolved_values(text: str) -> dict[str, Any]:
+    """The sections of a resolved deck, from its YAML; not to be changed."""
+    values: dict[str, Any] = yaml.safe_load(text)
+    return values

@@ -155,21 +155,29 @@ class AtomBlocks:
         return max(1, CHUNK_ATOMS // len(self.numbers))
 
 
-def blocks_of(index: TrajectoryIndex, rows: np.ndarray, interval: float, use_velocities: bool) -> AtomBlocks:
-    """Of these rows of the index; on root."""
+def blocks_of(
+    index: TrajectoryIndex,
+    rows: np.ndarray,
+    interval: float,
+    use_velocities: bool,
+    masses_of: dict[int, float] | None = None,
+) -> AtomBlocks:
+    """Of these rows of the index; masses_of: atomic number -> u, standard ones for others. On root."""
     first = read_frames(index, rows[:1], velocities=use_velocities)
     velocities = first.velocities is not None
-    return AtomBlocks(len(rows), interval, index.numbers, first.periodic[0], split_atoms(index.numbers), velocities)
+    items = split_atoms(index.numbers, masses_of)
+    return AtomBlocks(len(rows), interval, index.numbers, first.periodic[0], items, velocities)
 
 
-def split_atoms(numbers: np.ndarray) -> tuple[AtomBlock, ...]:
+def split_atoms(numbers: np.ndarray, masses_of: dict[int, float] | None = None) -> tuple[AtomBlock, ...]:
     """Blocks of one species each, by atomic number."""
+    known = masses_of or {}
     size = max(BLOCK_ATOMS, -(-len(numbers) // MOST_BLOCKS))
     blocks = []
     for number in np.unique(numbers):
         atoms = np.flatnonzero(numbers == number)
         blocks += [
-            AtomBlock(symbols([number])[0], float(masses([number])[0]), atoms[k : k + size])
+            AtomBlock(symbols([number])[0], known.get(int(number), float(masses([number])[0])), atoms[k : k + size])
             for k in range(0, len(atoms), size)
         ]
     return tuple(blocks)

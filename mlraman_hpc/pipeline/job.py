@@ -72,7 +72,8 @@ class Job:
     def origin(self, task: str, parents: dict[str, str], *settings, history: tuple[dict, ...] = ()) -> Origin:
         """Where a result of `task` comes from; its key covers the parents' content and the deck's `settings`."""
         key = provenance.hash_of(task, list(parents.values()), *settings)
-        return Origin(task, resolved_yaml(self.deck), key, parents, history)
+        warnings = self.console.warnings
+        return Origin(task, resolved_yaml(self.deck), key, parents, history, warnings, frozenset(warnings))
 
     def up_to_date(self, path: Path, origin: Origin) -> bool:
         """True where `path` was made by the same task from the same parents and settings."""
@@ -97,7 +98,7 @@ class Job:
 
     @contextmanager
     def folder(self):
-        """The output folder exists, is locked for this job, and holds the resolved deck. For all ranks; root works."""
+        """The output folder exists, is locked for this job, and gets the resolved deck. For all ranks; root works."""
         with ExitStack() as stack:
             self.session.enter_stage("folder")
             self.session.only_on_root(self._enter, stack)
@@ -109,6 +110,9 @@ class Job:
 
     @contextmanager
     def _locked_folder(self):
+        """The resolved deck is never written beside results of another deck."""
+        from mlraman_hpc.pipeline.freshness import of_other_decks  # which imports this module
+
         created = not self.output.exists()
         try:
             self.output.mkdir(parents=True, exist_ok=True)
@@ -117,9 +121,17 @@ class Job:
                 f"{self.deck.location('output')}: {self.output}: cannot be made: {error.strerror}"
             ) from None
         with lock_folder(self.output, self.console.say):
-            with atomic_write(self.output / "resolved_deck.yaml") as temporary:
-                temporary.write_text(resolved_yaml(self.deck), encoding="utf-8")
+            older = of_other_decks(self)
+            if not older:
+                self._write_deck()
             yield
+            if older and not of_other_decks(self):
+                self._write_deck()
+            elif older:
+                self.console.warn(
+                    f"{self.output}/resolved_deck.yaml stays as it is: {older[0].text} ({older[0].key}); "
+                    "'mlraman run' makes all results those of one deck"
+                )
         if created:
             with suppress(OSError):  # nothing was written into it
                 os.rmdir(self.output)
@@ -137,6 +149,10 @@ class Job:
             status.end(State.STOPPED if isinstance(error, StoppedEarly) else State.FAILED, str(error))
             raise
         status.end(State.DONE)
+
+    def _write_deck(self) -> None:
+        with atomic_write(self.output / "resolved_deck.yaml") as temporary:
+            temporary.write_text(resolved_yaml(self.deck), encoding="utf-8")
 
     def header(self, command: str) -> None:
         """What runs, where, on how many cores."""

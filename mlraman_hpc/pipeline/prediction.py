@@ -296,13 +296,16 @@ def _next_length(length: int, seconds: float) -> int:
 def _finish(step: Step, plan: Plan) -> Output:
     output = Output(warnings=_changes(plan))
     atoms, frames = plan.file.count_outliers()
-    plan.file.finish(step.path, step.origin)
     if atoms:
         share = 100 * atoms / (len(plan.chosen) * len(plan.index.numbers))
         output.warnings.append(
             f"{share:.2g} % of the atoms, in {frames} of {len(plan.chosen)} frames, are far outside the "
             "training range: the model extrapolates there"
         )
+    for text in output.warnings:  # now, since the file carries the warnings of the log
+        step.job.console.warn(text)
+    output.warnings.clear()
+    plan.file.finish(step.path, step.origin)
     return output
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.numerics.spectra.raman import RamanOptions
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
+from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
@@ -28,6 +29,7 @@ def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
     path = job.output / PolarizabilitySeries.file_name
     if not path.exists():
         raise DataError(f"{path}: no polarizabilities yet; 'mlraman predict' computes them")
+    refuse_other_deck(job, path)
     return {str(path): hdf5.content_of(path)}, hdf5.history_of(path)
 
 
@@ -58,6 +60,17 @@ def raman_options(job: Job) -> RamanOptions:
         **section.model_dump(exclude={"geometries", "angle_map"}),
         geometries=tuple(_geometry(job, number) for number in range(len(section.geometries))),
         angle_map=(tuple(turn.direction), tuple(turn.start), turn.step) if turn else None,
+    )
+
+
+def convention(options: RamanOptions) -> str:
+    """What two spectra must share to be compared, in words."""
+    wavelength = options.laser_wavelength
+    laser = f"laser {wavelength:g} nm, factor (1 - nu/nu_in)^4" if wavelength else "no laser factor"
+    heat = f"Bose factor n + 1 at {options.temperature:g} K" if options.temperature else "no Bose factor (classical)"
+    return (
+        f"{laser}; {heat}; orientation average, total = parallel and crossed; smoothing {options.smoothing_kind} "
+        f"{options.smoothing_measure} {options.smoothing:g} cm^-1"
     )
 
 

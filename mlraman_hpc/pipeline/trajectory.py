@@ -11,6 +11,7 @@ from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, build_index
 # Atoms in a batch: few enough for the cache (200 kB), so many that the price of a call does not show. Fixed, since
 # batches must not depend on ranks or machine.
 BATCH_ATOMS = 2048
+LEAST_INTERVAL = 0.1  # fs
 
 
 def trajectory_index(job: Job) -> TrajectoryIndex:
@@ -68,7 +69,14 @@ def stored_interval(job: Job, index: TrajectoryIndex) -> float:
             f"{job.deck.location('trajectory.frame_interval')}: {wanted:g} fs, but {index.names[0]} says "
             f"{stored:g} fs; the deck's value is used"
         )
-    return wanted if wanted is not None else stored
+    interval = wanted if wanted is not None else stored
+    if interval < LEAST_INTERVAL:
+        raise DeckKeyError(
+            "trajectory.frame_interval",
+            f"{interval:g} fs between frames: no simulation has so short a time step. Times in {index.names[0]} may be "
+            "in ps (LAMMPS with units metal); trajectory.frame_interval gives fs",
+        )
+    return interval
 
 
 def batches(atoms: np.ndarray) -> np.ndarray:

@@ -10,18 +10,27 @@ import numpy as np
 from mlraman_hpc.records.fields import Record, stored
 
 
-class DebyeTerm(str, Enum):
-    """What the fit of the low-frequency part says of a Debye term; begins the text of `CentralPeak.verdict`."""
+class Relaxation(str, Enum):
+    """Whether part of alpha's fluctuations relaxes; a member begins the text of `CentralPeak.verdict`."""
 
-    CLEAR = "clear evidence of a Debye term"
-    WEAK = "weak evidence of a Debye term"
-    UNDECIDED = "undecided whether there is a Debye term"
-    NONE = "no Debye term"
+    RELAXES = "something relaxes"
+    UNDECIDED = "undecided whether something relaxes"
+    NONE = "no relaxation is seen"
     NO_FLUCTUATION = "no fit: alpha does not fluctuate"
     TOO_FEW_POINTS = "no fit: only"
 
     def __str__(self) -> str:
         return str(self.value)
+
+    @classmethod
+    def of(cls, probability: float) -> Relaxation:
+        """RELAXES from a probability of 0.95 on, NONE up to 0.05, which may mean too weak to be seen."""
+        if probability >= LIKELY:
+            return cls.RELAXES
+        return cls.NONE if probability <= 1 - LIKELY else cls.UNDECIDED
+
+
+LIKELY = 0.95
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,12 @@ class CentralPeak:
     zero_*                zero-frequency limit of the one-sided spectral density of alpha's fluctuations
     debye_width           Gamma of the Debye term (2/pi) A Gamma / (Gamma^2 + nu^2); NaN without one
     debye_area            A of that term; modes: area, wavenumber and damping of the damped oscillators
-    rise                  total density at zero over its mean between `cutoff` and twice it; above 1: something relaxes
+    rise                  total density at zero over its mean between `cutoff` and twice it: of Debye terms, soft modes,
+                          or both
+    probability           that something relaxes: that a Debye term, or an oscillator so damped that its maximum is at
+                          zero, is there, against oscillators alone; None in files of older versions
+    relaxing_share        share of the fitted variance in such terms; relaxing_area: that variance
+    maximum_at_zero       1 where the fit falls from zero wavenumber on, else 0
     verdict               what the fit found, or why there is none
     """
 
@@ -70,6 +84,12 @@ class CentralPeak:
     rise: float = stored("rise", "1", default=float("nan"))
     rise_error: float = stored("rise_error", "1", default=float("nan"))
     verdict: str = stored("verdict", "1", default="")
+    probability: float | None = stored("relaxation/probability", "1", default=None)
+    relaxing_share: float | None = stored("relaxation/share", "1", default=None)
+    relaxing_share_error: float | None = stored("relaxation/share_error", "1", default=None)
+    relaxing_area: float | None = stored("relaxation/area", "Angstrom^6", default=None)
+    relaxing_area_error: float | None = stored("relaxation/area_error", "Angstrom^6", default=None)
+    maximum_at_zero: int | None = stored("relaxation/maximum_at_zero", "1", default=None)
     debye_area: float | None = stored("debye_area", "Angstrom^6", default=None)
     debye_area_error: float | None = stored("debye_area_error", "Angstrom^6", default=None)
     debye_width: float | None = stored("debye_width", "cm^-1", default=None)
@@ -82,6 +102,11 @@ class CentralPeak:
     mode_damping_error: np.ndarray | None = stored("mode_damping_error", "cm^-1", default=None)
     fit_wavenumber: np.ndarray | None = stored("fit_wavenumber", "cm^-1", default=None)
     fit: np.ndarray | None = stored("fit", "Angstrom^6 cm", default=None)
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """UNDECIDED where there is no fit, or none of this version."""
+        return Relaxation.UNDECIDED if self.probability is None else Relaxation.of(self.probability)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,11 @@ class Jumps:
     verdict: dict[str, str] = stored("verdict", "1")
     misfit: float = stored("misfit", "Angstrom")
 
+    def motion(self, name: str) -> JumpMotion | None:
+        """The member of a species' verdict; None for a species without one."""
+        verdict = self.verdict.get(name, "")
+        return next((member for member in JumpMotion if verdict.startswith(member.value)), None)
+
 
 FOLDED = 0.02  # of the highest density of states, at the Nyquist wavenumber
 

@@ -48,11 +48,15 @@ def _model(model: Any) -> list[tuple[str, ...]]:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Quantity, and value with unit; a long quantity takes several lines."""
+    """Quantity, and value with unit; a long quantity takes several lines, a long value lines of its own."""
     lines = []
     for quantity, *values in rows:
+        value = " ".join(filter(None, values))
+        if len(value) > _WIDTH - 50:
+            lines += [quantity, *_items([value], "    ")]
+            continue
         *above, last = textwrap.wrap(quantity, 58)
-        lines += [*above, f"{last:<60}{' '.join(filter(None, values))}"]
+        lines += [*above, f"{last:<60}{value}"]
     return lines
 
 

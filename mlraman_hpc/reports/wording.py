@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from mlraman_hpc.base.numbers import number, percent, scientific
-from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum
+from mlraman_hpc.base.units import LIGHT_CM_PER_FS
+from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum, Relaxation
 from mlraman_hpc.records.training import Tuning
-from mlraman_hpc.records.transport import Dynamics, Jumps, Motion
+from mlraman_hpc.records.transport import Dynamics, JumpMotion, Jumps, Motion
 
-CLEAR = 3.0  # standard errors
 HARDLY = 0.05  # where errors of candidates differ by less, the choice does not matter
 
 Row = tuple[str, str, str]  # quantity, value with its error, unit
@@ -51,7 +51,11 @@ def _raman_rows(peak: CentralPeak) -> list[Row]:
         rows.append((f"zero-frequency limit of the polarizability's fluctuations, {name}", limit, "Å⁶\u00a0cm"))
     beyond = f"{peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
     rise = number(peak.rise, peak.rise_error)
-    rows.append((f"rise of the fluctuations towards zero, over their mean from {beyond}", rise, ""))
+    rows.append((f"fluctuations at zero wavenumber, over their mean from {beyond}", rise, ""))
+    if peak.probability is not None:
+        rows.append(("probability that part of the fluctuations relaxes", f"{peak.probability:.3f}", ""))
+        share = number(peak.relaxing_share, peak.relaxing_share_error)
+        rows.append((f"relaxing share of the fluctuations' variance below {5 * peak.cutoff:g} cm⁻¹", share, ""))
     if peak.debye_width is not None:
         width, area = (
             number(getattr(peak, key), getattr(peak, key + "_error")) for key in ("debye_width", "debye_area")
@@ -93,9 +97,7 @@ def sentences(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list
     texts = []
     peak = spectrum.central_peak if spectrum is not None else None
     if peak is not None:
-        texts.append(_rise(peak))
-        if peak.verdict:
-            texts.append(f"Fit of the low-frequency part: {peak.verdict}.")
+        texts.append(relaxation_sentence(peak))
     for name in dynamics.mobile if dynamics is not None else ():
         texts.append(_motion(dynamics, name))
         if dynamics.jumps is not None and name in dynamics.jumps.jumps:
@@ -112,38 +114,62 @@ def _motion(dynamics: Dynamics, name: str) -> str:
     return f"{name}: {dynamics.verdict[name]}."
 
 
-def rises(peak: CentralPeak) -> bool:
-    """Whether the fluctuations rise towards zero wavenumber by more than chance."""
-    return bool(peak.rise - 1 > CLEAR * peak.rise_error)
-
-
-def _rise(peak: CentralPeak) -> str:
-    if not math.isfinite(peak.rise):
-        return "The polarizability's fluctuations at zero wavenumber cannot be told from a trajectory this short."
-    size = f"{number(peak.rise, peak.rise_error)} times their mean from {peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
-    if rises(peak):
-        return (
-            f"The polarizability's fluctuations rise towards zero wavenumber, to {size}: more than chance, "
-            "something relaxes."
-        )
-    return (
-        f"The polarizability's fluctuations at zero wavenumber are {size}: no rise beyond what a sample without "
-        "relaxation gives by chance."
-    )
+def relaxation_sentence(peak: CentralPeak) -> str:
+    """What the fit decides."""
+    if peak.probability is None:
+        return f"Whether part of the polarizability's fluctuations relaxes was not decided: {peak.verdict or 'no fit'}."
+    return f"The polarizability's fluctuations: {peak.verdict}."
 
 
 def _together(peak: CentralPeak, dynamics: Dynamics) -> str:
-    moving = ", ".join(name for name in dynamics.mobile if dynamics.verdict[name] == Motion.DIFFUSIVE)
-    if moving and rises(peak):
-        return f"{moving} diffuses and the low-frequency Raman scattering rises: as in liquid-like conduction."
-    if moving:
-        return f"{moving} diffuses, but the low-frequency Raman scattering does not rise: as in conduction by hopping."
-    if rises(peak):
+    """One sentence from relaxation, diffusion and jumps; where they do not agree, it says so."""
+    moving = [name for name in dynamics.mobile if dynamics.verdict[name] == Motion.DIFFUSIVE]
+    if not moving:
+        return _without_diffusion(peak)
+    names, hopping = ", ".join(moving), [name for name in moving if _jumps_as(dynamics, name, JumpMotion.HOPPING)]
+    if peak.relaxation is Relaxation.UNDECIDED:
+        text = f"{names} diffuses, but whether the low-frequency Raman scattering relaxes is undecided"
+        return f"{text}: no more can be said of the kind of conduction than the jumps say." if hopping else f"{text}."
+    if peak.relaxation is Relaxation.NONE:
+        if any(_jumps_as(dynamics, name, JumpMotion.LIQUID) for name in moving):
+            return f"{names} moves as in a liquid, but nothing of it relaxes in the low-frequency Raman scattering."
         return (
-            "The low-frequency Raman scattering rises, but no diffusion of the mobile ions was seen: something "
+            f"{names} diffuses, but no relaxation is seen in the low-frequency Raman scattering: as in conduction by "
+            "hopping, or it is too weak or too broad to be told from vibrations."
+        )
+    if hopping:
+        return _hopping_and_relaxation(peak, dynamics, hopping)
+    text = f"{names} diffuses and the low-frequency Raman scattering relaxes: as in liquid-like conduction"
+    if dynamics.jumps is None:
+        return f"{text}, or by hops that the polarizability follows; jumps (dynamics.lattice_sites) would tell."
+    liquid = all(_jumps_as(dynamics, name, JumpMotion.LIQUID) for name in moving)
+    return f"{text}." if liquid else f"{text}, though the jumps alone do not say so."
+
+
+def _without_diffusion(peak: CentralPeak) -> str:
+    if peak.relaxation is Relaxation.RELAXES:
+        return (
+            "The low-frequency Raman scattering relaxes, but no diffusion of the mobile ions was seen: something "
             "else relaxes, or the trajectory is short."
         )
-    return "Neither diffusion nor a rise of the low-frequency Raman scattering was seen."
+    if peak.relaxation is Relaxation.NONE:
+        return "Neither diffusion nor relaxation in the low-frequency Raman scattering was seen."
+    return "No diffusion was seen, and whether the low-frequency Raman scattering relaxes is undecided."
+
+
+def _jumps_as(dynamics: Dynamics, name: str, motion: JumpMotion) -> bool:
+    jumps = dynamics.jumps
+    return jumps is not None and jumps.motion(name) is motion
+
+
+def _hopping_and_relaxation(peak: CentralPeak, dynamics: Dynamics, hopping: list[str]) -> str:
+    """Hopping relaxes alpha in the residence time; another time means another process."""
+    text = f"{', '.join(hopping)} diffuses by hopping, and the low-frequency Raman scattering relaxes"
+    if peak.debye_width is None or not peak.debye_width > 0 or dynamics.jumps is None:
+        return f"{text}: the hops, or something else."
+    time = 1 / (2000 * math.pi * LIGHT_CM_PER_FS * peak.debye_width)  # ps
+    stays = ", ".join(f"{dynamics.jumps.residence[name]:.2g} ps" for name in hopping)
+    return f"{text} within {time:.2g} ps (residence time {stays}): the hops if these agree, something else if not."
 
 
 def coupling_sentence(coupling: Coupling) -> str:

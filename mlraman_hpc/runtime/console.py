@@ -39,11 +39,15 @@ class Console:
         self.bar = False  # whether a progress bar is on the terminal now
         self.status: StatusFile | None = None  # where a job that writes results reports too
         if session.is_root:
-            logger = logging.getLogger("mlraman_hpc")
-            logger.handlers[:] = [_LogHandler(self)]
-            logger.setLevel(logging.INFO)
+            self.handlers()[:] = [_LogHandler(self)]
+            logging.getLogger("mlraman_hpc").setLevel(logging.INFO)
         if hasattr(self.stream, "reconfigure"):  # a killed batch job must not lose its lines
             self.stream.reconfigure(line_buffering=True, errors="replace")
+
+    @staticmethod
+    def handlers() -> list[logging.Handler]:
+        """Where notices of packages that know no console go: to the console made last."""
+        return logging.getLogger("mlraman_hpc").handlers
 
     def say(self, text: str = "", level: int = NORMAL) -> None:
         if self.level >= level:

@@ -6,7 +6,8 @@ import functools
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Origin:
     key      hash of everything the result depends on; equal keys: up to date
     parents  what it was made from -> hash
     history  one entry for each step, the oldest first
+    warnings of the log so far, which grows while the result is made; before: those of earlier steps
     """
 
     task: str
@@ -34,6 +36,8 @@ class Origin:
     key: str
     parents: dict[str, str]
     history: tuple[dict, ...] = ()
+    warnings: Mapping[str, int] = field(default_factory=dict, compare=False)
+    before: frozenset[str] = field(default=frozenset(), compare=False)
 
     def entry(self) -> dict:
         return {
@@ -42,6 +46,7 @@ class Origin:
             "mlraman_hpc": __version__,
             "packages": package_versions(),
             "parents": self.parents,
+            "warnings": [text for text in self.warnings if text not in self.before],
         }
 
 

@@ -68,7 +68,10 @@ def test_bad_measurements_are_named(text, message, folder, mlraman):
 
 
 def with_others(folder, *labels, changes=()):
-    """`mlraman spectrum` and `compare` in this process, against copies of the spectrum itself; warnings."""
+    """`mlraman spectrum` and `compare` in this process, against copies of the spectrum itself; warnings.
+
+    `changes` of the deck are for this run, not for the others.
+    """
     text = "\n".join(f"  - {{file: other{number}.h5, label: {label}}}" for number, label in enumerate(labels))
     (folder / "stack.yaml").write_text(
         "series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}\nspectrum: {smoothing: 20, blocks: 4}\n"
@@ -79,6 +82,8 @@ def with_others(folder, *labels, changes=()):
     spectrum(Job(read_deck(folder / "stack.yaml"), session, Console(session, level=-1)))
     for number in range(len(labels)):
         shutil.copy(folder / "stack" / "raman.h5", folder / f"other{number}.h5")
+    if changes:
+        spectrum(Job(read_deck(folder / "stack.yaml", list(changes)), session, Console(session, level=-1)))
     compare(Job(read_deck(folder / "stack.yaml", list(changes)), session, console))
     return console.warnings
 

@@ -151,9 +151,10 @@ def test_interrupted_prediction_of_another_deck_is_refused_with_the_difference_n
     assert "trajectory.every was 2, is 1" in refused and "has changed" not in refused
     (tmp_path / "XDATCAR").write_text(small.xdatcar(small.frames(150, seed=3)))
     mlraman(0, "train", "deck.yaml", "--set", "reference.seed=1")
-    refused = mlraman(0, "predict", "deck.yaml", "--set", "trajectory.every=2", code=3).stderr
+    changes = ["--set", "trajectory.every=2", "--set", "reference.seed=1"]
+    refused = mlraman(0, "predict", "deck.yaml", *changes, code=3).stderr
     assert "XDATCAR has changed; model.h5 has changed" in refused and "every" not in refused
-    mlraman(0, "predict", "deck.yaml", "--force")
+    mlraman(0, "predict", "deck.yaml", *changes, "--force")
     assert not partial.exists()
 
 

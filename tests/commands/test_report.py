@@ -34,6 +34,13 @@ def test_report_holds_figures_numbers_and_origin(folder):
     assert not re.search(r'(src|href)="(?!data:)', text)
 
 
+def test_warnings_of_every_step_and_the_convention_are_in_the_report(folder):
+    text = (folder / "out" / "report.html").read_text()
+    assert "the model extrapolates there" in text and "17 % of the atoms, in" in text  # the latter from the log
+    for words in ("laser 514.5 nm", "no Bose factor", "smoothing gaussian sigma 20 cm^-1"):
+        assert words in text and words in (folder / "out" / "raman.dat").read_text()
+
+
 def test_warnings_of_the_results_are_in_the_report(folder):
     assert 'class="warning"' in (folder / "out" / "report.html").read_text()
 

@@ -11,7 +11,7 @@ from mlraman_hpc.config.deck_reader import read_deck
 from mlraman_hpc.config.describe import json_schema, key_table
 from mlraman_hpc.config.starter import KINDS, starter_deck
 
-GIVEN_BY_HAND = {"output", "reference.files", "trajectory.files", "model.committee"}
+GIVEN_BY_HAND = {"output", "descriptor.mode", "reference.files", "trajectory.files", "model.committee"}
 GIVEN_BY_HAND |= {"md.structure", "md.calculator", "md.temperature"}
 PROGRAMS = ["vasp", "lammps", "gpumd", "cp2k", "md", "labelling"]
 

@@ -11,6 +11,8 @@ import pytest
 
 from mlraman_hpc.base.numbers import number, scientific
 from mlraman_hpc.records.model import Descriptor, Model
+from mlraman_hpc.records.spectra import CentralPeak
+from mlraman_hpc.records.transport import JumpMotion
 from mlraman_hpc.reports import wording
 from mlraman_hpc.reports.render import Figure, figures_in, render
 from tests.plots import gallery
@@ -198,8 +200,10 @@ def test_an_upper_bound_is_marked():
 
 
 def test_sentences_follow_from_verdicts():
-    peak = SimpleNamespace(cutoff=50.0, rise=3.0, rise_error=0.1, verdict="")
-    still = SimpleNamespace(**vars(peak) | {"rise": 1.1})
+    peak, still, unknown = (
+        replace(CentralPeak(50.0, 0.1, 0.01, 1.0, 0.1, 1.0, 0.1, verdict="", debye_width=5.0), probability=probability)
+        for probability in (0.99, 0.01, 0.5)
+    )
     moving = gallery.motion("usual")
     bound = replace(
         moving, verdict=dict.fromkeys(moving.verdict, "no diffusion"), diffusion={"Ag": np.nan, "I": np.nan}
@@ -211,4 +215,16 @@ def test_sentences_follow_from_verdicts():
     assert "as in liquid-like conduction" in last(peak, moving)
     assert "as in conduction by hopping" in last(still, moving)
     assert "something else relaxes" in last(peak, bound)
-    assert "Neither diffusion nor a rise" in last(still, bound)
+    assert "Neither diffusion nor relaxation" in last(still, bound)
+    assert "undecided" in last(unknown, bound) and "undecided" in last(unknown, moving)
+    assert "conduction" not in last(unknown, moving)
+
+
+def test_hopping_is_never_called_liquid_like():
+    moving = replace(gallery.motion("usual"), jumps=gallery.jumps("usual"))
+    peak = CentralPeak(50.0, 0.1, 0.01, 1.0, 0.1, 1.0, 0.1, probability=0.99, debye_width=5.0)
+    for motion in (JumpMotion.HOPPING, JumpMotion.LIQUID):
+        jumps = replace(moving.jumps, verdict=dict.fromkeys(moving.jumps.verdict, f"{motion}: 5 % of the time"))
+        text = wording.sentences(SimpleNamespace(central_peak=peak), replace(moving, jumps=jumps))[-1]
+        assert ("liquid-like" in text) == (motion is JumpMotion.LIQUID)
+        assert ("within 1.1 ps" in text) == (motion is JumpMotion.HOPPING)

@@ -25,7 +25,6 @@ CHANGES = [
     "learning_curve={sizes: [4, 8], draws: 3}",
     "convergence={train: [6, 10], fraction: [0.5]}",
     "dynamics={mobile: [Ag]}",
-    "model.committee=0",
 ]
 SET = [word for change in CHANGES for word in ("--set", change)]
 TASKS = {"learning_curve": learning_curve, "convergence": converge, "dynamics": dynamics}

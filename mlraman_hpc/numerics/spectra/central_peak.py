@@ -1,14 +1,19 @@
-"""The low-frequency part: its weight, the zero-frequency limit, and a Debye relaxator among damped oscillators.
+"""The low-frequency part: its weight, the zero-frequency limit, and what of it relaxes.
 
 The one-sided spectral density of alpha's fluctuations (not yet an intensity) is fitted with
 
     S(nu) = A_D (2/pi) Gamma/(Gamma^2 + nu^2) + sum_j A_j (2/pi) g_j nu_j^2/[(nu_j^2 - nu^2)^2 + g_j^2 nu^2] + c,
 
 each A being the variance that its term carries (Cardona, Light Scattering in Solids II). An oscillator may be damped
-up to g = sqrt(2) nu_0, where its maximum reaches zero: beyond, it could not be told from a relaxator. The parameters
-maximise Whittle's likelihood of the unsmoothed spectrum, sum_n w_n [ln S(nu_n) + P_n/S(nu_n)] with w_n half the degrees
-of freedom of bin n; the number of oscillators and whether there is a Debye term follow from the Bayesian information
-criterion.
+up to g = sqrt(2) nu_0, where its maximum reaches zero: beyond, it could not be told from a relaxator, and at this bound
+it counts as one. The parameters maximise Whittle's likelihood of the unsmoothed spectrum, sum_n w_n [ln S(nu_n) +
+P_n/S(nu_n)] with w_n half the degrees of freedom of bin n; the number of oscillators and whether there is a Debye term
+follow from the Bayesian information criterion.
+
+Whether something relaxes is a question of two hypotheses: oscillators damped up to g = 1.2 nu_0, which have a maximum
+apart from zero (H_0), or a Debye term or an oscillator at its bound beside others (H_1). With BIC_0 and BIC_1 of the
+best fits, the probability of the latter is 1/(1 + exp[(BIC_1 - BIC_0)/2]) (Kass and Raftery, J. Am. Stat. Assoc. 90,
+773 (1995)).
 """
 
 from __future__ import annotations
@@ -17,19 +22,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+import numpy.typing as npt
+from scipy import optimize, special
 
 from mlraman_hpc.base.units import LIGHT_CM_PER_FS
 from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra.errorbars import jackknife
 from mlraman_hpc.numerics.spectra.intensity import AVERAGES
 from mlraman_hpc.numerics.spectra.plan import SpectrumPlan
-from mlraman_hpc.records.spectra import CentralPeak, DebyeTerm
+from mlraman_hpc.records.spectra import CentralPeak, Relaxation
 
 POINTS = 300
 LEAST_POINTS = 20
 MOST_DAMPING = np.sqrt(2)
-DECISIVE = 10.0  # difference of BIC called very strong (Kass and Raftery, 1995)
+OSCILLATING = 1.2  # g/nu_0 up to which an oscillator certainly oscillates: its maximum is at 0.53 nu_0
+AT_BOUND = 0.97  # of MOST_DAMPING, from where an oscillator counts as relaxing
 
 
 @dataclass(frozen=True)
@@ -63,43 +70,80 @@ class Fit:
         """(modes, 3) area, wavenumber, damping."""
         return self.values[3 if self.debye else 1 :].reshape(-1, 3)
 
+    @property
+    def overdamped(self) -> npt.NDArray[np.bool_]:
+        """(modes,) whether an oscillator is at the bound of its damping, where it stands for a relaxator."""
+        at_bound: npt.NDArray[np.bool_] = self.modes[:, 2] > AT_BOUND * MOST_DAMPING * self.modes[:, 1]
+        return at_bound
+
+    @property
+    def relaxes(self) -> bool:
+        return self.debye or bool(self.overdamped.any())
+
+    @property
+    def relaxing(self) -> float:
+        """Variance in Debye term and overdamped oscillators."""
+        return float(self.modes[self.overdamped, 0].sum()) + (float(self.values[1]) if self.debye else 0.0)
+
+    @property
+    def relaxing_share(self) -> float:
+        total = float(self.modes[:, 0].sum()) + (float(self.values[1]) if self.debye else 0.0)
+        return self.relaxing / total if total > 0 else 0.0
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the fit says of a Debye term, or why there is no fit; its text is that of `CentralPeak.verdict`.
+    """What the fit says of relaxation, or why there is no fit; its text is that of `CentralPeak.verdict`.
 
     points, end    independent points below `end` (cm^-1)
-    modes          damped oscillators beside it
-    gain           difference of the criterion without a Debye term from that with one
+    modes          damped oscillators, those at the bound of the damping not counted, which are `overdamped`
+    probability    that something relaxes
     resolution     cm^-1, of the trajectory
-    width, error   half width of the Debye term, cm^-1; share: of the fitted variance
+    width, error   half width of the Debye term, cm^-1; NaN without one; share: of the fitted variance that relaxes
     """
 
-    debye: DebyeTerm
+    relaxation: Relaxation
     points: int = 0
     end: float = np.nan
     modes: int = 0
-    gain: float = np.nan
+    overdamped: int = 0
+    probability: float = np.nan
     resolution: float = np.nan
     width: float = np.nan
     error: float = np.nan
     share: float = np.nan
 
     def __str__(self) -> str:
-        if self.debye is DebyeTerm.NO_FLUCTUATION:
-            return str(self.debye)
-        if self.debye is DebyeTerm.TOO_FEW_POINTS:
+        if self.relaxation is Relaxation.NO_FLUCTUATION:
+            return str(self.relaxation)
+        if self.relaxation is Relaxation.TOO_FEW_POINTS:
             return (
-                f"{self.debye} {self.points} independent points below {self.end:g} cm^-1; a longer trajectory is needed"
+                f"{self.relaxation} {self.points} independent points below {self.end:g} cm^-1; a longer trajectory "
+                "is needed"
             )
-        modes = f"{self.modes} damped oscillator{'s' if self.modes != 1 else ''} and a constant"
-        if self.debye in (DebyeTerm.NONE, DebyeTerm.UNDECIDED):
-            return f"{self.debye}: {modes} describe the spectrum better without one (BIC lower by {-self.gain:.1f})"
-        text = f"{self.debye} besides {modes} (BIC lower by {self.gain:.1f}): "
-        if self.width < 1.5 * self.resolution:
-            return text + f"narrower than the trajectory resolves ({self.resolution:.2g} cm^-1)"
-        share = f"{100 * self.share:.0f} % of the fitted variance"
-        return text + f"half width {self.width:.3g} +- {self.error:.2g} cm^-1, {share}"
+        text = f"{self.relaxation} (probability {_percent(self.probability)}): the best fit is {_plural(self.modes)}"
+        if not (self.overdamped or np.isfinite(self.width)):
+            return f"{text} and a constant"
+        if self.overdamped:
+            text += f", {self.overdamped} damped beyond oscillating"
+        if np.isfinite(self.width):
+            narrow = self.width < 1.5 * self.resolution
+            text += ", a Debye term " + (
+                f"narrower than the trajectory resolves ({self.resolution:.2g} cm^-1)"
+                if narrow
+                else f"of half width {self.width:.3g} +- {self.error:.2g} cm^-1"
+            )
+        return f"{text} and a constant; {100 * self.share:.2g} % of the fitted variance relaxes"
+
+
+def _percent(probability: float) -> str:
+    if probability > 0.999:
+        return "above 99.9 %"
+    return "below 0.1 %" if probability < 0.001 else f"{100 * probability:.3g} %"
+
+
+def _plural(modes: int) -> str:
+    return f"{modes} damped oscillator{'s' if modes != 1 else ''}"
 
 
 def low_frequency_weight(wavenumber: Floats, total: Floats, cutoff: float) -> Floats:
@@ -117,7 +161,7 @@ def low_frequency_weight(wavenumber: Floats, total: Floats, cutoff: float) -> Fl
 def rise_to_zero(plan: SpectrumPlan, density: Floats, remaining: float) -> Floats:
     """S(0) over the mean of S between the cutoff and twice it, of smoothed densities S (..., n) of the total.
 
-    Vibrations leave a spectrum that is flat or falls towards zero wavenumber; above 1 something relaxes.
+    Relaxation makes it large, but so does a soft mode, and phonons near the cutoff hide it: it decides nothing.
     """
     smoothed = plan.smooth(density)
     cutoff = plan.options.low_frequency
@@ -163,7 +207,7 @@ def _fit_with_errors(
 ) -> dict[str, Any]:
     """Fields of CentralPeak."""
     if not total.max() > 0:
-        return {"verdict": str(Verdict(DebyeTerm.NO_FLUCTUATION))}
+        return {"verdict": str(Verdict(Relaxation.NO_FLUCTUATION))}
     end = 5 * plan.options.low_frequency
 
     def bins_of(values: Floats) -> Bins:
@@ -171,13 +215,40 @@ def _fit_with_errors(
 
     bins = bins_of(total)
     if len(bins.wavenumber) < LEAST_POINTS:
-        return {"verdict": str(Verdict(DebyeTerm.TOO_FEW_POINTS, points=len(bins.wavenumber), end=end))}
-    best = {debye: best_fit(bins, debye, plan.options.most_modes) for debye in (False, True)}
-    chosen = best[best[True].criterion < best[False].criterion]
-    gain = best[False].criterion - best[True].criterion
-    errors = jackknife(np.array([improve(bins_of(values), chosen).values for values in total_without]), calibration)
-    curve = {"fit_wavenumber": bins.wavenumber, "fit": model(chosen.theta, chosen.debye, bins.wavenumber)[0]}
-    return {**curve, **_terms(chosen, errors), "verdict": str(_verdict(bins, chosen, errors, gain))}
+        return {"verdict": str(Verdict(Relaxation.TOO_FEW_POINTS, points=len(bins.wavenumber), end=end))}
+    modes = plan.options.most_modes
+    fits = [best_fit(bins, debye, modes) for debye in (False, True)]
+    oscillating = best_fit(bins, False, modes, OSCILLATING)
+    probability = _probability(oscillating, [fit for fit in fits if fit.relaxes])
+    chosen = min(fits, key=lambda fit: fit.criterion)
+    without = [improve(bins_of(values), chosen) for values in total_without]
+    errors = jackknife(np.array([fit.values for fit in without]), calibration)
+    area, share = jackknife(np.array([(fit.relaxing, fit.relaxing_share) for fit in without]), calibration)
+    fitted = model(chosen.theta, chosen.debye, bins.wavenumber)[0]
+    return {
+        "fit_wavenumber": bins.wavenumber,
+        "fit": fitted,
+        "probability": probability,
+        "relaxing_area": chosen.relaxing,
+        "relaxing_area_error": float(area),
+        "relaxing_share": chosen.relaxing_share,
+        "relaxing_share_error": float(share),
+        "maximum_at_zero": int(_falls_from_zero(chosen, bins.resolution)),
+        **_terms(chosen, errors),
+        "verdict": str(_verdict(bins, chosen, errors, probability)),
+    }
+
+
+def _probability(oscillating: Fit, relaxing: list[Fit]) -> float:
+    """Of relaxation: the best of the fits with it against oscillators alone, both equally likely before."""
+    evidence = oscillating.criterion - min(fit.criterion for fit in relaxing)
+    return float(special.expit(0.5 * evidence))
+
+
+def _falls_from_zero(fit: Fit, resolution: float) -> bool:
+    """Whether the fitted density has a maximum at zero wavenumber, as relaxation makes it."""
+    (zero, beside), _ = model(fit.theta, fit.debye, np.array([0.0, resolution]))
+    return bool(zero > beside)
 
 
 def _terms(fit: Fit, errors: Floats) -> dict[str, Any]:
@@ -195,19 +266,17 @@ def _terms(fit: Fit, errors: Floats) -> dict[str, Any]:
     return terms
 
 
-def _verdict(bins: Bins, fit: Fit, errors: Floats, gain: float) -> Verdict:
-    modes = len(fit.modes)
-    if not fit.debye:
-        return Verdict(DebyeTerm.NONE if -gain > DECISIVE else DebyeTerm.UNDECIDED, modes=modes, gain=gain)
-    area, width = fit.values[1:3]
+def _verdict(bins: Bins, fit: Fit, errors: Floats, probability: float) -> Verdict:
+    overdamped = int(fit.overdamped.sum())
     return Verdict(
-        DebyeTerm.CLEAR if gain > DECISIVE else DebyeTerm.WEAK,
-        modes=modes,
-        gain=gain,
+        Relaxation.of(probability),
+        modes=len(fit.modes) - overdamped,
+        overdamped=overdamped,
+        probability=probability,
         resolution=bins.resolution,
-        width=width,
-        error=errors[2],
-        share=area / (area + fit.modes[:, 0].sum()),
+        width=fit.values[2] if fit.debye else np.nan,
+        error=errors[2] if fit.debye else np.nan,
+        share=fit.relaxing_share,
     )
 
 
@@ -265,9 +334,9 @@ def whittle(theta: Floats, debye: bool, bins: Bins) -> tuple[float, Floats]:
     return float(bins.weight @ (np.log(s) + ratio)), slopes @ (bins.weight * (1 - ratio) / s)
 
 
-def improve(bins: Bins, fit: Fit) -> Fit:
+def improve(bins: Bins, fit: Fit, most_damping: float = MOST_DAMPING) -> Fit:
     """The fit with the terms of `fit`, whose parameters are the starting point."""
-    bounds = _bounds(bins, fit)
+    bounds = _bounds(bins, fit, most_damping)
     start = np.clip(fit.theta, *np.array(bounds).T)
     result = optimize.minimize(
         whittle, start, args=(fit.debye, bins), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}
@@ -276,7 +345,7 @@ def improve(bins: Bins, fit: Fit) -> Fit:
     return Fit(result.x, fit.debye, float(criterion))
 
 
-def _bounds(bins: Bins, fit: Fit) -> list[tuple[float, float]]:
+def _bounds(bins: Bins, fit: Fit, most_damping: float) -> list[tuple[float, float]]:
     largest = bins.density.max()
     end = bins.wavenumber[-1]
     area = (np.log(1e-8 * largest), np.log(20 * largest * end))
@@ -286,10 +355,10 @@ def _bounds(bins: Bins, fit: Fit) -> list[tuple[float, float]]:
         bounds += [area, width]
     modes = (len(fit.theta) - len(bounds)) // 3
     wavenumber = (np.log(bins.wavenumber[0] + bins.resolution), np.log(1.2 * end))
-    return bounds + [area, wavenumber, (np.log(0.5 * bins.resolution / end), np.log(MOST_DAMPING))] * modes
+    return bounds + [area, wavenumber, (np.log(0.5 * bins.resolution / end), np.log(most_damping))] * modes
 
 
-def best_fit(bins: Bins, debye: bool, most_modes: int) -> Fit:
+def best_fit(bins: Bins, debye: bool, most_modes: int, most_damping: float = MOST_DAMPING) -> Fit:
     """Oscillators are added where the spectrum exceeds the fit most, as long as the criterion falls."""
     floor = np.log(max(np.quantile(bins.density, 0.05), 1e-9 * bins.density.max()))
     step = bins.wavenumber[1] - bins.wavenumber[0]
@@ -297,16 +366,18 @@ def best_fit(bins: Bins, debye: bool, most_modes: int) -> Fit:
     starts = [np.array([floor])]
     if debye:
         starts = [np.array([floor, np.log(0.3 * content), np.log(width)]) for width in (3.0, 12.0, 40.0)]
-    best = min((improve(bins, Fit(start, debye, np.inf)) for start in starts), key=lambda fit: fit.criterion)
+    best = min(
+        (improve(bins, Fit(start, debye, np.inf), most_damping) for start in starts), key=lambda fit: fit.criterion
+    )
     current = best
     for _ in range(most_modes):
-        current = _with_another(bins, current)
+        current = _with_another(bins, current, most_damping)
         if current.criterion < best.criterion:
             best = current
     return best
 
 
-def _with_another(bins: Bins, fit: Fit) -> Fit:
+def _with_another(bins: Bins, fit: Fit, most_damping: float) -> Fit:
     """The best fit with one more oscillator, started where the spectrum exceeds the fit."""
     s, _ = model(fit.theta, fit.debye, bins.wavenumber)
     width = max(3, len(bins.wavenumber) // 40)
@@ -318,5 +389,5 @@ def _with_another(bins: Bins, fit: Fit) -> Fit:
         for damping in (4.0, 20.0):
             area = height * damping * np.pi / 2
             theta = np.concatenate([fit.theta, np.log([area, nu, damping / nu])])
-            fits.append(improve(bins, Fit(theta, fit.debye, np.inf)))
+            fits.append(improve(bins, Fit(theta, fit.debye, np.inf), most_damping))
     return min(fits, key=lambda fit: fit.criterion)

@@ -5,7 +5,7 @@ import pytest
 
 from mlraman_hpc.numerics.spectra.central_peak import Bins, Verdict, low_frequency_weight, model, whittle
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.records.spectra import DebyeTerm
+from mlraman_hpc.records.spectra import Relaxation
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
 
 RISE_OPTIONS = RamanOptions(laser_wavelength=None, most_modes=1)
@@ -24,33 +24,67 @@ def test_a_relaxator_beside_oscillators_is_found():
     assert abs(peak.debye_width - 15) < 4 * peak.debye_width_error < 12
     assert abs(peak.debye_area - 1) < 4 * peak.debye_area_error < 0.8
     np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
-    assert peak.verdict.startswith(f"{DebyeTerm.CLEAR} besides 2 damped oscillators and a constant (BIC lower by ")
+    assert peak.relaxation is Relaxation.RELAXES and peak.maximum_at_zero == 1
+    assert abs(peak.relaxing_share - 1 / 3) < 4 * peak.relaxing_share_error < 0.3
+    assert peak.verdict.startswith(f"{Relaxation.RELAXES} (probability above 99.9 %): the best fit is 2 damped")
 
 
 def test_no_relaxator_no_central_peak():
     peak = raman_spectrum(isotropic(series(None, 1)), 20.0).central_peak
-    assert peak.debye_width is None and peak.verdict.startswith(f"{DebyeTerm.NONE}: 2 damped oscillators")
+    assert peak.debye_width is None and peak.relaxing_share == 0 and peak.relaxation is Relaxation.NONE
+    assert "2 damped oscillators and a constant" in peak.verdict
     np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
 
 
 def test_too_short_a_series_says_so():
     peak = raman_spectrum(isotropic(series(Relaxator(15.0), 2)[:100]), 20.0).central_peak
-    assert peak.verdict.startswith(DebyeTerm.TOO_FEW_POINTS) and peak.debye_width is None
+    assert peak.verdict.startswith(Relaxation.TOO_FEW_POINTS) and peak.debye_width is None
+    assert peak.relaxation is Relaxation.UNDECIDED and peak.probability is None
 
 
 def test_verdicts_are_data_with_a_text():
-    assert str(Verdict(DebyeTerm.NO_FLUCTUATION)) == "no fit: alpha does not fluctuate"
-    assert str(Verdict(DebyeTerm.TOO_FEW_POINTS, points=7, end=250.0)) == (
+    assert str(Verdict(Relaxation.NO_FLUCTUATION)) == "no fit: alpha does not fluctuate"
+    assert str(Verdict(Relaxation.TOO_FEW_POINTS, points=7, end=250.0)) == (
         "no fit: only 7 independent points below 250 cm^-1; a longer trajectory is needed"
     )
-    assert str(Verdict(DebyeTerm.UNDECIDED, modes=1, gain=-3.21)) == (
-        "undecided whether there is a Debye term: 1 damped oscillator and a constant describe the spectrum better "
-        "without one (BIC lower by 3.2)"
+    assert str(Verdict(Relaxation.UNDECIDED, modes=1, probability=0.5)) == (
+        "undecided whether something relaxes (probability 50 %): the best fit is 1 damped oscillator and a constant"
     )
-    found = Verdict(DebyeTerm.WEAK, modes=2, gain=4.0, resolution=1.0, width=12.34, error=2.5, share=0.426)
-    begin = "weak evidence of a Debye term besides 2 damped oscillators and a constant (BIC lower by 4.0): "
-    assert str(found) == begin + "half width 12.3 +- 2.5 cm^-1, 43 % of the fitted variance"
-    assert str(replace(found, width=1.2)) == begin + "narrower than the trajectory resolves (1 cm^-1)"
+    found = Verdict(Relaxation.RELAXES, 0, 0, 2, 1, 0.97, resolution=1.0, width=12.34, error=2.5, share=0.426)
+    begin = "something relaxes (probability 97 %): the best fit is 2 damped oscillators, 1 damped beyond oscillating, "
+    end = " and a constant; 43 % of the fitted variance relaxes"
+    assert str(found) == f"{begin}a Debye term of half width 12.3 +- 2.5 cm^-1{end}"
+    assert str(replace(found, width=1.2)) == f"{begin}a Debye term narrower than the trajectory resolves (1 cm^-1){end}"
+
+
+SOFT, HARD = Oscillator(30.0, 6.0), Oscillator(120.0, 12.0)
+PROCESSES = {  # terms, and what must and must not be said of them; series of 100 ps
+    "soft mode": ([(1.0, SOFT), (1.0, HARD)], {Relaxation.NONE}),
+    "damped soft mode": ([(1.0, Oscillator(60.0, 60.0)), (1.0, HARD)], {Relaxation.NONE, Relaxation.UNDECIDED}),
+    "relaxator beside a phonon": ([(1.0, Relaxator(40.0)), (3.0, Oscillator(75.0, 20.0))], {Relaxation.RELAXES}),
+    "slow relaxator": ([(0.3, Relaxator(4.0)), (1.0, HARD)], {Relaxation.RELAXES}),
+}
+
+
+X, Y, Z = (np.outer(e, f) + np.outer(f, e) for e, f in ((np.eye(3)[i], np.eye(3)[i - 1]) for i in range(3)))
+CHANNELS = np.array(  # orthonormal, so that six independent series of one kind make an isotropic process
+    [
+        np.eye(3) / np.sqrt(3),
+        np.diag([1.0, -1.0, 0.0]) / np.sqrt(2),
+        np.diag([-1.0, -1.0, 2.0]) / np.sqrt(6),
+        *(off / np.sqrt(2) for off in (X, Y, Z)),
+    ]
+)
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_what_relaxes_is_told_from_soft_modes(name):
+    terms, possible = PROCESSES[name]
+    rng = np.random.default_rng(11)
+    for _ in range(3):
+        channels = sum(np.sqrt(area) * process.series(6, 5000, 20.0, rng) for area, process in terms)
+        peak = raman_spectrum(np.einsum("cn,cij->nij", channels, CHANNELS), 20.0).central_peak
+        assert peak.relaxation in possible, peak.verdict
 
 
 def test_low_frequency_weight_between_grid_points():
