@@ -112,7 +112,7 @@ def _leaves(key: str, now: Any, then: Any) -> Iterator[tuple[str, Any, Any]]:
 
 def _of_files(job: Job, path: Path, parents: dict[str, str]) -> Difference | None:
     """A file that the deck names and the result was not made from; files that are not there any more do not count."""
-    if not (known := set(parents.values())):
+    if not (known := set(parents.values()) | _of_runs(path, parents)):
         return None
     for key in FILE_KEYS:
         section, name = key.split(".")
@@ -128,6 +128,13 @@ def _of_files(job: Job, path: Path, parents: dict[str, str]) -> Difference | Non
         if not known.issuperset(digests):
             return Difference(path, key, "from other files, or they have changed since")
     return None
+
+
+def _of_runs(path: Path, parents: dict[str, str]) -> set[str]:
+    """Hashes of what the results were made from of which `path` is the mean (`trajectory.runs`)."""
+    runs = [Path(name) for name in parents if Path(name).name == path.name and Path(name).exists()]
+    origins = [origin for run in runs if (origin := hdf5.read_origin(run)) is not None]
+    return {content for origin in origins for content in origin.parents.values()}
 
 
 def _from_files(path: Path) -> bool:

@@ -27,6 +27,9 @@ def test_spectra_of_independent_runs_are_averaged(mlraman, tmp_path):
     np.testing.assert_allclose(error, np.std(runs, axis=0, ddof=1) / 3**0.5, rtol=1e-9, atol=1e-12 * error.max())
     assert (tmp_path / "out" / "dynamics.h5").exists() and (tmp_path / "out" / "report.html").exists()
     assert "raman.h5 is up to date" in mlraman(0, "spectrum", "deck.yaml").stdout
+    (tmp_path / "run_1.xdatcar").write_text(small.xdatcar(small.frames(150, seed=7)))
+    refused = mlraman(0, "report", "deck.yaml", code=3).stderr
+    assert "trajectory.files" in refused and "dynamics.h5 was made from other files" in refused
 
 
 def test_one_file_is_not_several_runs(mlraman, tmp_path):
