@@ -87,7 +87,12 @@ def test_kills_and_stops_do_not_change_a_bit(mlraman, deck, background, tmp_path
     folder = deck(tmp_path / "killed", replicas=4, length=1500, npt=100)
     for wait, kill in ((0.7, True), (1.5, False), (0.2, True)):
         process = background(2, "md", "deck.yaml", folder=folder)
-        wait_for_line(process, "4 runs of" if wait == 0.7 else "runs of")
+        first = wait == 0.7
+        try:
+            wait_for_line(process, "4 runs of" if first else "runs of")
+        except AssertionError:  # on a fast machine one run or none is left, and ends
+            assert not first and process.returncode == 0
+            break
         try:
             process.wait(wait)
         except Exception:
