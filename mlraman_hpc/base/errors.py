@@ -128,3 +128,8 @@ class StoppedEarly(UserError):
     """The run was asked to stop; starting it again continues (EX_TEMPFAIL)."""
 
     exit_code = ExitCode.STOPPED
+
+
+def first_line(error: BaseException) -> str:
+    """What another package's error says, without the lines of advice below; its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

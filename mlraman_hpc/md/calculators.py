@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlraman_hpc.base.errors import DeckKeyError
+from mlraman_hpc.base.errors import DeckKeyError, first_line
 
 Factory = Callable[[], Any]
 
@@ -61,7 +61,7 @@ def calculator_class(name: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # packages fail to load in many ways
         needed = f"the package {known.package}" if known else f"the module {module}"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DeckKeyError(
             "md.calculator", f"'{name}' needs {needed}, which cannot be imported here: {reason}"
         ) from None
@@ -82,7 +82,7 @@ def calculator_factory(name: str, arguments: Mapping[str, Any], folder: str = ".
         try:
             return function(**values)
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
+            reason = first_line(error)
             raise DeckKeyError(
                 "md.arguments", f"the calculator '{name}' refuses them: {type(error).__name__}: {reason}"
             ) from None

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mlraman_hpc.base.errors import UserError
+from mlraman_hpc.base.errors import UserError, first_line
 from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.md import statistics
 from mlraman_hpc.md.calculators import Factory
@@ -169,7 +169,7 @@ class Simulation:
         except (UserError, MemoryError):
             raise
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
+            reason = first_line(error)
             raise self._failure(f"the calculator raised {type(error).__name__}: {reason}") from error
 
     def _failure(self, reason: str) -> RunFailed:

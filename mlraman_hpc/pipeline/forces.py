@@ -11,7 +11,7 @@ import numpy as np
 
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.elements import symbols
-from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
 from mlraman_hpc.md.calculators import named_files
 from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, density, force_sums
 from mlraman_hpc.pipeline.job import Job, hashes
@@ -165,7 +165,7 @@ def _missing(job: Job, path: Path) -> tuple[str, list[Any]]:
             return key, []
         structures = [atoms for file in files for atoms in iread(file, index=":", format="extxyz", parallel=False)]
     except Exception as error:  # every reader of ASE fails in its own way
-        reason = (str(error).splitlines() or [""])[0]
+        reason = first_line(error)
         raise job.deck.data_error("forces.files", f"ASE cannot read the structures: {reason}") from None
     for atoms in structures:
         atoms.calc = None
@@ -182,7 +182,7 @@ def _forces(job: Job, structures: list[Any]) -> list[Any]:
         try:
             forces.append(atoms.get_forces(apply_constraint=False))
         except Exception as error:
-            reason = (str(error).splitlines() or [""])[0]
+            reason = first_line(error)
             raise DataError(
                 f"{job.deck.location('md.calculator')}: the calculator raised {type(error).__name__} on "
                 f"{atoms.get_chemical_formula()}: {reason}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlraman_hpc.base.atomic_files import atomic_write
-from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
 from mlraman_hpc.md import planning
 from mlraman_hpc.md.calculators import Factory, calculator_factory, has_memory, named_files
 from mlraman_hpc.md.planning import Plan
@@ -91,7 +91,7 @@ def _highest_band(atoms: Any, factory: Factory, job: Job) -> float:
     try:
         highest = planning.highest_wavenumber(atoms)
     except Exception as error:  # the calculator is the user's
-        reason = (str(error).splitlines() or [""])[0]
+        reason = first_line(error)
         raise job.deck.data_error(
             "md.calculator", f"the calculator raised {type(error).__name__} on the structure: {reason}"
         ) from None

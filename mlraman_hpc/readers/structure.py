@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.errors import DataError, first_line
 
 
 def read_structure(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,7 +22,7 @@ def read_structure(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             warnings.simplefilter("ignore")
             atoms = read(path, index=0, parallel=False)  # else every rank would have to call
     except Exception as error:  # every reader of ASE fails in its own way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DataError(f"ASE cannot read a structure from it: {reason}") from None
     cell = np.array(atoms.cell)
     if abs(np.linalg.det(cell)) < 1e-6:

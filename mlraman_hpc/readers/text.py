@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS, is_element, symbols
-from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
 from mlraman_hpc.records.frames import Frames
 
 Warn = Callable[[str], None]
@@ -65,7 +65,7 @@ def reading_errors(name: str, kind: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise DataError(
             f"{name}: cannot be read as {kind} ({reason}). It is damaged, still being written, or something else."
         ) from None
