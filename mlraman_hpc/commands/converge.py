@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.config.deck import ConvergenceSection
+from mlraman_hpc.config.model_sections import ConvergenceSection
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.spectra.errorbars import calibrate, expected_distance

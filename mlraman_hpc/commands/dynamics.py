@@ -9,7 +9,7 @@ import numpy as np
 
 from mlraman_hpc.base.elements import is_element, masses
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.config.deck import DynamicsSection
+from mlraman_hpc.config.motion_sections import DynamicsSection
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.numerics.spectra.vdos import Vdos, VdosPlan, vdos, vdos_plan
 from mlraman_hpc.numerics.transport.diffusion import AT_REST, Diffusion, diffusion

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.numbers import percent
-from mlraman_hpc.config.deck import LearningCurveSection
+from mlraman_hpc.config.model_sections import LearningCurveSection
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.regression.scores import worst_component

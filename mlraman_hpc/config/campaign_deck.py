@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from mlraman_hpc.config.deck import Deck, Files, Section, Walltime, key
+from mlraman_hpc.config.deck import Deck
+from mlraman_hpc.config.keys import Files, Section, Walltime, key
 
 COMMON_FOLDER = "common_model"  # of the model that several materials share
 

@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 
 from mlraman_hpc.base.errors import DeckError, KeyLocations, Mistake
 from mlraman_hpc.config import yaml_source
-from mlraman_hpc.config.deck import Deck, section_type
+from mlraman_hpc.config.deck import Deck
+from mlraman_hpc.config.keys import section_type
 from mlraman_hpc.config.paths import expand_paths, make_absolute
 
 _SENTENCES = {  # type of pydantic's error -> what the value should be

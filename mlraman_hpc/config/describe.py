@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mlraman_hpc.config.campaign_deck import CampaignKeys, MaterialKeys
-from mlraman_hpc.config.deck import Deck, section_type
+from mlraman_hpc.config.deck import Deck
+from mlraman_hpc.config.keys import section_type
 
 _MATERIALS = "list of materials, or {table: FILE.csv} with a column for each key; 'mlraman docs campaign'"
 

@@ -18,8 +18,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mlraman_hpc.config.campaign_deck import CampaignKeys
-from mlraman_hpc.config.deck import Deck, section_type
+from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.describe import description
+from mlraman_hpc.config.keys import section_type
 
 _WIDTH, _COLUMN = 112, 36  # of a line; where comments begin
 _FILES = {  # what must be given

@@ -9,7 +9,7 @@ import numpy as np
 from mlraman_hpc.base.cells import completed
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.config.deck import DynamicsSection
+from mlraman_hpc.config.motion_sections import DynamicsSection
 from mlraman_hpc.numerics.jumps import site_lattice
 from mlraman_hpc.numerics.jumps.site_lattice import Crystal
 from mlraman_hpc.numerics.jumps.sites import Finder, Sites, Stays, sites_in, stays

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckError, Location, Mistake
-from mlraman_hpc.config.deck import Deck, DescriptorSection, section_type
+from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import input_files, read_deck, resolved_yaml
+from mlraman_hpc.config.keys import section_type
+from mlraman_hpc.config.model_sections import DescriptorSection
 from mlraman_hpc.config.paths import PATH_KEYS
 from mlraman_hpc.records.model import Descriptor
 

@@ -6,9 +6,10 @@ import re
 import pytest
 
 from mlraman_hpc.config.campaign_reader import read_campaign
-from mlraman_hpc.config.deck import Deck, section_type
+from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import read_deck
 from mlraman_hpc.config.describe import json_schema, key_table
+from mlraman_hpc.config.keys import section_type
 from mlraman_hpc.config.starter import KINDS, starter_deck
 
 GIVEN_BY_HAND = {"output", "descriptor.mode", "reference.files", "trajectory.files", "model.committee"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.config import deck
+from mlraman_hpc.config import model_sections, spectrum_sections
 from mlraman_hpc.readers.tensors import formats, series
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat
 from mlraman_hpc.readers.tensors.components import QUANTITIES
@@ -107,9 +107,12 @@ def _values(section: type, key: str) -> set[str]:
 
 
 def test_the_deck_knows_the_names_of_all_formats_and_quantities():
-    assert _values(deck.Reference, "format") == {"auto", "table", *formats.names()}
-    assert _values(deck.SeriesSection, "format") == {"auto", *(format.name for format in series.SERIES_FORMATS)}
-    assert _values(deck.SeriesSection, "quantity") == set(QUANTITIES)
+    assert _values(model_sections.Reference, "format") == {"auto", "table", *formats.names()}
+    assert _values(spectrum_sections.SeriesSection, "format") == {
+        "auto",
+        *(format.name for format in series.SERIES_FORMATS),
+    }
+    assert _values(spectrum_sections.SeriesSection, "quantity") == set(QUANTITIES)
 
 
 def test_a_series_format_is_one_entry_of_the_table(monkeypatch, tmp_path):

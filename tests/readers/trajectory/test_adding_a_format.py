@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.config import deck
+from mlraman_hpc.config import motion_sections
 from mlraman_hpc.readers.trajectory.formats import format_named
 from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
@@ -45,10 +45,10 @@ def test_a_toy_format(toy, name, format, tmp_path):
 def test_formats_say_what_they_are(name):
     format = format_named(name)
     assert format.name == name and re.compile(format.file_names)
-    keys = deck.TrajectorySection.model_fields
+    keys = motion_sections.TrajectorySection.model_fields
     assert set(format.needs) <= set(keys)
 
 
 def test_the_deck_names_the_formats_of_the_table():
-    annotation = deck.TrajectorySection.model_fields["format"].annotation
+    annotation = motion_sections.TrajectorySection.model_fields["format"].annotation
     assert get_args(annotation) == ("auto", *TRAJECTORY_FORMATS)
