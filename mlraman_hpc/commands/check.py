@@ -16,12 +16,12 @@ from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.numerics.spectra.correlation import nyquist
-from mlraman_hpc.pipeline import jumps
 from mlraman_hpc.pipeline.derivatives import read_derivative_labels, trial_labels
 from mlraman_hpc.pipeline.forces import force_frames
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import TRIAL_LABELS, descriptor_of, elements_of, read_labels, split_labels, trial_model
 from mlraman_hpc.pipeline.molecular_dynamics import plan_report
+from mlraman_hpc.pipeline.motion import jumps
 from mlraman_hpc.pipeline.prediction import load_model, model_path
 from mlraman_hpc.pipeline.spectra import read_series
 from mlraman_hpc.pipeline.trajectory import batches, frame_interval, selected_frames, trajectory_index

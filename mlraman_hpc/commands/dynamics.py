@@ -15,11 +15,11 @@ from mlraman_hpc.numerics.spectra.vdos import Vdos, VdosPlan, vdos, vdos_plan
 from mlraman_hpc.numerics.transport.diffusion import AT_REST, Diffusion, diffusion
 from mlraman_hpc.numerics.transport.displacements import log_lags
 from mlraman_hpc.numerics.transport.velocities import diffusion_from_spectrum
-from mlraman_hpc.pipeline import jumps
-from mlraman_hpc.pipeline.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
 from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.species_motion import SpeciesSums, reference_frame, species_sums, unwrap_positions
+from mlraman_hpc.pipeline.motion import jumps
+from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
+from mlraman_hpc.pipeline.motion.species_motion import SpeciesSums, reference_frame, species_sums, unwrap_positions
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.plots import transport as figures

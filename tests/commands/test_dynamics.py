@@ -6,8 +6,6 @@ import h5py
 import numpy as np
 import pytest
 
-from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.pipeline.atom_motion import ArraysInFile
 from mlraman_hpc.records.transport import Dynamics, Motion
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.storage import hdf5
@@ -87,17 +85,6 @@ def test_motion_in_a_file_gives_the_same(mlraman, tmp_path):
     assert len(contents) == 1
     assert ["is kept in a file" in text for text in said] == [False, True, True, True]
     assert "is up to date" in mlraman(0, "dynamics", "deck.yaml").stdout
-
-
-def test_a_full_disk_is_told(tmp_path):
-    """/dev/full takes nothing."""
-    arrays = ArraysInFile({0: (2, 3, 5)}, tmp_path)
-    arrays._file.close()
-    full = pytest.raises(DataError, match="cannot be stored in a file there: No space left")
-    with open("/dev/full", "r+b", buffering=0) as arrays._file, full:
-        arrays.add(0, 0, np.zeros((2, 3, 5)))
-    with pytest.raises(DataError, match="cannot be stored in a file there: No such file"):
-        ArraysInFile({0: (2, 3, 5)}, tmp_path / "none")
 
 
 def test_memory_that_a_control_group_leaves(tmp_path):

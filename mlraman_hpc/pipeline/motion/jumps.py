@@ -16,8 +16,8 @@ from mlraman_hpc.numerics.jumps.sites import Finder, Sites, Stays, sites_in, sta
 from mlraman_hpc.numerics.jumps.statistics import jump_statistics
 from mlraman_hpc.numerics.transport.diffusion import Diffusion
 from mlraman_hpc.numerics.transport.displacements import log_lags, own_displacements
-from mlraman_hpc.pipeline.atom_motion import AtomBlocks, AtomTrajectories, blocks_of, map_blocks
 from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, AtomTrajectories, blocks_of, map_blocks
 from mlraman_hpc.readers.structure import read_structure
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.fields import columns_from

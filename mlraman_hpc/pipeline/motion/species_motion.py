@@ -13,9 +13,9 @@ from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.numerics.spectra.vdos import VdosPlan, velocities_from_positions, velocity_products
 from mlraman_hpc.numerics.transport.displacements import DisplacementSums, displacement_sums, log_lags, unwrap
 from mlraman_hpc.numerics.transport.velocities import displacement_overlaps, low_frequency_power, velocity_unit
-from mlraman_hpc.pipeline.atom_motion import AtomBlocks, AtomTrajectories, map_blocks
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, AtomTrajectories, map_blocks
 from mlraman_hpc.storage.checkpoint import CheckpointFile
 
 PROGRESS = "blocks"  # name in the checkpoint
