@@ -25,7 +25,7 @@ from mlraman_hpc.plots.style import (
     legend_above,
     mark_nyquist,
 )
-from mlraman_hpc.records.spectra import Comparison, Coupling, RamanSpectrum
+from mlraman_hpc.records.spectra import Comparison, Coupling, RamanSpectrum, RelaxingTerm
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,6 +124,13 @@ def angle_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "", en
     return figure
 
 
+_TERM_NAMES = {
+    RelaxingTerm.DEBYE: "Debye",
+    RelaxingTerm.TWO_DEBYE: "two Debye terms, the larger",
+    RelaxingTerm.COLE_COLE: "Cole-Cole",
+}
+
+
 def central_peak_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "") -> Figure:
     """Density of alpha's fluctuations at low wavenumber, with the fitted Debye term and oscillators."""
     peak = spectrum.central_peak
@@ -136,10 +143,9 @@ def central_peak_figure(path: Path | None, spectrum: RamanSpectrum, title: str =
         if peak.fit is not None:
             axes.plot(peak.fit_wavenumber, peak.fit, color=VERMILION, linestyle="--", label="fit, not smoothed")
         if peak.debye_width is not None:
-            width, nu = peak.debye_width, peak.fit_wavenumber
-            term = peak.debye_area * 2 / np.pi * width / (width**2 + nu**2)
-            label = f"Debye, Γ = {number(width, peak.debye_width_error)} cm⁻¹"
-            axes.plot(nu, term, color=BLUE, linestyle=":", label=label)
+            nu, width = peak.fit_wavenumber, number(peak.debye_width, peak.debye_width_error)
+            label = f"{_TERM_NAMES[peak.term]}, Γ = {width} cm⁻¹"
+            axes.plot(nu, peak.relaxing_density(nu), color=BLUE, linestyle=":", label=label)
         axes.set(xlim=(0, last), xlabel=SHIFT, ylabel="$S(ν)$ (Å⁶ cm)")
         positive = density[density > 0]
         if len(positive):

@@ -33,6 +33,23 @@ class Relaxation(str, Enum):
 LIKELY = 0.95
 
 
+class RelaxingTerm(Enum):
+    """Kind of the relaxing term in the fit of `CentralPeak`; its text completes 'the best fit is ...'."""
+
+    NONE = "no Debye term"
+    DEBYE = "a Debye term"
+    TWO_DEBYE = "two Debye terms"
+    COLE_COLE = "a Cole-Cole term"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters: area and half width of each term, and Cole and Cole's exponent."""
+        return {"NONE": 0, "DEBYE": 2, "COLE_COLE": 3, "TWO_DEBYE": 4}[self.name]
+
+
 @dataclass(frozen=True)
 class PolarizabilitySeries(Record, file_name="alpha.h5", kind="polarizability"):
     """alpha along a trajectory (alpha.h5, H5MD 1.1).
@@ -63,8 +80,11 @@ class CentralPeak:
 
     weight                share of the total intensity below `cutoff`
     zero_*                zero-frequency limit of the one-sided spectral density of alpha's fluctuations
-    debye_width           Gamma of the Debye term (2/pi) A Gamma / (Gamma^2 + nu^2); NaN without one
+    debye_width           Gamma of the Debye term (2/pi) A Gamma / (Gamma^2 + nu^2), or of the larger of two, or of
+                          Cole and Cole's; None without one
     debye_area            A of that term; modes: area, wavenumber and damping of the damped oscillators
+    second_debye_*        the smaller of two Debye terms, where the data ask for two
+    cole_cole_exponent    beta of Cole and Cole's term (1 would be a Debye term), where the data ask for it
     rise                  total density at zero over its mean between `cutoff` and twice it: of Debye terms, soft modes,
                           or both
     probability           that something relaxes: that a Debye term, or an oscillator so damped that its maximum is at
@@ -94,6 +114,12 @@ class CentralPeak:
     debye_area_error: float | None = stored("debye_area_error", "Angstrom^6", default=None)
     debye_width: float | None = stored("debye_width", "cm^-1", default=None)
     debye_width_error: float | None = stored("debye_width_error", "cm^-1", default=None)
+    second_debye_area: float | None = stored("second_debye_area", "Angstrom^6", default=None)
+    second_debye_area_error: float | None = stored("second_debye_area_error", "Angstrom^6", default=None)
+    second_debye_width: float | None = stored("second_debye_width", "cm^-1", default=None)
+    second_debye_width_error: float | None = stored("second_debye_width_error", "cm^-1", default=None)
+    cole_cole_exponent: float | None = stored("cole_cole_exponent", "1", default=None)
+    cole_cole_exponent_error: float | None = stored("cole_cole_exponent_error", "1", default=None)
     mode_area: np.ndarray | None = stored("mode_area", "Angstrom^6", default=None)
     mode_area_error: np.ndarray | None = stored("mode_area_error", "Angstrom^6", default=None)
     mode_wavenumber: np.ndarray | None = stored("mode_wavenumber", "cm^-1", default=None)
@@ -102,6 +128,28 @@ class CentralPeak:
     mode_damping_error: np.ndarray | None = stored("mode_damping_error", "cm^-1", default=None)
     fit_wavenumber: np.ndarray | None = stored("fit_wavenumber", "cm^-1", default=None)
     fit: np.ndarray | None = stored("fit", "Angstrom^6 cm", default=None)
+
+    @property
+    def term(self) -> RelaxingTerm:
+        """Kind of the relaxing term that the fit chose."""
+        if self.debye_width is None:
+            return RelaxingTerm.NONE
+        if self.cole_cole_exponent is not None:
+            return RelaxingTerm.COLE_COLE
+        return RelaxingTerm.DEBYE if self.second_debye_width is None else RelaxingTerm.TWO_DEBYE
+
+    def relaxing_density(self, wavenumber: np.ndarray) -> np.ndarray:
+        """(n,) density of the relaxing term at wavenumbers above zero, Angstrom^6 cm."""
+        area, width, nu = self.debye_area, self.debye_width, wavenumber
+        assert area is not None and width is not None, "the fit has no relaxing term"
+        if (beta := self.cole_cole_exponent) is not None:
+            angle = beta * np.pi / 2
+            return area * np.sin(angle) / (np.pi * nu * (np.cosh(beta * np.log(nu / width)) + np.cos(angle)))
+        density: np.ndarray = area * 2 / np.pi * width / (width**2 + nu**2)
+        if self.second_debye_width is not None and self.second_debye_area is not None:
+            second = self.second_debye_width
+            density = density + self.second_debye_area * 2 / np.pi * second / (second**2 + nu**2)
+        return density
 
     @property
     def relaxation(self) -> Relaxation:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlraman_hpc.base.numbers import number, percent, scientific
 from mlraman_hpc.base.units import LIGHT_CM_PER_FS
-from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum, Relaxation
+from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum, Relaxation, RelaxingTerm
 from mlraman_hpc.records.training import Tuning
 from mlraman_hpc.records.transport import Dynamics, JumpMotion, Jumps, Motion
 
@@ -60,7 +60,15 @@ def _raman_rows(peak: CentralPeak) -> list[Row]:
         width, area = (
             number(getattr(peak, key), getattr(peak, key + "_error")) for key in ("debye_width", "debye_area")
         )
-        rows += [("width of the central (Debye) peak", width, "cm⁻¹"), ("its area", area, "Å⁶")]
+        kind = {RelaxingTerm.COLE_COLE: "Cole-Cole", RelaxingTerm.TWO_DEBYE: "Debye, the larger of two"}
+        name = kind.get(peak.term, "Debye")
+        rows += [(f"width of the central peak ({name})", width, "cm⁻¹"), ("its area", area, "Å⁶")]
+        if peak.second_debye_width is not None:
+            second = number(peak.second_debye_width, peak.second_debye_width_error)
+            rows.append(("width of the smaller one", second, "cm⁻¹"))
+        if peak.cole_cole_exponent is not None:
+            exponent = number(peak.cole_cole_exponent, peak.cole_cole_exponent_error)
+            rows.append(("its exponent (1: one rate; less: a distribution of rates)", exponent, ""))
     return rows
 
 

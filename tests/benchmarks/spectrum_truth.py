@@ -1,6 +1,8 @@
 """How far spectra and their error bars can be trusted: many independent series with a spectrum known in closed form.
 
-python tests/benchmarks/spectrum_truth.py [areas|coverage|peak]      prints tables for mlraman_hpc/docs/spectra.md
+python tests/benchmarks/spectrum_truth.py [areas|coverage|peak|relaxation]
+
+prints tables for mlraman_hpc/docs/spectra.md
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import nnls
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -17,7 +20,16 @@ from mlraman_hpc.numerics.spectra.errorbars import calibrate
 from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.spectra.smoothing import smooth
-from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
+from mlraman_hpc.records.spectra import Relaxation, RelaxingTerm
+from tests.numerics.synthetic import (
+    Oscillator,
+    Relaxator,
+    Telegraph,
+    anisotropic,
+    gaussian_mean,
+    isotropic,
+    six_channels,
+)
 
 
 def areas(seeds: int = 2000) -> None:
@@ -109,8 +121,68 @@ def _peak(width, frames, seeds, rng, interval=20.0) -> None:
     )
 
 
+def _stretched(time_ps: float, exponent: float = 0.5) -> list[tuple[float, Relaxator]]:
+    """exp[-(t/tau)^beta] as a sum of relaxators, by non-negative least squares."""
+    widths = np.geomspace(0.01, 2000.0, 25) / time_ps
+    times = np.geomspace(time_ps / 300, time_ps * 30, 200)
+    decay = np.exp(-2 * np.pi * 0.0299792458 * widths * times[:, None])
+    shares, _ = nnls(decay, np.exp(-((times / time_ps) ** exponent)))
+    return [(share, Relaxator(width)) for share, width in zip(shares / shares.sum(), widths) if share > 1e-4]
+
+
+HARD = [(1.0, Oscillator(120.0, 10.0)), (1.0, Oscillator(150.0, 12.0))]  # HI in the table
+RELAXING = {
+    "HI alone": HARD,
+    "soft mode 25 (g = 5) and HI": [(1.0, Oscillator(25.0, 5.0)), *HARD],
+    "soft mode 35 (g = 10) and HI": [(1.0, Oscillator(35.0, 10.0)), *HARD],
+    "soft mode 45 (g = 15) and HI": [(1.0, Oscillator(45.0, 15.0)), *HARD],
+    "mode 40 (g = 20) of 0.05 and HI": [(0.05, Oscillator(40.0, 20.0)), *HARD],
+    "17 modes from 20 to 100": [(1.0, Oscillator(nu, 8.0)) for nu in range(20, 105, 5)],
+    "one mode 60, g = 60": [(1.0, Oscillator(60.0, 60.0)), *HARD],
+    "one mode 60, g = 80": [(1.0, Oscillator(60.0, 80.0)), *HARD],
+    "overdamped, 40, g = 100": [(1.0, Oscillator(40.0, 100.0)), *HARD],
+    "Debye 40 and mode 75": [(1.0, Relaxator(40.0)), (3.0, Oscillator(75.0, 20.0))],
+    "Debye 60 and mode 90": [(1.0, Relaxator(60.0)), (3.0, Oscillator(90.0, 30.0))],
+    "Debye 3 and 40, HI": [(0.49, Relaxator(3.0)), (1.0, Relaxator(40.0)), *HARD],
+    "stretched (beta = 0.5), 1 ps, HI": [*_stretched(1.0), *HARD],
+    "stretched (beta = 0.5), 0.2 ps, HI": [*_stretched(0.2), *HARD],
+    "jumps every 1 ps, HI": [(0.25, Telegraph(1000.0)), *HARD],
+    "jumps every 10 ps, HI": [(0.25, Telegraph(10000.0)), *HARD],
+    "jumps every 100 ps, HI": [(0.25, Telegraph(100000.0)), *HARD],
+    "jumps every 5 ps of 0.05, HI": [(0.05, Telegraph(5000.0)), *HARD],
+    "jumps every 5 ps of 0.01, HI": [(0.01, Telegraph(5000.0)), *HARD],
+}
+
+
+def relaxation(series: int = 20, interval: float = 20.0) -> None:
+    """How often the verdict says that something relaxes, is undecided, or sees nothing; and the term that it fits."""
+    print("| process | length (ps) | relaxes / undecided / not seen | median probability | Debye / two / Cole-Cole |")
+    print("|---|---|---|---|---|")
+    rng = np.random.default_rng(20261128)
+    for length in (20, 100):
+        for name, terms in RELAXING.items():
+            peaks = []
+            for _ in range(series):
+                channels = sum(
+                    np.sqrt(area) * process.series(6, int(1000 * length / interval), interval, rng)
+                    for area, process in terms
+                )
+                peaks.append(raman_spectrum(six_channels(channels), interval).central_peak)
+            verdicts = [
+                sum(peak.relaxation is verdict for peak in peaks)
+                for verdict in (Relaxation.RELAXES, Relaxation.UNDECIDED, Relaxation.NONE)
+            ]
+            kinds = [
+                sum(peak.term is kind for peak in peaks)
+                for kind in (RelaxingTerm.DEBYE, RelaxingTerm.TWO_DEBYE, RelaxingTerm.COLE_COLE)
+            ]
+            probability = np.median([peak.probability for peak in peaks])
+            cells = (" / ".join(map(str, verdicts)), f"{probability:.3f}", " / ".join(map(str, kinds)))
+            print(f"| {name} | {length} | {' | '.join(cells)} |", flush=True)
+
+
 if __name__ == "__main__":
     begin = time.time()
-    for name in sys.argv[1:] or ["areas", "coverage", "peak"]:
-        {"areas": areas, "coverage": coverage, "peak": peak}[name]()
+    for name in sys.argv[1:] or ["areas", "coverage", "peak", "relaxation"]:
+        {"areas": areas, "coverage": coverage, "peak": peak, "relaxation": relaxation}[name]()
     print(f"{time.time() - begin:.0f} s")

@@ -54,6 +54,20 @@ class Relaxator:
         return _geometric(1.0, np.exp(-self.width * RAD_PER_FS_PER_WAVENUMBER * interval), nu, interval)
 
 
+@dataclass(frozen=True)
+class Telegraph:
+    """Eight signals that jump between two values after `residence` fs on average, scaled to unit variance."""
+
+    residence: float
+
+    def series(self, count: int, frames: int, interval: float, rng) -> np.ndarray:
+        """(count, frames)"""
+        stays = 0.5 * (1 + np.exp(-2 * interval / self.residence))
+        jumps = rng.random((count, 8, frames)) > stays
+        jumps[..., 0] = rng.random((count, 8)) < 0.5
+        return (1 - 2 * (np.cumsum(jumps, axis=-1) % 2)).sum(axis=1) / np.sqrt(8)
+
+
 def _geometric(amplitude, ratio, nu, interval):
     """2 c Delta sum over all k of Re(amplitude ratio^|k|) cos(k theta)."""
     theta = 2 * np.pi * LIGHT_CM_PER_FS * nu * interval
@@ -73,6 +87,18 @@ def isotropic(x: np.ndarray) -> np.ndarray:
 def anisotropic(x: np.ndarray) -> np.ndarray:
     """(frames,) to (frames, 3, 3): no trace, gamma^2 = x^2."""
     return x[:, None, None] * np.diag([-1.0, -1.0, 2.0]) / 3
+
+
+def six_channels(x: np.ndarray) -> np.ndarray:
+    """(6, frames) to (frames, 3, 3): six orthonormal tensors, so that series of one kind make an isotropic process."""
+    pairs = [np.outer(e, f) + np.outer(f, e) for e, f in ((np.eye(3)[i], np.eye(3)[i - 1]) for i in range(3))]
+    channels = [
+        np.eye(3) / np.sqrt(3),
+        np.diag([1.0, -1.0, 0.0]) / np.sqrt(2),
+        np.diag([-1.0, -1.0, 2.0]) / np.sqrt(6),
+        *(pair / np.sqrt(2) for pair in pairs),
+    ]
+    return np.einsum("cn,cij->nij", x, np.array(channels))
 
 
 def oscillators(wavenumbers, amplitudes, frames: int, interval: float):

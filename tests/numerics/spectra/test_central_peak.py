@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlraman_hpc.numerics.spectra.central_peak import Bins, Verdict, low_frequency_weight, model, whittle
+from mlraman_hpc.numerics.spectra.central_peak import Verdict, low_frequency_weight
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.records.spectra import Relaxation
-from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic
+from mlraman_hpc.numerics.spectra.spectral_fit import Bins, model, whittle
+from mlraman_hpc.records.spectra import CentralPeak, Relaxation, RelaxingTerm
+from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic, six_channels
 
 RISE_OPTIONS = RamanOptions(laser_wavelength=None, most_modes=1)
 FRAMES, INTERVAL, SEEDS = 3000, 40.0, 10
@@ -66,24 +67,13 @@ PROCESSES = {  # terms, and what must and must not be said of them; series of 10
 }
 
 
-X, Y, Z = (np.outer(e, f) + np.outer(f, e) for e, f in ((np.eye(3)[i], np.eye(3)[i - 1]) for i in range(3)))
-CHANNELS = np.array(  # orthonormal, so that six independent series of one kind make an isotropic process
-    [
-        np.eye(3) / np.sqrt(3),
-        np.diag([1.0, -1.0, 0.0]) / np.sqrt(2),
-        np.diag([-1.0, -1.0, 2.0]) / np.sqrt(6),
-        *(off / np.sqrt(2) for off in (X, Y, Z)),
-    ]
-)
-
-
 @pytest.mark.parametrize("name", PROCESSES)
 def test_what_relaxes_is_told_from_soft_modes(name):
     terms, possible = PROCESSES[name]
     rng = np.random.default_rng(11)
     for _ in range(3):
         channels = sum(np.sqrt(area) * process.series(6, 5000, 20.0, rng) for area, process in terms)
-        peak = raman_spectrum(np.einsum("cn,cij->nij", channels, CHANNELS), 20.0).central_peak
+        peak = raman_spectrum(six_channels(channels), 20.0).central_peak
         assert peak.relaxation in possible, peak.verdict
 
 
@@ -110,21 +100,71 @@ def test_zero_frequency_limit_is_unbiased_and_has_an_error_bar():
         assert 0.5 < np.mean(np.abs(value - expected) < error) < 0.85
 
 
-def test_gradient_of_the_likelihood():
+TERMS = {  # logarithms are taken of these: the constant, the relaxing term, one oscillator
+    RelaxingTerm.NONE: [0.1, 30.0, 90.0, 0.2],
+    RelaxingTerm.DEBYE: [0.1, 20.0, 12.0, 30.0, 90.0, 0.2],
+    RelaxingTerm.TWO_DEBYE: [0.1, 20.0, 12.0, 8.0, 40.0, 30.0, 90.0, 0.2],
+    RelaxingTerm.COLE_COLE: [0.1, 20.0, 12.0, 0.6, 30.0, 90.0, 0.2],
+}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_gradient_of_the_likelihood(term):
     bins = Bins(np.linspace(1, 200, 50), np.random.default_rng(0).exponential(size=50), np.full(50, 3.0), 1.0)
-    theta = np.log([0.1, 20.0, 12.0, 30.0, 90.0, 0.2])
-    _, gradient = whittle(theta, True, bins)
+    theta = np.log(TERMS[term])
+    _, gradient = whittle(theta, term, bins)
     for k in range(len(theta)):
         step = np.eye(len(theta))[k] * 1e-6
-        numeric = (whittle(theta + step, True, bins)[0] - whittle(theta - step, True, bins)[0]) / 2e-6
+        numeric = (whittle(theta + step, term, bins)[0] - whittle(theta - step, term, bins)[0]) / 2e-6
         assert gradient[k] == pytest.approx(numeric, rel=1e-6, abs=1e-6)
 
 
-def test_terms_are_normalised():
+@pytest.mark.parametrize("term", TERMS)
+def test_terms_are_normalised(term):
     """Each area is the variance that the term carries."""
-    nu = np.linspace(0, 20000, 2000001)
-    values, _ = model(np.log([1e-30, 2.0, 12.0, 3.0, 90.0, 0.2]), True, nu)
-    assert values.sum() * nu[1] == pytest.approx(5.0, rel=1e-3)
+    nu = np.geomspace(1e-12, 1e12, 400001)
+    theta = np.log([1e-30, *TERMS[term][1:]])
+    variance = np.trapezoid(model(theta, term, nu)[0], nu)
+    expected = {RelaxingTerm.NONE: 30.0, RelaxingTerm.TWO_DEBYE: 58.0}.get(term, 50.0)
+    assert variance == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("term", [term for term in TERMS if term is not RelaxingTerm.NONE])
+def test_the_record_draws_the_term_that_was_fitted(term):
+    area, width, *rest = TERMS[term][1 : 1 + term.parameters]
+    more = {}
+    if term is RelaxingTerm.TWO_DEBYE:
+        more = {"second_debye_area": rest[0], "second_debye_width": rest[1]}
+    if term is RelaxingTerm.COLE_COLE:
+        more = {"cole_cole_exponent": rest[0]}
+    peak = CentralPeak(50.0, 0.1, 0.01, 1.0, 0.1, 1.0, 0.1, debye_area=area, debye_width=width, **more)
+    assert peak.term is term
+    nu = np.linspace(1, 200, 50)
+    theta = np.log([1e-30, area, width, *rest])
+    np.testing.assert_allclose(peak.relaxing_density(nu), model(theta, term, nu)[0], rtol=1e-12)
+
+
+def test_cole_and_cole_at_exponent_one_is_debye():
+    nu = np.linspace(0.5, 200, 50)
+    debye, _ = model(np.log([0.1, 20.0, 12.0]), RelaxingTerm.DEBYE, nu)
+    np.testing.assert_allclose(model(np.log([0.1, 20.0, 12.0, 1.0]), RelaxingTerm.COLE_COLE, nu)[0], debye, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_two_rates_and_a_distribution_of_rates_are_told_from_one_rate():
+    rng = np.random.default_rng(5)
+    rates = {
+        RelaxingTerm.DEBYE: [(1.0, Relaxator(12.0))],
+        RelaxingTerm.TWO_DEBYE: [(1.0, Relaxator(2.0)), (1.0, Relaxator(40.0))],
+        RelaxingTerm.COLE_COLE: [(1 / 9, Relaxator(width)) for width in np.geomspace(0.6, 120.0, 9)],
+    }
+    for term, relaxators in rates.items():
+        processes = [*relaxators, (1.0, Oscillator(140.0, 12.0))]
+        channels = sum(np.sqrt(area) * process.series(6, 10000, 20.0, rng) for area, process in processes)
+        peak = raman_spectrum(six_channels(channels), 20.0).central_peak
+        assert peak.relaxation is Relaxation.RELAXES
+        assert (peak.term is RelaxingTerm.DEBYE) is (term is RelaxingTerm.DEBYE), peak.verdict
+        assert str(peak.term) in peak.verdict
 
 
 def rises(terms):
