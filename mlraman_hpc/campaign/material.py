@@ -18,7 +18,7 @@ from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.regression.scores import tensor_scores
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.labels import read_labels, shared_features
+from mlraman_hpc.pipeline.labels import read_labels, reference_settings, shared_features
 from mlraman_hpc.pipeline.prediction import load_model, model_path
 from mlraman_hpc.pipeline.step import Output, Step
 from mlraman_hpc.records.frames import Labels
@@ -172,10 +172,7 @@ def _origin(job: Job, labels_job: Job, rows: np.ndarray | None) -> Origin:
     model = model_path(job)
     parents = hashes(labels_job.files("reference.files")) | {str(model): hdf5.content_of(model)}
     return job.origin(
-        "label test",
-        parents,
-        labels_job.section("reference").model_dump(exclude={"files"}),
-        None if rows is None else rows.tolist(),
+        "label test", parents, reference_settings(labels_job, {"files"}), None if rows is None else rows.tolist()
     )
 
 

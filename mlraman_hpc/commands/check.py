@@ -19,7 +19,15 @@ from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.pipeline.derivatives import read_derivative_labels, trial_labels
 from mlraman_hpc.pipeline.forces import force_frames
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import TRIAL_LABELS, descriptor_of, elements_of, read_labels, split_labels, trial_model
+from mlraman_hpc.pipeline.labels import (
+    TRIAL_LABELS,
+    descriptor_of,
+    elements_of,
+    far_from_median,
+    read_labels,
+    split_labels,
+    trial_model,
+)
 from mlraman_hpc.pipeline.molecular_dynamics import plan_report
 from mlraman_hpc.pipeline.motion import jumps
 from mlraman_hpc.pipeline.prediction import load_model, model_path
@@ -83,11 +91,16 @@ def _labels(job: Job, add: Callable[[str], None]) -> Labels:
     train, test = split_labels(job, len(labels))
     if not len(labels):
         return labels
-    mean = np.trace(labels.polarizability, axis1=1, axis2=2).mean() / 3
+    traces = np.trace(labels.polarizability, axis1=1, axis2=2) / 3
+    mean = traces.mean()
+    epsilon = (1 + 4 * np.pi * traces / labels.frames.volumes).mean()
     add(
         f"reference: {len(labels)} labels of {_range(labels.frames.atoms_per_frame)} atoms, {len(train)} to train on "
         f"and {len(test)} to test on; mean polarizability {mean:.4g} Angstrom^3"
+        + (f", mean epsilon {epsilon:.3g}" if np.isfinite(epsilon) else "")
     )
+    if (text := far_from_median(labels)) is not None:
+        job.console.warn(text)
     return labels
 
 

@@ -18,7 +18,14 @@ from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.labels import descriptor_settings, label_features, read_labels, split_labels, training_origin
+from mlraman_hpc.pipeline.labels import (
+    descriptor_settings,
+    label_features,
+    reference_settings,
+    split_labels,
+    training_origin,
+    usable_labels,
+)
 from mlraman_hpc.pipeline.prediction import predict_along_trajectory
 from mlraman_hpc.pipeline.spectra import polarizability_series, raman_options, series_origin
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -53,7 +60,7 @@ def _origin(job: Job) -> Origin:
     if job.deck.reference:
         parents |= training_origin(job, "converge", {}).parents
         settings += [
-            job.deck.reference.model_dump(exclude={"files"}),
+            reference_settings(job, {"files"}),
             descriptor_settings(job),
             job.deck.model.model_dump(include={"regularization"}),
             job.section("trajectory").model_dump(),
@@ -71,7 +78,7 @@ def _compute(step: Step) -> Output | None:
 
 def _against_labels(job: Job, checkpoint: Checkpoint) -> tuple[list[int], PolarizabilitySeries | None]:
     """Sizes N_T, and root's series with one 'member' for each; each training set holds the smaller ones."""
-    labels = job.session.on_root(read_labels, job)
+    labels = usable_labels(job)
     sizes = job.session.on_root(_sizes, job, len(labels))
     series = Step(job, SERIES_FILE, _series_origin, sizes)
     if not series.up_to_date():

@@ -25,7 +25,7 @@ from mlraman_hpc.pipeline.derivatives import (
 )
 from mlraman_hpc.pipeline.derivatives import fit as fit_derivatives
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
+from mlraman_hpc.pipeline.labels import label_features, split_labels, training_origin, usable_labels
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
@@ -60,7 +60,7 @@ def _origin(job: Job) -> Origin:
 
 def _compute(step: Step) -> Output | None:
     job, checkpoint = step.job, step.checkpoint(SECTIONS, LearningCurve.kind)
-    labels = job.session.on_root(read_labels, job)
+    labels = usable_labels(job)
     pool, test = job.session.on_root(_pool, job, len(labels))
     derivatives = job.session.on_root(read_derivative_labels, job)
     if derivatives is not None:

@@ -10,6 +10,7 @@ from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.derivatives import predict_tensors
 from mlraman_hpc.model.descriptors import Features
+from mlraman_hpc.numerics.regression import outliers
 from mlraman_hpc.numerics.regression.scores import worst_component
 from mlraman_hpc.pipeline.derivatives import (
     DerivativeSet,
@@ -19,12 +20,13 @@ from mlraman_hpc.pipeline.derivatives import (
 )
 from mlraman_hpc.pipeline.derivatives import fit as fit_derivatives
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin
+from mlraman_hpc.pipeline.labels import label_features, outlier_text, split_labels, training_origin, usable_labels
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.tuning import chosen_descriptor, tune_descriptor, tuned
 from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Descriptor, Model
+from mlraman_hpc.records.training import LabelChecks
 from mlraman_hpc.storage.provenance import Origin
 
 LEAST_R2 = 0.5  # of a single component
@@ -43,7 +45,7 @@ def tune(job: Job) -> None:
     section = job.deck.descriptor.model_copy(update={"mode": "auto", "radial_scaling": None})
     job = replace(job, deck=job.deck.model_copy(update={"descriptor": section}))
     with job.located():
-        tune_descriptor(job, job.session.on_root(read_labels, job))
+        tune_descriptor(job, usable_labels(job))
 
 
 def _origin(job: Job) -> Origin:
@@ -52,7 +54,7 @@ def _origin(job: Job) -> Origin:
 
 def _compute(step: Step) -> Output | None:
     job = step.job
-    labels = job.session.on_root(read_labels, job)
+    labels = usable_labels(job)
     derivatives = job.session.on_root(read_derivative_labels, job)
     train_rows, test_rows = job.session.on_root(split_labels, job, len(labels))
     job.console.say(f"{len(labels)} labels; training on {len(train_rows)}, testing on {len(test_rows)}")
@@ -87,6 +89,7 @@ def _fit(
         job.section("reference").seed,
     )
     output = Output(replace(model, tuning=tuned(job)), lines=[_regularization(model)], warnings=[*warnings])
+    _check_labels(job, output, labels, all_features)
     _test(job, output, labels, all_features, test_rows)
     return output
 
@@ -120,8 +123,30 @@ def _fit_both(
             + ", ".join(f"{name} {value:.3g}" for name, value in model.tensor_noise.items())
         )
     if len(labels):
+        _check_labels(job, output, labels, all_features)
         _test(job, output, labels, all_features, test_rows)
     return output
+
+
+def _check_labels(job: Job, output: Output, labels: Labels, all_features: Features) -> None:
+    """Names labels that do not fit the others, and keeps in the model what was left out."""
+    found = None
+    if len(labels) >= outliers.FEWEST:
+        found = polarizability.left_out_labels(all_features, labels, job.deck.model.regularization)
+    outside = np.flatnonzero(found.outside) if found is not None else np.arange(0)
+    checks = LabelChecks(
+        outlier=tuple(labels.source[k] for k in outside),
+        deviation=found.deviations[outside] if found is not None else np.zeros(0),
+        left_out=labels.left_out,
+        unconverged=labels.unconverged,
+    )
+    assert isinstance(output.record, Model)
+    output.record = replace(output.record, label_checks=checks)
+    if found is not None and len(outside):
+        output.warnings.append(
+            f"{outlier_text(labels, found)}. They spoil the model, or its scores where they are tested on: look at "
+            "them, compute them again, or take them out with reference.leave_out (outliers, or their names)"
+        )
 
 
 def _test(job: Job, output: Output, labels: Labels, all_features: Features, test_rows: np.ndarray) -> None:
@@ -151,10 +176,12 @@ def _report_test(model: Model, output: Output) -> None:
         f"error, weighted as the Raman intensity, over the labels' fluctuation: {percent(model.relative_error)}"
     )
     worst = worst_component(r2)
+    outlying = model.label_checks is not None and model.label_checks.outlier
+    advice = "look at the labels that do not fit the others first, then add labels" if outlying else "add labels"
     if model.relative_error > MOST_ERROR:
         output.warnings.append(
             f"the error on test labels is {percent(model.relative_error)} of their fluctuation (worst component "
-            f"{worst}, R2 {r2[worst]:.2f}), and that of the spectrum not smaller; it may not be trusted, add labels"
+            f"{worst}, R2 {r2[worst]:.2f}), and that of the spectrum not smaller; it may not be trusted, {advice}"
         )
     elif r2[worst] < LEAST_R2:
         output.warnings.append(

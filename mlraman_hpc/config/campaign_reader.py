@@ -211,6 +211,7 @@ class _CampaignReader:
                 "unit": "angstrom^3",
                 "tensor": "polarizability",
                 **{name: reference[name] for name in ("train", "test", "seed") if name in reference},
+                **({"leave_out": reference["leave_out"]} if reference.get("leave_out") == "outliers" else {}),
             }
         return self._deck(values, self.locations)
 

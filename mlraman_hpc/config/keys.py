@@ -99,6 +99,15 @@ def _as_numbers(value: Any) -> Any:
     return [float(item) for item in value] if isinstance(value, list) and all(map(_is_number, value)) else value
 
 
+def _left_out(value: Any) -> Any:
+    if value is None or value == "outliers":
+        return value
+    items = value if isinstance(value, list) else [value]
+    if items and all(isinstance(item, (str, int)) and not isinstance(item, bool) for item in items):
+        return items
+    raise ValueError("should be 'outliers', or a list of labels: names such as 'labels.extxyz, frame 12', or numbers")
+
+
 def _temperatures(value: Any) -> Any:
     return _as_numbers([value] if _is_number(value) else value)
 
@@ -109,6 +118,7 @@ Temperatures = Annotated[
     BeforeValidator(_temperatures, json_schema_input_type=float | list[float]),
     Field(min_length=1),
 ]
+LeaveOut = Annotated[Any, PlainValidator(_left_out, json_schema_input_type=str | list[str | int] | None)]
 TextOrList = str | list[str]
 Files = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=TextOrList), Field(min_length=1)]
 Elements = Annotated[list[str], BeforeValidator(_as_words, json_schema_input_type=TextOrList)]

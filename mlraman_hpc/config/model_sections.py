@@ -11,6 +11,7 @@ from mlraman_hpc.config.keys import (
     DerivativeUnit,
     Files,
     LabelFormat,
+    LeaveOut,
     PolarizabilityUnit,
     Quantity,
     Regularization,
@@ -63,6 +64,14 @@ class Reference(Section):
         "n + frame_offset of the trajectory, which is checked and gives the positions",
     )
     frame_offset: int = key(0, "trajectory frame (from 0) of number 0; -1 where numbers count from 1")
+    unconverged: Literal["refuse", "leave_out", "use"] = key(
+        "refuse", "labels whose calculation did not reach its own convergence criterion; 'use': with a warning"
+    )
+    leave_out: LeaveOut = key(
+        None,
+        "labels to do without: 'outliers' (left-out residual, or distance from the median tensor, beyond five robust "
+        "deviations), or a list of labels by the name that messages give them or by number, from 0",
+    )
     train: int | None = key(None, "N_T, labels to train on, drawn at random; null: all that are not tested", ge=0)
     test: int | None = key(None, "labels to test on, never trained on; null: one fifth", ge=0)
     seed: int = key(0, "seed of the draw", ge=0)

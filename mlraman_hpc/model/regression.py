@@ -11,7 +11,7 @@ from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
-from mlraman_hpc.numerics.regression import ridge
+from mlraman_hpc.numerics.regression import outliers, ridge
 from mlraman_hpc.numerics.regression.scores import relative_error, tensor_scores
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.records.frames import Frames, Labels
@@ -278,6 +278,60 @@ def left_out_problem(features: Features, labels: Labels) -> tuple[_RidgeProblem,
     isotropic = _problem(features.X0[:, None], alpha0[:, None], features.composition)
     anisotropic, none = _problem(features.X2, alpha2, None), np.empty((0, 0))
     return replace(isotropic, columns=none), replace(anisotropic, columns=none)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """How far labels are from what the model of the others says of them.
+
+    deviations  (labels,) robust deviations of the left-out residual; NaN where the label cannot be left out
+    outside     (labels,) bool, beyond `outliers.LIMIT` of them
+    scale       of the residuals of the labels that are not
+    """
+
+    deviations: np.ndarray
+    outside: np.ndarray
+    scale: outliers.Scale
+
+
+def left_out_labels(features: Features, labels: Labels, regularization: str | float = "auto") -> LeftOut:
+    """Left-out residuals of all labels in closed form, and which of them are outliers; see `outliers.search`."""
+    problems = left_out_problem(features, labels)
+
+    def residuals(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        first, second = (_left_out_of(problem, kept, regularization) for problem in problems)
+        return first[:, 0], second
+
+    isotropic, anisotropic = (_without_baseline(problem) for problem in problems)
+    return LeftOut(*outliers.search(len(labels), residuals, outliers.scale_of(isotropic[:, 0], anisotropic)))
+
+
+def _without_baseline(problem: _RidgeProblem) -> np.ndarray:
+    targets = problem.targets
+    if problem.baseline is not None:
+        targets = targets - problem.baseline @ (np.linalg.pinv(problem.baseline, rcond=1e-10) @ targets)
+    return targets.reshape(-1, problem.block)
+
+
+def _left_out_of(problem: _RidgeProblem, kept: np.ndarray, regularization: str | float) -> np.ndarray:
+    """(structures, block): of kept structures by the fit to the other kept ones, of the others by that to all kept."""
+    rows = np.repeat(kept, problem.block)
+    baseline = None if problem.baseline is None else problem.baseline[rows]
+    part = replace(problem, kernel=problem.kernel[np.ix_(rows, rows)], targets=problem.targets[rows], baseline=baseline)
+    result = np.full((len(kept), problem.block), np.nan)
+    spectrum = ridge.eigensystem(part.kernel, part.baseline, part.block)
+    if not spectrum.free.any():
+        return result
+    auto = regularization == "auto"
+    mu = ridge.choose_ridge(spectrum, part.targets)[0] if auto else float(regularization)
+    result[kept] = ridge.left_out_residuals(spectrum, part.targets, mu)
+    if not kept.all():
+        duals = ridge.duals(spectrum, part.targets, mu)
+        predicted = problem.kernel[np.ix_(~rows, rows)] @ duals
+        if problem.baseline is not None:
+            predicted = predicted + problem.baseline[~rows] @ _baseline(part, duals)
+        result[~kept] = (problem.targets[~rows] - predicted).reshape(-1, problem.block)
+    return result
 
 
 def left_out_error(problems: tuple[_RidgeProblem, _RidgeProblem], regularization: str | float = "auto") -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator, Features
+from mlraman_hpc.numerics.regression import outliers
+from mlraman_hpc.numerics.tensors import to_spherical
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.readers.tensors import labels as reference
@@ -19,6 +23,8 @@ from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.storage.provenance import Origin
 
 TRIAL_LABELS = 8
+OUTLIERS = "outliers"  # what `reference.leave_out` may say instead of a list
+MOST_NAMED = 10
 
 
 def training_origin(job: Job, task: str, settings: dict) -> Origin:
@@ -34,17 +40,109 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
     return job.origin(
         task,
         parents,
-        section.model_dump(exclude={"files", "derivatives"}),
+        reference_settings(job, {"files", "derivatives"}),
         descriptor_settings(job),
         deck.model.model_dump(include={"regularization"}),
         settings,
     )
 
 
+def reference_settings(job: Job, exclude: set[str]) -> dict:
+    """The section's keys without those to `exclude`; those of later versions only where they change something."""
+    section = job.section("reference")
+    settings = section.model_dump(exclude=exclude)
+    later = {"unconverged": "refuse", "leave_out": None}
+    return {name: value for name, value in settings.items() if name not in later or value != later[name]}
+
+
+def usable_labels(job: Job) -> Labels:
+    """What is trained and tested on: `read_labels` without outliers where the deck says so. For all ranks."""
+    labels = job.session.on_root(read_labels, job)
+    if job.section("reference").leave_out != OUTLIERS or len(labels) < outliers.FEWEST:
+        return labels
+    features = label_features(job, labels, descriptor_of(job))
+    return job.session.on_root(_without_outliers, job, labels, features)
+
+
+def _without_outliers(job: Job, labels: Labels, features: Features) -> Labels:
+    found = polarizability.left_out_labels(features, labels, job.deck.model.regularization)
+    if not found.outside.any():
+        job.console.say("no label is an outlier among the others")
+        return labels
+    job.console.warn(f"left out (reference.leave_out: outliers): {outlier_text(labels, found)}")
+    reasons = tuple(
+        f"{labels.source[k]} ({found.deviations[k]:.3g} robust deviations)" for k in np.flatnonzero(found.outside)
+    )
+    kept = labels.take(~found.outside)
+    return replace(kept, left_out=labels.left_out + reasons)
+
+
+def outlier_text(labels: Labels, found: polarizability.LeftOut) -> str:
+    """'2 of 94 labels do not fit the others: labels.extxyz, frame 40 (512), ...', the farthest first."""
+    order = np.argsort(-np.nan_to_num(found.deviations), kind="stable")[: found.outside.sum()]
+    named = ", ".join(f"{labels.source[k]} ({found.deviations[k]:.3g})" for k in order[:MOST_NAMED])
+    more = f" and {len(order) - MOST_NAMED} more" if len(order) > MOST_NAMED else ""
+    return (
+        f"{len(order)} of {len(labels)} labels do not fit the others. Robust deviations from what a model of the "
+        f"others says of them: {named}{more}"
+    )
+
+
+def far_from_median(labels: Labels) -> str | None:
+    """Which periodic labels have a tensor far from the median of their composition; None where none has."""
+    frames = labels.frames
+    counts = np.stack(
+        [np.bincount(frames.frame_of_atom, frames.numbers == z, len(labels)) for z in elements_of(labels)]
+    )
+    group = np.unique(counts, axis=1, return_inverse=True)[1].ravel()
+    isotropic, anisotropic = to_spherical(labels.polarizability)
+    deviations = np.nan_to_num(outliers.from_medians(isotropic, anisotropic, group))
+    far = np.flatnonzero((deviations > outliers.LIMIT) & frames.periodic.all(axis=1))
+    if not len(far):
+        return None
+    mean = isotropic / np.sqrt(3)
+    named = [
+        f"{labels.source[k]} ({deviations[k]:.3g} robust deviations; mean polarizability {mean[k]:.4g}, median "
+        f"{np.median(mean[group == group[k]]):.4g} Angstrom^3)"
+        for k in far[np.argsort(-deviations[far], kind="stable")][:MOST_NAMED]
+    ]
+    more = f" and {len(far) - MOST_NAMED} more" if len(far) > MOST_NAMED else ""
+    return (
+        f"{len(far)} of {len(labels)} labels are far from the median tensor of their fellows: "
+        f"{', '.join(named)}{more}. Look at them (metallic? not converged? another cell?); "
+        "reference.leave_out takes labels out"
+    )
+
+
 def read_labels(job: Job) -> Labels:
-    """All structures with tensors that the deck names; none where it has derivatives alone."""
+    """Structures with tensors that the deck names, less those that it lists to be left out; it may have none."""
     with job.located():
-        return _read_labels(job)
+        labels = _read_labels(job)
+        unwanted = job.section("reference").leave_out
+        return labels if unwanted in (None, OUTLIERS) else _without(job, labels, unwanted)
+
+
+def _without(job: Job, labels: Labels, unwanted: list) -> Labels:
+    """Errors: DataError for an entry that is no label."""
+    rows: set[int] = set()
+    for item in unwanted:
+        found = [k for k, source in enumerate(labels.source) if item == k or _is_named(source, item)]
+        if not found:
+            example = labels.source[0] if len(labels) else "labels.extxyz, frame 0"
+            raise DataError(
+                f"{job.deck.location('reference.leave_out')}: none of {len(labels)} labels is {item!r}; they are "
+                f"called as '{example}', or have numbers from 0"
+            )
+        rows.update(found)
+    job.console.say(f"{len(rows)} of {len(labels)} labels are left out (reference.leave_out)")
+    reasons = tuple(f"{labels.source[k]} (listed)" for k in sorted(rows))
+    kept = labels.take(np.setdiff1d(np.arange(len(labels)), sorted(rows)))
+    return replace(kept, left_out=labels.left_out + reasons)
+
+
+def _is_named(source: str, name: str | int) -> bool:
+    """Whether the end of a label's source, from a '/' on, is this name."""
+    return isinstance(name, str) and (source == name or source.endswith(f"/{name}"))
 
 
 def _read_labels(job: Job) -> Labels:
@@ -67,7 +165,13 @@ def _read_labels(job: Job) -> Labels:
             job.console.warn,
         )
     labels = reference.read_labels(
-        files, section.format, section.quantity, section.unit, job.console.warn, tensor_key=section.tensor
+        files,
+        section.format,
+        section.quantity,
+        section.unit,
+        job.console.warn,
+        tensor_key=section.tensor,
+        unconverged=section.unconverged,
     )
     if section.frame_from_name is not None:
         labels, text = on_trajectory(labels, trajectory_index(job), section.frame_from_name, section.frame_offset)

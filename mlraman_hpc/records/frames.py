@@ -95,11 +95,15 @@ class Labels:
 
     polarizability  (frames, 3, 3) Angstrom^3, of the whole cell, symmetric
     source          where each came from: 'file.extxyz, frame 12' or '000010.OUTCAR.gz'
+    unconverged     sources of those that are used although their calculation did not reach its own criterion
+    left_out        sources of labels that were read and are not here, each with the reason in brackets
     """
 
     frames: Frames
     polarizability: np.ndarray
     source: tuple[str, ...]
+    unconverged: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -107,7 +111,9 @@ class Labels:
     def take(self, which: np.ndarray | list[int] | slice) -> Labels:
         """The labels with these indices, in this order."""
         rows = np.arange(len(self))[which]
-        return Labels(self.frames.take(rows), self.polarizability[rows], tuple(self.source[k] for k in rows))
+        sources = tuple(self.source[k] for k in rows)
+        unconverged = tuple(name for name in self.unconverged if name in sources)
+        return Labels(self.frames.take(rows), self.polarizability[rows], sources, unconverged, self.left_out)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.records.fields import Record, stored
-from mlraman_hpc.records.training import Tuning
+from mlraman_hpc.records.training import LabelChecks, Tuning
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     number_density  (2,) smallest and largest of fully periodic training frames, atoms/Angstrom^3; NaN without any
     relative_error  of the test rows, weighted as the Raman intensity, over their fluctuation; None in older files
     tuning          the descriptors that were tried; None where the deck gives one
+    label_checks    labels that are doubtful or were left out; None in older files
 
     Only where derivatives of the polarizability were trained on:
 
@@ -105,6 +106,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     number_density: np.ndarray = stored("training_range/number_density", "1/Angstrom^3")
     relative_error: float | None = stored("scores/relative_error", "1", default=None)
     tuning: Tuning | None = stored("tuning", "1", default=None)
+    label_checks: LabelChecks | None = stored("label_checks", "1", default=None)
     derivative_frames: int | None = stored("derivatives/frames", "1", default=None)
     derivative_rows: int | None = stored("derivatives/rows", "1", default=None)
     derivative_noise: dict[str, dict[str, float]] | None = stored("derivatives/noise", "Angstrom^2", default=None)

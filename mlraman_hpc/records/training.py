@@ -38,6 +38,21 @@ class Tuning(Record, file_name="tuning.h5", kind="choice of the descriptor"):
 
 
 @dataclass(frozen=True)
+class LabelChecks:
+    """Which labels are doubtful, by name: 'labels.extxyz, frame 40' (model.h5).
+
+    outlier      do not fit what a model of the others says, and are used; deviation: by how many robust deviations
+    left_out     that the deck leaves out, each with the reason in brackets
+    unconverged  that are used although their calculation did not reach its own criterion
+    """
+
+    outlier: tuple[str, ...] = stored("outlier", "1")
+    deviation: np.ndarray = stored("outlier_deviation", "1")
+    left_out: tuple[str, ...] = stored("left_out", "1")
+    unconverged: tuple[str, ...] = stored("unconverged", "1")
+
+
+@dataclass(frozen=True)
 class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"):
     """Errors on one test set of `test_size` labels against N_T (learning_curve.h5); keys are 'diagonal', 'xx', ...
 

@@ -242,6 +242,8 @@ def runs_of_cp2k(path: Path) -> list[FieldRun]:
     """
     text = read_bytes(path)
     cp2k.check_finished(text, str(path))
+    if (fault := cp2k.not_converged(text, str(path))) is not None:
+        raise fault
     cell, periodic = cp2k.cell_of(text, str(path))
     positions, numbers = cp2k.atoms_of(text, str(path))
     match = _CP2K_FIELD.search(text)

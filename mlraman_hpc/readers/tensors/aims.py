@@ -17,6 +17,7 @@ _MATRIX = re.compile(rb"(?:DFPT for polarizability:--->|Polarizability \(Bohr\^3
 _SIX = re.compile(rb"DFPT polarizability \(Bohr\^3\)([^\n]*)\n *\| Polarizability:--->([^\n]*)\n")
 _CELL = re.compile(rb"Input geometry:\s*\n *\| Unit cell:[^\n]*\n((?: *\|[^\n]*\n){3})")
 _ATOM = re.compile(rb"^ *\| +(\d+): Species +(\S+)([^\n]*)$", re.MULTILINE)
+_GAP = re.compile(rb"overall HOMO-LUMO gap: +(\S+) eV")
 _COUNT = re.compile(rb"\| Number of atoms +: +(\d+)")
 
 
@@ -34,7 +35,20 @@ class Aims(TextOutput):
             tensor = {"dielectric": single_dielectric(tensors, name)}
         else:
             tensor = {"polarizability": _polarizability(text, name)}
-        return [Calculation(positions, numbers, cell, tensor, name, periodic)]
+        found = _GAP.findall(text)
+        gap = parse_numbers(found[-1], 1) if found else None
+        return [
+            Calculation(
+                positions,
+                numbers,
+                cell,
+                tensor,
+                name,
+                periodic,
+                unconverged=_not_converged(text, name),
+                gap=None if gap is None else float(gap[0]),
+            )
+        ]
 
 
 FORMAT = Aims()
@@ -43,14 +57,18 @@ FORMAT = Aims()
 def _check_finished(text: bytes, name: str) -> None:
     if b"Have a nice day." not in text[-1000:]:
         raise FileError(name, "the calculation did not finish ('Have a nice day.' is missing).")
-    if b"Self-consistency cycle converged" not in text or b"self-consistency cycle not" in text.lower():
-        raise FileError(name, "the self-consistency cycle did not converge.")
     if b"Updated atomic structure" in text:
         raise FileError(
             name,
             "the structure was relaxed or moved; which one the tensor belongs to is not clear. "
             "Compute one configuration at a time.",
         )
+
+
+def _not_converged(text: bytes, name: str) -> FileError | None:
+    if b"Self-consistency cycle converged" not in text or b"self-consistency cycle not" in text.lower():
+        return FileError(name, "the self-consistency cycle did not converge.")
+    return None
 
 
 def _matrix(rows: bytes, name: str) -> np.ndarray:

@@ -24,6 +24,8 @@ class Calculation:
     source     where it was read, for messages: 'run.out' or 'run.out, frame 12'
     periodic   (3,) bool
     volume     Angstrom^3, where it was printed with more digits than the cell; else None
+    unconverged  why the tensor is not converged to the calculation's own criterion; None where it is
+    gap        eV between occupied and empty states, 0 or less for a metal; None where the output does not say
     """
 
     positions: np.ndarray
@@ -33,6 +35,8 @@ class Calculation:
     source: str
     periodic: np.ndarray = field(default_factory=lambda: np.ones(3, bool))
     volume: float | None = None
+    unconverged: FileError | None = None
+    gap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Request:
     unit      of a polarizability, one of POLARIZABILITY_UNITS
     tensor    name of the tensor in files that name theirs
     order     components of the columns in files that have columns
+    unconverged  what to do with tensors that are not converged: refuse, leave_out, use
     """
 
     section: str
@@ -51,6 +56,7 @@ class Request:
     unit: str | None = None
     tensor: str | None = None
     order: list[str] | None = None
+    unconverged: str = "refuse"
 
 
 class LabelFormat(Protocol):

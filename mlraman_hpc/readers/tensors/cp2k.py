@@ -20,6 +20,7 @@ _VECTOR = re.compile(
     rb"^ CELL\| Vector ([abc]) \[angstrom\]:?([^|\n]*)\|[abc]\| *= *(\S+)", re.MULTILINE | re.IGNORECASE
 )
 _ANGLE = re.compile(rb"^ CELL\| Angle \(\w,\w\), \w+ *\[degree\]: *(\S+)", re.MULTILINE)
+_GAP = re.compile(rb"HOMO *- *LUMO gap *\[eV\] *: *(\S+)")
 _SINGLE = (b"ENERGY", b"ENERGY_FORCE", b"LINEAR_RESPONSE", b"LR")
 
 
@@ -31,17 +32,22 @@ class CP2K(TextOutput):
 
     def parse(self, text: bytes, name: str) -> list[Calculation]:
         check_finished(text, name)
-        tensors = {"polarizability": _tensor(text, name)}
+        unconverged = not_converged(text, name)
+        try:
+            tensors = {"polarizability": _tensor(text, name)}
+        except FileError as error:  # what did not converge may print anything
+            raise unconverged or error from None
         cell, periodic = cell_of(text, name)
         positions, numbers = atoms_of(text, name)
-        return [Calculation(positions, numbers, cell * periodic[:, None], tensors, name, periodic)]
+        cell, gap = cell * periodic[:, None], _gap(text)
+        return [Calculation(positions, numbers, cell, tensors, name, periodic, unconverged=unconverged, gap=gap)]
 
 
 FORMAT = CP2K()
 
 
 def check_finished(text: bytes, name: str) -> None:
-    """Errors: FileError unless one configuration was computed to its end, and converged."""
+    """Errors: FileError unless one configuration was computed to its end."""
     if b"PROGRAM ENDED AT" not in text:
         raise FileError(name, "the calculation did not finish ('PROGRAM ENDED AT' is missing).")
     run = re.search(rb"GLOBAL\| Run type +(\S+)", text)
@@ -51,10 +57,22 @@ def check_finished(text: bytes, name: str) -> None:
             f"the run type is {run[1].decode('ascii', 'replace') if run else 'not named'}; which "
             "structure the polarizability belongs to is not clear. Compute one configuration at a time.",
         )
+
+
+def not_converged(text: bytes, name: str) -> FileError | None:
+    """What CP2K says of it, with the line; None where all loops have converged."""
     for fault in (b"SCF run NOT converged", b"The linear solver didn't converge"):
         if fault in text:
             line = text[: text.find(fault)].count(b"\n") + 1
-            raise FileError(name, f"'{fault.decode()}'.", line)
+            return FileError(name, f"'{fault.decode()}'.", line)
+    return None
+
+
+def _gap(text: bytes) -> float | None:
+    """eV; the smallest that is printed (two spins have one each)."""
+    found = _GAP.findall(text)
+    values = parse_numbers(b" ".join(found), len(found))
+    return float(values.min()) if found and values is not None else None
 
 
 def _tensor(text: bytes, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,30 @@ from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.readers.tensors.base import BadFilesError, Calculation, FileError, LabelFormat, Request
 from mlraman_hpc.readers.tensors.components import check_unit, labels_of
 from mlraman_hpc.readers.tensors.formats import format_of
+from mlraman_hpc.readers.tensors.gaps import gap_warning
 from mlraman_hpc.readers.text import Warn, build_frames, valid_cells
 from mlraman_hpc.records.frames import Labels
 
+REFUSE, LEAVE_OUT = "refuse", "leave_out"
+_HINT = (
+    "Labels that are not converged can be left out or used, with a warning: reference.unconverged: leave_out, or use"
+)
+
 
 def read_labels(
-    files: list[Path], format: str, quantity: str | None, unit: str | None, warn: Warn, tensor_key: str | None = None
+    files: list[Path],
+    format: str,
+    quantity: str | None,
+    unit: str | None,
+    warn: Warn,
+    tensor_key: str | None = None,
+    unconverged: str = REFUSE,
 ) -> Labels:
     """Structures of all files, in order, with alpha in Angstrom^3; alpha = V (epsilon - 1)/(4 pi) = V chi/(4 pi).
 
     A polarizability needs `unit` (one of POLARIZABILITY_UNITS) where the program does not fix it; a dielectric tensor
     or a susceptibility has none and needs a cell that is periodic in all directions. Tensors are symmetrised.
+    unconverged: 'refuse', 'leave_out' or 'use' tensors of calculations that did not reach their own criterion.
     Errors: DataError for what the files lack, naming file and frame (BadFilesError, naming all files that cannot be
     used); DeckKeyError for a missing unit.
     """
@@ -30,11 +44,21 @@ def read_labels(
     label_format = format_of(paths, format)
     if label_format.unit_is_known and unit is not None:
         raise DeckKeyError("reference.unit", f"the unit of {label_format.name} files is known; remove '{unit}'.")
-    request = Request("reference", quantity, unit, tensor_key)
+    request = Request("reference", quantity, unit, tensor_key, unconverged=unconverged)
     calculations = label_format.combine(_read_files(label_format, paths, request, warn))
+    faults = [item.unconverged for item in calculations if item.unconverged is not None]
+    if faults:
+        warn(_unconverged(faults, calculations, unconverged))
+    if unconverged == LEAVE_OUT:
+        calculations = [item for item in calculations if item.unconverged is None]
+        if not calculations:
+            raise DataError("reference.unconverged: no label is converged, and leave_out leaves none.")
     quantities = [_quantity(calculation, request) for calculation in calculations]
     factors = {name: 1.0 if label_format.unit_is_known else check_unit(name, unit, "reference") for name in quantities}
-    return _joined(calculations, quantities, factors, warn)
+    labels = _joined(calculations, quantities, factors, warn)
+    left_out = tuple(f"{fault.file} (not converged)" for fault in faults) if unconverged == LEAVE_OUT else ()
+    used = tuple(item.source for item in calculations if item.unconverged is not None)
+    return replace(labels, unconverged=used, left_out=left_out)
 
 
 def _read_files(label_format: LabelFormat, paths: list[Path], request: Request, warn: Warn) -> list[Calculation]:
@@ -42,14 +66,34 @@ def _read_files(label_format: LabelFormat, paths: list[Path], request: Request, 
     calculations, errors = [], []
     for path in paths:
         try:
-            calculations += label_format.read(path, request, warn)
+            found = label_format.read(path, request, warn)
+            calculations += found
+            if request.unconverged == REFUSE:
+                errors += [(str(path), item.unconverged) for item in found if item.unconverged is not None]
         except DataError as error:
             errors.append((str(path), error))
-    if errors and len(paths) == 1:
-        raise errors[0][1]
     if errors:
-        raise BadFilesError(errors, len(paths))
+        refused = [item.unconverged for item in calculations if item.unconverged is not None]
+        error = errors[0][1] if len(paths) == 1 else BadFilesError(errors, len(paths))
+        raise DataError(f"{error}\n{_HINT}") if refused and request.unconverged == REFUSE else error
     return calculations
+
+
+def _unconverged(faults: list[FileError], calculations: list[Calculation], use: str) -> str:
+    worst = max(asymmetry(item) for item in calculations if item.unconverged is not None)
+    what = "left out" if use == LEAVE_OUT else "used all the same"
+    named = "; ".join(str(fault) for fault in faults[:3]) + ("; ..." if len(faults) > 3 else "")
+    return (
+        f"{len(faults)} of {len(calculations)} labels are not converged to their own criterion and are {what} "
+        f"(reference.unconverged: {use}). Their tensors are symmetric to {worst:.1g} of their largest component. "
+        f"{named}"
+    )
+
+
+def asymmetry(calculation: Calculation) -> float:
+    """|A - A^T|max/|A|max of the least symmetric tensor; linear response makes it vanish as it converges."""
+    tensors = np.array(list(calculation.tensors.values()))
+    return float(np.abs(tensors - tensors.transpose(0, 2, 1)).max() / np.abs(tensors).max())
 
 
 def _quantity(calculation: Calculation, request: Request) -> str:
@@ -72,6 +116,8 @@ def _joined(calculations: list[Calculation], quantities: list[str], factors: dic
         np.arange(len(calculations)),
     )
     sources = tuple(item.source for item in calculations)
+    if (text := gap_warning([item.gap for item in calculations], sources)) is not None:
+        warn(text)
     for k in np.flatnonzero(~valid_cells(frames.cells, frames.periodic)):
         text = f"the cell {frames.cells[k].tolist()} has no volume although the structure is periodic."
         raise FileError(sources[k], text)

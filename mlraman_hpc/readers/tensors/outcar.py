@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric, tensor_below
+from mlraman_hpc.readers.tensors.gaps import band_gap
 from mlraman_hpc.readers.text import parse_numbers, quoted, split_touching_numbers
 
 # LEPSILON says 'in DFT' or 'in RPA (Hartree)'; LCALCEPS says neither, and LRPA among the parameters tells which
@@ -21,6 +22,7 @@ _FRACTIONAL = b"position of ions in fractional coordinates"
 # a WAVECAR of another cell is announced with the lattice vectors of that cell
 _LATTICE = re.compile(rb"(old parameters found on file.*?)?direct lattice vectors", re.DOTALL)
 _FORCES = b"TOTAL-FORCE (eV/Angst)"
+_BAND = re.compile(rb"^ +\d+ +(-?\d+\.\d+) +(\d\.\d+) *$", re.MULTILINE)
 _ITERATION = re.compile(rb"-- Iteration +\d+\( *(\d+)\)|aborting loop (because EDIFF is|EDIFF was not|because hard)")
 
 
@@ -34,11 +36,12 @@ class Outcar(TextOutput):
     def parse(self, text: bytes, name: str) -> list[Calculation]:
         _check_finished(text, name)
         tensors = {"dielectric": _tensor(text, name)}
-        _check_converged(text, name)
+        unconverged = _not_converged(text, name)
         _check_one_structure(text, name)
         cell, fractional = _structure(text, name)
         numbers = _numbers(text, len(fractional), name)
-        return [Calculation(fractional @ cell, numbers, cell, tensors, name)]
+        gap = _gap(text)
+        return [Calculation(fractional @ cell, numbers, cell, tensors, name, unconverged=unconverged, gap=gap)]
 
 
 FORMAT = Outcar()
@@ -81,10 +84,19 @@ def _is_set(text: bytes, flag: str) -> bool:
     return _setting(text, flag) in ("T", "t")
 
 
-def _check_converged(text: bytes, name: str) -> None:
-    """Errors: FileError unless every self-consistency loop ended because EDIFF was reached.
+def _gap(text: bytes) -> float | None:
+    """eV, from the last table of energies and occupations that is complete."""
+    heading = text.rfind(b" E-fermi :")
+    states = _BAND.findall(text, heading) if heading >= 0 else []
+    values = parse_numbers(b" ".join(b" ".join(state) for state in states), 2 * len(states))
+    return None if values is None else band_gap(*values.reshape(-1, 2).T)
 
-    VASP 6 says where it was not; VASP 5 says nothing and stops after NELM iterations.
+
+def _not_converged(text: bytes, name: str) -> FileError | None:
+    """None where every self-consistency loop ended because EDIFF was reached, else what to say.
+
+    VASP 6 says where it was not; VASP 5 says nothing and stops after NELM iterations. Errors: FileError where the
+    calculation was stopped by hand.
     """
     setting = re.search(rb"NELM *= *(\d+);", text)
     limit = int(setting[1]) if setting else inf
@@ -92,16 +104,15 @@ def _check_converged(text: bytes, name: str) -> None:
     for event in _ITERATION.finditer(text):
         if event[1]:
             if int(event[1]) == 1 and iterations >= limit:
-                raise _unconverged(text, start, iterations, name)
+                return _unconverged(text, start, iterations, name)
             iterations, start = int(event[1]), event.start()
         elif event[2].startswith(b"because hard"):
             raise FileError(name, "stopped by hand (STOPCAR) before the electronic loop had converged.")
         elif event[2].startswith(b"EDIFF was not"):
-            raise _unconverged(text, start, iterations, name)
+            return _unconverged(text, start, iterations, name)
         else:
             iterations = 0
-    if iterations >= limit:
-        raise _unconverged(text, start, iterations, name)
+    return _unconverged(text, start, iterations, name) if iterations >= limit else None
 
 
 def _unconverged(text: bytes, start: int, iterations: int, name: str) -> FileError:

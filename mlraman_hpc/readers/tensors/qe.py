@@ -19,6 +19,7 @@ _ALAT = re.compile(rb"lattice parameter \(alat\) *= *(\S+) *a\.u\.")
 _CELLDM = re.compile(rb"celldm\(1\)= *(\S+)")
 _VOLUME = re.compile(rb"unit-cell volume *= *(\S+) *\(a\.u\.\)\^3")
 _ATOMS = re.compile(rb"number of atoms/cell *= *(\d+)")
+_LEVELS = re.compile(rb"highest occupied, lowest unoccupied level \(ev\): *([^\n]*)")
 _SITE = re.compile(rb"^ *(\d+) +([A-Za-z]\w*) .*?tau\( *\d+\) *= *\(([^)\n]*)\)", re.MULTILINE)
 _AXIS = re.compile(rb"^ *a\(\d\) *= *\(([^)\n]*)\)", re.MULTILINE)
 
@@ -30,8 +31,10 @@ class QuantumEspresso(TextOutput):
     magic = rb".*Program (PHONON|PWSCF)"
 
     def parse(self, text: bytes, name: str) -> list[Calculation]:
-        tensors = {} if b"Program PWSCF" in text[:2000] else {"dielectric": _tensor(text, name)}
-        return [_structure(text, tensors, name)]
+        ground_state = b"Program PWSCF" in text[:2000]
+        tensors = {} if ground_state else {"dielectric": _tensor(text, name)}
+        unconverged = None if ground_state else _not_converged(text, name)
+        return [replace(_structure(text, tensors, name), unconverged=unconverged, gap=_gap(text))]
 
     def combine(self, calculations: list[Calculation]) -> list[Calculation]:
         """The outputs of ph.x, with the digits of the pw.x outputs of the same structures."""
@@ -53,12 +56,15 @@ def _refined(response: Calculation, ground_states: list[Calculation]) -> Calcula
             and np.abs(item.cell - response.cell).max() < 2e-3
             and np.abs(item.positions - response.positions).max() < 2e-4
         ):
-            return replace(item, tensors=response.tensors, source=response.source)
+            gap = response.gap if item.gap is None else item.gap
+            return replace(
+                item, tensors=response.tensors, source=response.source, unconverged=response.unconverged, gap=gap
+            )
     return response
 
 
 def _tensor(text: bytes, name: str) -> np.ndarray:
-    """The dielectric tensor of ph.x. Errors: FileError where it is missing or not converged."""
+    """The dielectric tensor of ph.x. Errors: FileError where it is missing or not finished."""
     if b"Program PHONON" not in text[:2000]:
         raise FileError(name, "not an output of ph.x ('Program PHONON' is missing at its start).")
     if b"JOB DONE." not in text[-2000:]:
@@ -66,10 +72,23 @@ def _tensor(text: bytes, name: str) -> np.ndarray:
     headings = [match.end() for match in re.finditer(re.escape(_TENSOR), text)]
     if not headings:
         raise FileError(name, "no dielectric tensor: compute it with epsil = .true. at q = 0.")
-    before = text[: headings[-1]]
-    if b"End of electric fields calculation" not in before or b"NOT achieved" in before:
+    if b"End of electric fields calculation" not in text[: headings[-1]]:
         raise FileError(name, "the response to the electric field did not converge.")
     return single_dielectric([tensor_below(text, heading, name) for heading in headings], name)
+
+
+def _not_converged(text: bytes, name: str) -> FileError | None:
+    before = text[: text.rfind(_TENSOR)]
+    return (
+        FileError(name, "the response to the electric field did not converge.") if b"NOT achieved" in before else None
+    )
+
+
+def _gap(text: bytes) -> float | None:
+    """eV, from pw.x with fixed occupations."""
+    levels = _LEVELS.findall(text)
+    values = parse_numbers(split_touching_numbers(levels[-1]), 2) if levels else None
+    return None if values is None else float(values[1] - values[0])
 
 
 def _structure(text: bytes, tensors: dict[str, np.ndarray], name: str) -> Calculation:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, single_dielectric
+from mlraman_hpc.readers.tensors.gaps import band_gap
 from mlraman_hpc.readers.text import FrameLocation, Warn, reading_errors
 from mlraman_hpc.readers.trajectory.vaspout import KIND, STEPS, complete_frames, decoded, elements, read
 
@@ -26,11 +27,12 @@ class Vaspout(LabelFormat):
         name = str(path)
         with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
             tensors = {"dielectric": _tensor(file, name)}
-            _check_converged(file, name)
+            unconverged = _not_converged(file, name)
+            gap = _gap(file)
             numbers = elements(file, name)
             complete_frames(file, len(numbers), name, warn)
             positions, _, cell, _ = read(name, np.arange(1), lambda k: FrameLocation(name, 0, k), numbers)[0]
-        return [Calculation(positions, numbers, cell, tensors, name)]
+        return [Calculation(positions, numbers, cell, tensors, name, unconverged=unconverged, gap=gap)]
 
 
 FORMAT = Vaspout()
@@ -61,7 +63,17 @@ def _method(file: h5py.File) -> str:
     return decoded(file[path][()]).lower() if path in file else ""
 
 
-def _check_converged(file: h5py.File, name: str) -> None:
+def _gap(file: h5py.File) -> float | None:
+    """eV, from all eigenvalues and their occupations."""
+    paths = [f"results/electron_eigenvalues/{name}" for name in ("eigenvalues", "fermiweights")]
+    if not all(path in file for path in paths):
+        return None
+    energies, occupations = (np.array(file[path][()], dtype=float).ravel() for path in paths)
+    return band_gap(energies, occupations) if len(energies) == len(occupations) else None
+
+
+def _not_converged(file: h5py.File, name: str) -> FileError | None:
     path = f"{STEPS}/electronic_step_converged"
     if path in file and np.any(file[path][()] != 0):
-        raise FileError(name, "the electronic loop did not reach EDIFF (NELM reached).")
+        return FileError(name, "the electronic loop did not reach EDIFF (NELM reached).")
+    return None

@@ -7,9 +7,11 @@ import re
 import numpy as np
 
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
+from mlraman_hpc.readers.tensors.gaps import band_gap
 from mlraman_hpc.readers.text import FrameLocation, parse_numbers
 from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, setting, vectors
 
+_STATE = re.compile(rb"<r> *(\S+ +\S+) *</r>")
 JUMP = 300  # between loops of real files 1,700 and more, within them 3 and less
 
 
@@ -27,7 +29,7 @@ class Vasprun(TextOutput):
         label = b"epsilon" if _headings(text, b"epsilon") else b"epsilon_scf"
         begin, headings = _structure_and_tensors(text, label, name)
         head = text[:begin]
-        _check_converged(text, head, begin, headings[-1], name)
+        unconverged = _not_converged(text, head, begin, headings[-1], name)
         numbers = elements(head, name)
         location = FrameLocation(name, head.count(b"\n") + 1, 0)
         positions, _, cell, _ = read(text[begin : text.find(END, begin)], location, numbers)
@@ -35,7 +37,8 @@ class Vasprun(TextOutput):
             vectors(text[at : at + 1000], label, 3, FrameLocation(name, text[:at].count(b"\n") + 1, 0))
             for at in headings
         ]
-        return [Calculation(positions, numbers, cell, {"dielectric": single_dielectric(tensors, name)}, name)]
+        tensor = {"dielectric": single_dielectric(tensors, name)}
+        return [Calculation(positions, numbers, cell, tensor, name, unconverged=unconverged, gap=_gap(text))]
 
 
 FORMAT = Vasprun()
@@ -75,19 +78,28 @@ def _others(text: bytes) -> str:
     return f" (only {', '.join(names)})" if names else ""
 
 
-def _check_converged(text: bytes, head: bytes, structure: int, tensor: int, name: str) -> None:
-    """Errors: FileError where a loop took NELM iterations, which is how one ends that did not reach EDIFF."""
+def _gap(text: bytes) -> float | None:
+    """eV, from the eigenvalues of the ground state, which come first."""
+    start = text.find(b"<eigenvalues>")
+    states = _STATE.findall(text, start, text.find(b"</eigenvalues>", start)) if start >= 0 else []
+    values = parse_numbers(b" ".join(states), 2 * len(states))
+    return None if values is None else band_gap(*values.reshape(-1, 2).T)
+
+
+def _not_converged(text: bytes, head: bytes, structure: int, tensor: int, name: str) -> FileError | None:
+    """What to say where a loop took NELM iterations, which is how one ends that did not reach EDIFF."""
     limit, criterion = parameter(_convergence(head), b"NELM"), parameter(head, b"EDIFF")
     if limit is None:
         raise FileError(name, "NELM is missing from the parameters.")
     loops = [_energies(text[head.rfind(b"<calculation>") : structure], name)]
     loops += _response_loops(_energies(text[structure:tensor], name), criterion or 1e-8)
     if max(map(len, loops)) >= limit:
-        raise FileError(
+        return FileError(
             name,
             f"a loop took NELM = {limit:g} iterations or more, so EDIFF may not have been reached. "
             "The OUTCAR says it for certain: give that one, or compute it again with a larger NELM.",
         )
+    return None
 
 
 def _convergence(head: bytes) -> bytes:

@@ -17,6 +17,7 @@ from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.readers.tensors.trajectory_labels import read_table_labels
 from mlraman_hpc.readers.trajectory.index import build_index
 from tests.helpers import DATA
+from tests.readers.tensors.test_outcar import bands, loop
 from tests.readers.tensors.test_outcar import text_of as outcar_text
 
 ORDER = ["xx", "yy", "zz", "xy", "yz", "zx"]
@@ -249,3 +250,41 @@ def test_formats(tmp_path):
         read_labels([], "auto", None, "bohr^3", pytest.fail)
     with pytest.raises(DataError, match=r"No such file"):
         read_labels([tmp_path / "no.xyz"], "auto", None, "bohr^3", pytest.fail)
+
+
+def outcars(tmp_path, *texts: bytes) -> list[Path]:
+    files = [tmp_path / f"{number}.OUTCAR" for number in range(len(texts))]
+    for file, text in zip(files, texts):
+        file.write_bytes(text)
+    return files
+
+
+def test_labels_that_are_not_converged_are_refused_left_out_or_used(tmp_path):
+    files = outcars(tmp_path, outcar_text(), outcar_text(after=loop(60, "")), outcar_text())
+    with pytest.raises(DataError, match=r"1 of 3 files(.|\n)*1.OUTCAR.*after 60 iter(.|\n)*reference.unconverged"):
+        read_labels(files, "auto", None, None, pytest.fail)
+    for use, count in (("leave_out", 2), ("use", 3)):
+        warnings: list[str] = []
+        labels = read_labels(files, "auto", None, None, warnings.append, unconverged=use)
+        assert len(labels) == count
+        assert len(warnings) == 1 and "1 of 3 labels are not converged" in warnings[0]
+        assert f"reference.unconverged: {use}" in warnings[0] and "after 60 iterations" in warnings[0]
+        assert labels.unconverged == ((str(files[1]),) if use == "use" else ())
+        assert labels.left_out == ((f"{files[1]} (not converged)",) if use == "leave_out" else ())
+    assert read_labels(files, "auto", None, None, [].append, unconverged="use").take([0]).unconverged == ()
+    with pytest.raises(DataError, match="leaves none"):
+        read_labels(files[1:2], "auto", None, None, [].append, unconverged="leave_out")
+
+
+def test_what_is_damaged_stays_refused(tmp_path):
+    files = outcars(tmp_path, outcar_text(), outcar_text(after=loop(60, "")), outcar_text(end="Total"))
+    for use in ("leave_out", "use"):
+        with pytest.raises(DataError, match=r"1 of 3 files.*\n.*2.OUTCAR.*did not finish"):
+            read_labels(files, "auto", None, None, pytest.fail, unconverged=use)
+
+
+def test_metallic_labels_are_named(tmp_path):
+    warnings: list[str] = []
+    read_labels(outcars(tmp_path, bands(2, 2, 0), bands(2, 1.2, 0.8)), "auto", None, None, warnings.append)
+    assert len(warnings) == 1
+    assert "1 of 2 labels" in warnings[0] and "1.OUTCAR (partly filled bands)" in warnings[0]

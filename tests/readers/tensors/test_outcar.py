@@ -76,6 +76,8 @@ def text_of(before=loop(), after=loop(), tensors=TENSOR * 2, end="General timing
 
 def parse(text: bytes, name: str) -> Calculation:
     [calculation] = FORMAT.parse(text, name)
+    if calculation.unconverged is not None:
+        raise calculation.unconverged
     return calculation
 
 
@@ -194,6 +196,19 @@ def test_lcalceps():
         parse(text_of(tensors=tensors, after=FORCES).replace(*off), "OUTCAR")
     with pytest.raises(DataError, match=r"only the one in RPA is there"):
         parse(text_of(tensors=tensors).replace(off[0], b"LRPA    =     T"), "OUTCAR")
+
+
+def bands(*occupations: float) -> bytes:
+    rows = "".join(f"{k:7d}{2.5 * k:12.4f}{share:12.5f}\n" for k, share in enumerate(occupations, start=1))
+    table = " E-fermi :   3.1000     XC(G=0):  -7.5\n\n k-point     1 :\n  band No.  band energies     occupation\n"
+    table += f"{rows}\n"
+    return text_of().replace(FORCES.encode(), table.encode() + FORCES.encode(), 1)
+
+
+@pytest.mark.parametrize("occupations, gap", [((2, 2, 0), 2.5), ((2, 1.2, 0.8), 0.0), ((2, 2, 2), None)])
+def test_gap_between_filled_and_empty_bands(occupations, gap):
+    assert parse(bands(*occupations), "OUTCAR").gap == gap
+    assert parse(text_of(), "OUTCAR").gap is None
 
 
 def test_sixty_iterations_that_reach_ediff_are_good():

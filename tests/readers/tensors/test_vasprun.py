@@ -49,6 +49,8 @@ def text_of(ground=GROUND, response=RESPONSE, settings: str = SETTINGS, tensors=
 
 def parse(text: bytes) -> Calculation:
     [calculation] = FORMAT.parse(text, "vasprun.xml")
+    if calculation.unconverged is not None:
+        raise calculation.unconverged
     return calculation
 
 
@@ -81,6 +83,16 @@ def test_a_loop_of_nelm_iterations_is_refused(rate, at):
     response = [*RESPONSE[:at], loop(20, -8.4, -7.5, rate), *RESPONSE[at:]]
     with pytest.raises(DataError, match="a loop took NELM = 20 iterations or more"):
         parse(text_of(response=response))
+
+
+def test_gap_between_filled_and_empty_states():
+    def eigenvalues(occupations) -> bytes:
+        rows = "".join(f"<r> {energy:.4f} {share:.4f} </r>\n" for energy, share in zip((-7.0, 1.5, 3.0), occupations))
+        return f"<eigenvalues>\n<array>\n{rows}</array>\n</eigenvalues>\n</calculation>".encode()
+
+    assert parse(text_of()).gap is None
+    assert parse(text_of().replace(b"</calculation>", eigenvalues([1, 1, 0]))).gap == pytest.approx(1.5)
+    assert parse(text_of().replace(b"</calculation>", eigenvalues([1, 0.7, 0.3]))).gap == 0
 
 
 def test_a_ground_state_of_nelm_iterations_is_refused():
