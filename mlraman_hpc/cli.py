@@ -125,6 +125,7 @@ COMMANDS = {
     "forces": Command("forces of the force field against DFT: forces.h5, .png"),
     "report": Command("one document with every figure and number: report.html; --text", _report_options),
     "converge": Command("spectra against N_T and trajectory length: convergence.h5, .png"),
+    "select": Command("frames worth labelling: labels.json, selected.extxyz"),
     "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
     "convert-labels": Command("derivatives of alpha, as from forces in fields: derivatives.extxyz", beside="convert"),
     "benchmark": Command("frames per second by stage and ranks, memory, time for a job"),

@@ -27,8 +27,9 @@ ALLOWED = {  # package -> (packages of ours, packages of others); no command imp
         {"ase", "numpy"},
     ),
 }
-ALLOWED["commands"] = (ALLOWED["pipeline"][0], {"numpy"})
-ALLOWED["campaign"] = ({*ALLOWED["pipeline"][0], "commands", "campaign"}, {"numpy"})
+ALLOWED["labelling"] = ({*ALLOWED["pipeline"][0], "labelling"}, {"jinja2", "numpy"})
+ALLOWED["commands"] = (ALLOWED["labelling"][0], {"numpy"})
+ALLOWED["campaign"] = ({*ALLOWED["labelling"][0], "commands", "campaign"}, {"numpy"})
 ALLOWED["cli"] = ({"base", "runtime", "config", "pipeline", "commands", "campaign"}, set())
 ALLOWED["__main__"] = ({"cli"}, set())
 ALLOWED["api"] = ({*BASE, "readers", "numerics", "model", "storage", "plots"}, {"ase", "matplotlib", "numpy", "pandas"})

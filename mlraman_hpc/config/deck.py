@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr
 
 from mlraman_hpc.base.errors import DataError, DeckError, KeyLocations, Location, Mistake
 from mlraman_hpc.config.keys import Section, Walltime, key
+from mlraman_hpc.config.labelling_sections import LabellingSection
 from mlraman_hpc.config.model_sections import (
     ConvergenceSection,
     DescriptorSection,
@@ -46,6 +47,7 @@ class Deck(Section):
     learning_curve: LearningCurveSection | None = key(None, "error against the number of labels")
     convergence: ConvergenceSection | None = key(None, "spectra against labels and length")
     md: MdSection | None = key(None, "molecular dynamics of our own")
+    labelling: LabellingSection | None = key(None, "labels to be computed")
     trajectory: TrajectorySection | None = key(None, "molecular dynamics")
     spectrum: SpectrumSection = Field(default_factory=SpectrumSection, description="the Raman spectrum")
     series: SeriesSection | None = key(None, "polarizabilities made elsewhere")

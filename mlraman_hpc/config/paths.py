@@ -12,7 +12,14 @@ from pydantic import BaseModel
 
 from mlraman_hpc.base.errors import DeckKeyError
 
-PATH_KEYS = ("file", "files", "predicted_files", "lattice_sites", "structure")  # of input files, in every section
+PATH_KEYS = (
+    "file",
+    "files",
+    "predicted_files",
+    "lattice_sites",
+    "structure",
+    "template",
+)  # of input files, in every section
 _LEFT_OVER = re.compile(r"\$\w+|\$\{[^}]*\}|^~[^/]*")
 
 
@@ -42,6 +49,8 @@ def make_absolute(deck: BaseModel, folder: str) -> None:
         _change(section, name, partial(_absolute, os.getcwd() if dotted == "output" else folder))
     if (md := getattr(deck, "md", None)) and md.arguments:
         md.arguments = _absolute_files(md.arguments, folder)
+    if (labelling := getattr(deck, "labelling", None)) and labelling.parameters:
+        labelling.parameters = _absolute_files(labelling.parameters, folder)
 
 
 def _absolute_files(value: Any, folder: str) -> Any:

@@ -163,10 +163,10 @@ STARTERS = {
         _MORE,
     ),
     "labelling": Starter(
-        "A trajectory without labels yet: motion of the atoms now, model and spectrum when 'reference' is filled in",
+        "A trajectory without labels yet: 'mlraman label THIS_FILE' has them computed, until the spectrum is known",
         {**_HEAD, "trajectory.files": None, "trajectory.frame_interval": None, "labelling": None, **_MODEL, **_RESULTS},
         {"trajectory.frame_interval": "fs; null: as the file says"},
-        {"reference.files": ["labels.extxyz"], **_MORE},
+        {"reference.files": ["out/labels.extxyz"], "reference.unit": "angstrom^3", **_MORE},
     ),
 }
 KINDS = (*STARTERS, "campaign")

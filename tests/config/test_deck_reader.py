@@ -94,7 +94,9 @@ def test_every_key_with_files_is_known_as_a_path():
             inner = section_type(field.annotation)
             yield from names(inner) if inner is not None else [name]
 
-    assert {name for name in names(Deck) if re.search("file|folder|sites|^structure$", name)} == set(PATH_KEYS)
+    assert {name for name in names(Deck) if re.search("file|folder|sites|^structure$|^template$", name)} == set(
+        PATH_KEYS
+    )
 
 
 @pytest.mark.parametrize(
