@@ -8,9 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import pytest
+
+from mlraman_hpc.base import checksums
+from mlraman_hpc.storage import hdf5
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -62,6 +68,15 @@ def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120,
         out, err = process.communicate()
         pytest.fail(f"time-out after {timeout} s, dead-lock? {command}\n--- out\n{out[-3000:]}\n--- err\n{err[-5000:]}")
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@contextmanager
+def changed(path: Path) -> Iterator[h5py.File]:
+    """A result file, open to be changed on purpose; content and checksums are made to fit again."""
+    with h5py.File(path, "r+") as file:
+        yield file
+        file.attrs["content"] = hdf5.content_hash(file)
+    checksums.append(path)
 
 
 def wait_for_line(process, text: str, seconds: float = 60) -> str:

@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from mlraman_hpc.base import checksums
 from mlraman_hpc.base.atomic_files import atomic_write
+from mlraman_hpc.base.checksums import Damaged
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.md.settings import Settings
 from mlraman_hpc.numerics import Floats
-from mlraman_hpc.storage.h5md_writer import TrajectoryFile
+from mlraman_hpc.storage.h5md_writer import TrajectoryFile, add_checksums
 from mlraman_hpc.storage.provenance import Origin
 
 h5py = LazyModule("h5py")
@@ -49,9 +51,20 @@ class RunFile:
         self.state_path = path.with_name(path.name + ".state")
         self._descriptor = -1
         self._extent: dict[str, tuple[int, int]] = {}
+        self._rows: dict[str, int] = {}
 
     def resume(self, key: str) -> State | None:
-        """The state of an interrupted run with this key, whose file is opened; None where there is none."""
+        """The state of an interrupted run with this key, whose file is opened; None where there is none.
+
+        Raises DataError where the file is damaged.
+        """
+        try:
+            with checksums.opened(self.partial) as handle:
+                checksums.check(handle)
+        except Damaged as error:
+            raise DataError(f"{self.partial}: damaged: {error}; remove it or use --force to start anew") from None
+        except OSError:
+            return None
         try:
             with h5py.File(self.partial, "r", locking=False) as file:
                 same = file.attrs.get("key") == key
@@ -89,10 +102,12 @@ class RunFile:
                     times=settings.frame_interval * np.arange(frames),
                     velocities=True,
                 )
-                writer.finish(origin)
+                writer.seal(origin)
                 with h5py.File(temporary, "r+") as file:
                     self._add_observables(file, frames)
                     file.require_group("md").attrs.update(attributes)
+                self._find(temporary)
+                checksums.append(temporary, self._growing(), open_ranges=True)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be written: {error}; check free space and quota") from None
         self._open()
@@ -107,16 +122,25 @@ class RunFile:
         for name, unit in SUMMARY.items():
             _early(file, f"md/{name}", (1,), unit)  # a scalar gets no space early
 
-    def _open(self) -> None:
+    def _find(self, path: Path) -> None:
+        """Where the numbers lie in the file."""
         names = {"position": f"{_GROUP}/position/value", "velocity": f"{_GROUP}/velocity/value"}
         names |= {"cell": f"{_GROUP}/box/edges/value"}
         names |= {name: f"observables/{name}/value" for name in OBSERVABLES}
         names |= {f"md/{name}": f"md/{name}" for name in SUMMARY}
-        with h5py.File(self.partial, "r", locking=False) as file:
-            for name, path in names.items():
-                if path in file:
-                    data = file[path]
+        with h5py.File(path, "r", locking=False) as file:
+            for name, inside in names.items():
+                if inside in file:
+                    data = file[inside]
                     self._extent[name] = data.id.get_offset(), 8 * int(np.prod(data.shape[1:], dtype=np.int64))
+                    self._rows[name] = len(data)
+
+    def _growing(self) -> list[tuple[int, int]]:
+        """(offset, bytes) of all that is written to while the run goes on."""
+        return [(offset, size * self._rows[name]) for name, (offset, size) in self._extent.items()]
+
+    def _open(self) -> None:
+        self._find(self.partial)
         self._descriptor = os.open(self.partial, os.O_RDWR)
 
     def write_frame(self, frame: int, values: Mapping[str, Any]) -> None:
@@ -154,8 +178,11 @@ class RunFile:
     def finish(self) -> None:
         """The file gets its name; the state goes."""
         try:
-            os.fsync(self._descriptor)
+            if (found := checksums.read(self._descriptor)) is not None:
+                os.truncate(self._descriptor, found.size)  # what comes now has checksums of the numbers too
             self.close()
+            add_checksums(self.partial)
+            _sync(self.partial)
             os.replace(self.partial, self.path)
             _sync_folder(self.path.parent)
         except OSError as error:
@@ -187,11 +214,15 @@ def _early(group: Any, name: str, shape: tuple[int, ...], unit: str) -> None:
 def _sync_folder(folder: Path) -> None:
     """The new name of a file survives a crash of the machine."""
     with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def observables(path: Path, frames: int) -> dict[str, Floats]:

@@ -21,6 +21,7 @@ from mlraman_hpc.records.spectra import Comparison, Coupling, PolarizabilitySeri
 from mlraman_hpc.records.training import Convergence, LearningCurve
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.storage import hdf5
+from mlraman_hpc.storage.verified import damage
 
 # Keys that a result depends on, those of its parents excepted; sections or single keys
 OWN_KEYS: dict[str, tuple[str, ...]] = {
@@ -147,6 +148,8 @@ def _of_parents(job: Job, path: Path, parents: dict[str, str]) -> Difference | N
     for name, content in parents.items():
         parent = job.output / Path(name).name
         if parent.name not in OWN_KEYS or not parent.exists() or Path(name).resolve() != parent.resolve():
+            continue
+        if damage(parent) is not None:  # said when it is read, or made anew
             continue
         if hdf5.content_of(parent) != content:
             return Difference(path, "output", f"from another {parent.name} than the one there")

@@ -21,6 +21,7 @@ from mlraman_hpc.runtime.status_file import State, StatusFile
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.folder_lock import lock_folder
 from mlraman_hpc.storage.provenance import Origin
+from mlraman_hpc.storage.verified import REMEDY, damage
 
 HEADER_PACKAGES = ("numpy", "h5py", "featomic", "numba", "mpi4py")  # the rest is in `mlraman info`
 
@@ -77,8 +78,13 @@ class Job:
 
     def up_to_date(self, path: Path, origin: Origin) -> bool:
         """True where `path` was made by the same task from the same parents and settings."""
+        if self.force or not path.exists():
+            return False
+        if (problem := damage(path)) is not None:
+            self.console.warn(f"{problem.removesuffix(REMEDY)}It is made anew")
+            return False
         before = hdf5.read_origin(path)
-        return before is not None and before.key == origin.key and not self.force
+        return before is not None and before.key == origin.key
 
     def draw(self, name: str, figure: Callable, *arguments) -> None:
         """A figure of the output folder; where the deck wants none, an older one is removed."""

@@ -131,7 +131,12 @@ def _plan(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
     atoms = len(index.numbers)
     starts = even_batches(len(chosen), atoms)
     file = _open_partial(step, model, index, chosen, interval, len(starts) - 1)
-    todo = np.flatnonzero(~file.done)
+    whole = file.whole(starts)
+    if damaged := np.count_nonzero(file.done & ~whole):
+        job.console.warn(
+            f"{partial_path(step.path)}: {damaged} batches were damaged on the disk; they are computed anew"
+        )
+    todo = np.flatnonzero(~whole)
     done = len(starts) - 1 - len(todo)
     job.console.say(
         f"{len(chosen)} frames of {atoms} atoms, {interval:g} fs apart, in "

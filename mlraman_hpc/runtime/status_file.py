@@ -11,7 +11,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from mlraman_hpc.base.checksums import opened
+
 FILE_NAME = "status.json"
+LONGEST = 1 << 20  # bytes of the file
 INTERVAL = 2.0  # s between two versions of the file
 
 
@@ -95,7 +98,8 @@ def _now() -> str:
 def read_status(folder: Path) -> dict[str, Any] | None:
     """The content of the folder's file, or None where there is none."""
     try:
-        content = json.loads((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        with opened(Path(folder) / FILE_NAME) as handle:
+            content = json.loads(os.read(handle, LONGEST))
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and "state" in content else None

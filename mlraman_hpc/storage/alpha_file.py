@@ -2,13 +2,14 @@
 
 HDF5 lays the file out once; from then on rows and marks are written as plain bytes at their offsets, rows first. So a
 kill at any moment leaves a readable file, a full disk is an ordinary error, and any number of ranks can continue it. It
-carries the name alpha.partial.h5 until every batch is there.
+carries the name alpha.partial.h5 until every batch is there. Every row has a CRC-32 of its own meanwhile, and all bytes
+that are not written to any more have checksums at the end (base.checksums), so that damage is found when it goes on.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlraman_hpc import __version__
+from mlraman_hpc.base import checksums
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
@@ -38,6 +40,8 @@ _MEMBERS = "observables/polarizability_committee/value"
 _OUTLIERS = "observables/outliers/value"
 _STEP, _TIME = "observables/polarizability/step", "observables/polarizability/time"
 _DONE = "done"
+_CHECKSUM = "checksum"  # (frames,) of the partial file alone: CRC-32 of a frame's row of every dataset
+_ROWS = (_VALUE, _SPECIES, _OUTLIERS, _MEMBERS)
 _CHUNK = 1 << 20  # bytes that are written or read together
 _ATTRIBUTES = 1 << 20  # bytes reserved for the attributes of the finished file
 
@@ -66,7 +70,8 @@ class AlphaFile:
         self._path = Path(path)
         self._extents = _extents_in(self._path)
         with _writing(self._path):
-            self._handle = os.open(self._path, os.O_RDWR)
+            self._handle = checksums.open_regular(self._path, os.O_RDWR)
+        self._body = found.size if (found := checksums.read(self._handle)) else os.fstat(self._handle).st_size
         self._pending: list[slice] = []
 
     @classmethod
@@ -95,9 +100,12 @@ class AlphaFile:
                 if members:
                     _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
                 _allocate(file, _DONE, (batches,), "1", np.int8)
+                _allocate(file, _CHECKSUM, (frames,), "1", np.uint32)
                 _link_time(file)
                 bind(file, origin)
             _fill(temporary, {_STEP: steps, _TIME: times})
+            growing = [item for name, item in _extents_in(temporary).items() if name not in (_STEP, _TIME)]
+            checksums.append(temporary, [(item.offset, item.bytes) for item in growing], open_ranges=True)
         return cls(path)
 
     @classmethod
@@ -117,15 +125,42 @@ class AlphaFile:
         """(batches,) bool"""
         return self._read(_DONE).astype(bool)
 
+    def whole(self, starts: np.ndarray) -> np.ndarray:
+        """(batches,) bool: done, and its rows, starts[k] to starts[k + 1] of batch k, are those that were written."""
+        damaged = np.zeros(len(starts) - 1, bool)
+        for row in self._damaged_rows():
+            damaged[np.searchsorted(starts, row, side="right") - 1] = True
+        return self.done & ~damaged
+
+    def _damaged_rows(self) -> Iterator[int]:
+        """Rows that differ from their checksums; what was never written does too."""
+        if _CHECKSUM not in self._extents:  # begun by a version without
+            return
+        known = self._read(_CHECKSUM)
+        extents = [self._extents[name] for name in _ROWS if name in self._extents]
+        rows = max(1, _CHUNK // max(extent.row_bytes for extent in extents))
+        for start in range(0, len(known), rows):
+            count = min(rows, len(known) - start)
+            columns = [
+                os.pread(self._handle, count * extent.row_bytes, extent.offset + start * extent.row_bytes)
+                for extent in extents
+            ]
+            found = _row_checksums([np.frombuffer(column, np.uint8).reshape(count, -1) for column in columns])
+            yield from (int(row) for row in start + np.flatnonzero(found != known[start : start + count]))
+
     def write(
         self, batches: slice, rows: slice, shares: np.ndarray, members: np.ndarray | None, outliers: np.ndarray
     ) -> None:
         """Rows of these batches; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3)."""
-        self._put(_VALUE, rows.start, shares.sum(axis=1))
-        self._put(_SPECIES, rows.start, shares)
-        self._put(_OUTLIERS, rows.start, outliers)
+        values = {_VALUE: shares.sum(axis=1), _SPECIES: shares, _OUTLIERS: outliers}
         if members is not None:
-            self._put(_MEMBERS, rows.start, members)
+            values[_MEMBERS] = members
+        columns = {name: np.ascontiguousarray(value, self._extents[name].dtype) for name, value in values.items()}
+        for name, column in columns.items():
+            self._put(name, rows.start, column)
+        if _CHECKSUM in self._extents:
+            raw = [columns[name].reshape(len(shares), -1).view(np.uint8) for name in _ROWS if name in columns]
+            self._put(_CHECKSUM, rows.start, _row_checksums(raw))
         self._pending.append(batches)
 
     def commit(self) -> None:
@@ -146,15 +181,35 @@ class AlphaFile:
         return atoms, frames
 
     def finish(self, path: Path, origin: Origin) -> None:
-        """A sealed copy gets the final name; until then the partial file stays as it is."""
+        """A sealed copy gets the final name; until then the partial file stays as it is.
+
+        Raises DataError where a batch is missing or a row is not what was written: another job works on the file.
+        """
+        if not self.done.all() or next(self._damaged_rows(), None) is not None:
+            raise DataError(
+                f"{self._path}: rows are missing or damaged although all were computed: another job wrote to it, or "
+                "the disk is faulty; start the same command again, which computes those rows anew"
+            )
         with atomic_write(path) as temporary:
-            shutil.copyfile(self._path, temporary)
-            with open(temporary, "ab") as file:
-                file.write(bytes(_ATTRIBUTES))
+            self._copy(temporary)
             with h5py.File(temporary, "r+", locking=False) as file:
+                if _CHECKSUM in file:
+                    del file[_CHECKSUM]
                 seal(file, PolarizabilitySeries, origin)
+            extents = _extents_in(temporary)
+            checksums.append(
+                temporary, [(extents[name].offset, extents[name].bytes) for name in _ROWS if name in extents]
+            )
+        if os.path.exists(self._path) and os.path.samestat(os.stat(self._path), os.fstat(self._handle)):
+            self._path.unlink()
         self.close()
-        self._path.unlink(missing_ok=True)
+
+    def _copy(self, path: Path) -> None:
+        """The HDF5 data of this very file, whatever has its name by now, and room for the attributes."""
+        with open(path, "wb") as file:
+            for start in range(0, self._body, _CHUNK):
+                file.write(os.pread(self._handle, min(_CHUNK, self._body - start), start))
+            file.write(bytes(_ATTRIBUTES))
 
     def close(self) -> None:
         os.close(self._handle)
@@ -194,9 +249,15 @@ def _write_at(handle: int, values: np.ndarray, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
+def _row_checksums(columns: list[np.ndarray]) -> np.ndarray:
+    """(rows,) CRC-32; each column is (rows, bytes)."""
+    joined = np.ascontiguousarray(np.concatenate(columns, axis=1))
+    return np.fromiter(map(zlib.crc32, joined), np.uint32, len(joined))
+
+
 def _extents_in(path: Path) -> dict[str, _Extent]:
     with h5py.File(path, "r", locking=False) as file:
-        names = [name for name in (_VALUE, _SPECIES, _MEMBERS, _OUTLIERS, _STEP, _TIME, _DONE) if name in file]
+        names = [name for name in (*_ROWS, _STEP, _TIME, _DONE, _CHECKSUM) if name in file]
         extents = {name: _Extent(file[name].id.get_offset(), file[name].shape, file[name].dtype) for name in names}
     size = os.path.getsize(path)
     if any(extent.offset is None or extent.offset + extent.bytes > size for extent in extents.values()):

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from mlraman_hpc.base import checksums
 from mlraman_hpc.base.atomic_files import atomic_write
+from mlraman_hpc.base.checksums import Damaged
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.storage.hdf5 import read_fields, write_fields
@@ -42,7 +44,7 @@ class CheckpointFile:
         """
         checkpoint = cls(path, origin)
         if checkpoint.path.exists():
-            check_same(checkpoint.path, origin, sections, what)
+            check_same(checkpoint.path, origin, sections, what, checked=True)
             with reading(checkpoint.path, what), h5py.File(checkpoint.path, "r", locking=False) as file:
                 for name in file:
                     file.copy(name, checkpoint._file)
@@ -75,6 +77,7 @@ class CheckpointFile:
         self._file.flush()
         with atomic_write(self.path) as temporary:
             temporary.write_bytes(self._file.id.get_file_image())
+            checksums.append(temporary)
         self._uncommitted = {}
 
     def remove(self) -> None:
@@ -88,8 +91,13 @@ def bind(file: h5py.File, origin: Origin) -> None:
     file.attrs.update(key=origin.key, deck=origin.deck, parents=json.dumps(origin.parents))
 
 
-def check_same(path: Path, origin: Origin, sections: tuple[str, ...], what: str) -> None:
-    """DataError unless the unfinished file was made from the same; the message names what differs."""
+def check_same(path: Path, origin: Origin, sections: tuple[str, ...], what: str, *, checked: bool = False) -> None:
+    """DataError unless the unfinished file is undamaged and was made from the same; the message names what differs.
+
+    `checked`: it must have checksums at its end.
+    """
+    with reading(path, what):
+        check_undamaged(path, checked)
     with reading(path, what), h5py.File(path, "r", locking=False) as file:
         key, deck, parents = (str(file.attrs[name]) for name in ("key", "deck", "parents"))
     if key == origin.key:
@@ -101,14 +109,22 @@ def check_same(path: Path, origin: Origin, sections: tuple[str, ...], what: str)
     )
 
 
+def check_undamaged(path: Path, checked: bool = False) -> None:
+    """Damaged unless the file's checksums hold, or it has none and need not; OSError where it cannot be read."""
+    with checksums.opened(path) as handle:
+        if checksums.check(handle) is None and checked:
+            raise Damaged("its checksums are missing")
+
+
 @contextmanager
 def reading(path: Path, what: str):
     """What HDF5 says of a damaged file becomes one message."""
     try:
         yield
-    except (DataError, OSError, KeyError, ValueError, RuntimeError):
+    except (Damaged, DataError, OSError, KeyError, ValueError, RuntimeError):
         raise DataError(
-            f"{path}: the interrupted {what} cannot be read; remove the file or use --force to start anew"
+            f"{path}: the interrupted {what} cannot be read: the file is damaged, or of an older version; remove it or "
+            "use --force to start anew"
         ) from None
 
 
@@ -121,9 +137,10 @@ def remove_stale(path: Path, key: str) -> None:
     """Remove the unfinished file of the result `path`, which is complete; `key` of its origin."""
     path = partial_path(path)
     try:
+        check_undamaged(path)
         with h5py.File(path, "r", locking=False) as file:
             same = file.attrs.get("key") == key
-    except OSError:
+    except (Damaged, OSError):
         return
     if same:
         path.unlink(missing_ok=True)

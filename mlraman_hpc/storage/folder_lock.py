@@ -17,11 +17,14 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from mlraman_hpc.base.checksums import opened
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.runtime.resources import started
 
 LOCK = "mlraman.lock"
 BEAT, PATIENCE = 15.0, 90.0  # s between touches; silence after which a holder on another host counts as dead
+LONGEST = 1 << 12  # bytes of a lock file
+_FIELDS = {"host": str, "boot": str, "space": str, "pid": int, "started": int, "job": str, "restart": int}
 STALE = 120.0  # s; `mlraman check` may be unpacking into the cache just now
 
 
@@ -41,7 +44,7 @@ def lock_folder(folder: Path, tell: Callable[[str], None]):
     finally:
         done.set()
         with suppress(OSError):
-            if lock.read_text() == mine:
+            if _read(lock) == mine:
                 lock.unlink()
 
 
@@ -122,7 +125,8 @@ def _create(lock: Path, text: str) -> bool:
 
 def _read(lock: Path) -> str | None:
     try:
-        return lock.read_text()
+        with opened(lock) as handle:
+            return os.read(handle, LONGEST).decode(errors="replace")
     except FileNotFoundError:
         return None
 
@@ -131,9 +135,10 @@ def _parsed(text: str) -> dict:
     """Empty where the holder died before it could write who it is."""
     try:
         holder = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return holder if isinstance(holder, dict) else {}
+    known = isinstance(holder, dict) and all(isinstance(holder.get(key), kind) for key, kind in _FIELDS.items())
+    return holder if known else {}
 
 
 def _described(text: str) -> str:

@@ -2,23 +2,30 @@
 
 Positions in Angstrom, times in fs, cells as rows of lattice vectors; data are contiguous, so that any frame is one
 seek away. Readable by MDAnalysis and whatever else knows H5MD.
+
+HDF5 lays the file out while there is room for it for sure, since it crashes on a full disk; rows are then written as
+plain bytes at their offsets. A CRC-32 of each block lets a reader verify just what it reads (base.checksums).
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from mlraman_hpc import __version__
+from mlraman_hpc.base import checksums
 from mlraman_hpc.base.elements import ELEMENTS
-from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.errors import DataError, first_line
 from mlraman_hpc.records.fields import Record
 from mlraman_hpc.storage.hdf5 import seal
 from mlraman_hpc.storage.provenance import Origin, hash_of
 
 _GROUP = "particles/trajectory"
+ROWS = {name: f"{_GROUP}/{name}/value" for name in ("position", "velocity", "box/edges")}
+_ROOM = 1 << 20  # bytes for what HDF5 writes beside the numbers
 
 
 class ConvertedTrajectory(Record, file_name="trajectory.h5", kind="trajectory"):
@@ -38,7 +45,22 @@ class TrajectoryFile:
         times: np.ndarray | None,
         velocities: bool,
     ):
-        self._file = h5py.File(path, "w")
+        self._path = Path(path)
+        size = 8 * len(steps) * (3 * len(numbers) * (2 if velocities else 1) + 9 + 2)
+        try:
+            _reserve(self._path, size + _ROOM)
+            self._lay_out(numbers, periodic, steps, times, velocities)
+            _reserve(self._path, os.path.getsize(self._path))
+            self._offsets = offsets(self._path)
+            self._handle = os.open(self._path, os.O_RDWR)
+        except (OSError, RuntimeError) as error:
+            raise self._problem(error) from None
+
+    def _lay_out(self, numbers, periodic, steps, times, velocities) -> None:
+        with h5py.File(self._path, "w", locking=False) as self._file:
+            self._groups(numbers, periodic, steps, times, velocities)
+
+    def _groups(self, numbers, periodic, steps, times, velocities) -> None:
         root = self._file.create_group("h5md")
         root.attrs["version"] = np.array([1, 1], dtype=np.int32)
         root.create_group("author").attrs["name"] = "unknown"
@@ -74,16 +96,69 @@ class TrajectoryFile:
 
     def write(self, rows: slice, positions: np.ndarray, cells: np.ndarray, velocities: np.ndarray | None) -> None:
         """positions and velocities (rows, atoms, 3) Angstrom and Angstrom/fs, cells (rows, 3, 3) Angstrom."""
+        columns = {"position": positions, "velocity": velocities, "box/edges": cells}
         try:
-            self._group["position/value"][rows] = positions
-            if velocities is not None:
-                self._group["velocity/value"][rows] = velocities
-            if "box/edges" in self._group:
-                self._group["box/edges/value"][rows] = cells
+            for name, (offset, row_bytes) in self._offsets.items():
+                if columns[name] is not None:
+                    write_at(self._handle, columns[name], offset + rows.start * row_bytes)
         except OSError as error:
-            raise DataError(f"{self._file.filename}: cannot be written: {error}; check free space and quota") from None
+            raise self._problem(error) from None
 
     def finish(self, origin: Origin) -> None:
-        """Seal and close it; the content's hash is that of its origin, so that nothing is read again."""
-        seal(self._file, ConvertedTrajectory, origin, hash_of(origin.key))
-        self._file.close()
+        """Seal and close it, with its checksums; every row has been written."""
+        self.seal(origin)
+        add_checksums(self._path)
+
+    def seal(self, origin: Origin) -> None:
+        """Close it, without checksums; the content's hash is that of its origin, so that nothing is read again."""
+        try:
+            os.close(self._handle)
+            with open(self._path, "ab") as file:
+                file.write(bytes(_ROOM))  # HDF5 would crash where there is none
+            with h5py.File(self._path, "r+", locking=False) as file:
+                seal(file, ConvertedTrajectory, origin, hash_of(origin.key))
+        except (OSError, RuntimeError) as error:
+            raise self._problem(error) from None
+
+    def _problem(self, error: Exception) -> DataError:
+        what = getattr(error, "strerror", None) or first_line(error)
+        return DataError(f"{self._path}: cannot be written: {what}; check free space and quota")
+
+
+def add_checksums(path: Path) -> None:
+    """To a complete file; every number must be there."""
+    checksums.append(path, extents(path))
+
+
+def extents(path: Path) -> list[tuple[int, int]]:
+    """(offset, bytes) of the numbers of all frames."""
+    with h5py.File(path, "r", locking=False) as file:
+        found = [file[name].id for name in ROWS.values() if name in file]
+        return [(data.get_offset(), data.get_storage_size()) for data in found]
+
+
+def offsets(path: Path) -> dict[str, tuple[int, int]]:
+    """{name in ROWS: offset of the first row, bytes of a row}."""
+    with h5py.File(path, "r", locking=False) as file:
+        return {
+            name: (file[inside].id.get_offset(), 8 * int(np.prod(file[inside].shape[1:], dtype=np.int64)))
+            for name, inside in ROWS.items()
+            if inside in file
+        }
+
+
+def write_at(handle: int, values: np.ndarray, offset: int) -> None:
+    """Numbers as float64 to a place in a file; OSError where the disk is full."""
+    data = memoryview(np.ascontiguousarray(values, dtype=np.float64)).cast("B")
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _reserve(path: Path, size: int) -> None:
+    """The disk has this much space for the file; OSError where not. Its content, if any, stays."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        os.posix_fallocate(handle, 0, max(1, size))
+    finally:
+        os.close(handle)

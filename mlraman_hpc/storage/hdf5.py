@@ -1,7 +1,8 @@
 """record <-> HDF5. One writer and one reader for every record: its dataclass is the file's schema.
 
 Each file carries `kind` and `format_version`, the resolved deck, its parents by hash, a growing history with package
-versions, and the hash of its own content. It is written under a temporary name and moved.
+versions, the hash of its own content, and checksums of every byte, which are verified whenever it is opened. It is
+written under a temporary name and moved.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from mlraman_hpc import records
+from mlraman_hpc.base import checksums
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.records.fields import Record
 from mlraman_hpc.storage import upgrades
 from mlraman_hpc.storage.provenance import Origin
+from mlraman_hpc.storage.verified import open_verified
 
 if TYPE_CHECKING:
     import h5py
@@ -56,11 +59,15 @@ def save(record: Record, where: Path, origin: Origin) -> str:
         image = file.id.get_file_image()
     with atomic_write(path) as temporary:
         temporary.write_bytes(image)
+        checksums.append(temporary)
     return content
 
 
 def seal(file: h5py.File, record_type: type[Record], origin: Origin, content: str | None = None) -> str:
-    """Write a finished file's attributes; the hash of its content, computed unless it is passed."""
+    """Write a finished file's attributes; the hash of its content, computed unless it is passed.
+
+    The file must get its checksums when it is closed (`base.checksums.append`).
+    """
     content = content or content_hash(file)
     file.attrs.update(
         program="mlraman_hpc",
@@ -72,6 +79,7 @@ def seal(file: h5py.File, record_type: type[Record], origin: Origin, content: st
         content=content,
         parents=json.dumps(origin.parents),
         history=json.dumps([*origin.history, origin.entry()]),
+        **{checksums.MARK: "of every byte, behind the HDF5 data"},
     )
     return content
 
@@ -142,13 +150,8 @@ def load_any(path: Path) -> Record:
     for module in pkgutil.iter_modules(records.__path__):
         importlib.import_module(f"{records.__name__}.{module.name}")
     kinds = {record_type.kind: record_type for record_type in Record.__subclasses__()}
-    try:
-        with h5py.File(path, "r") as file:
-            kind = str(file.attrs.get("kind", "unknown"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
+    with open_verified(path) as file:
+        kind = str(file.attrs.get("kind", "unknown"))
     if kind not in kinds:
         raise DataError(f"{path}: holds '{kind}'; results of this program are {', '.join(sorted(kinds))}")
     return load(kinds[kind], path)
@@ -158,7 +161,7 @@ def load_any(path: Path) -> Record:
 def opened(record_type: type[Record], where: Path) -> Iterator[h5py.File]:
     """The HDF5 file of a record, checked to be of its kind; an older version is upgraded in memory."""
     path = path_of(record_type, where)
-    with _open(path) as file:
+    with open_verified(path) as file:
         kind, version = file.attrs.get("kind", "unknown"), file.attrs.get("format_version", 0)
         if kind != record_type.kind:
             raise DataError(f"{path}: holds '{kind}', but '{record_type.kind}' is needed here")
@@ -172,15 +175,6 @@ def opened(record_type: type[Record], where: Path) -> Iterator[h5py.File]:
         else:
             with upgrades.upgraded(file, record_type) as newer:
                 yield newer
-
-
-def _open(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: not a readable HDF5 file ({str(error).splitlines()[0]})") from None
 
 
 def read_fields(group: h5py.Group, record_type, path):
@@ -227,13 +221,13 @@ def _read(item, hint, path):
 
 
 def read_origin(path: Path) -> Origin | None:
-    """Where the file comes from; None if there is no readable file of ours."""
+    """Where the file comes from; None if there is no readable, undamaged file of ours."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_verified(path) as file:
             at = file.attrs
             history = tuple(json.loads(at["history"]))
             return Origin(at["task"], at["deck"], at["key"], json.loads(at["parents"]), history)
-    except (OSError, KeyError):
+    except (DataError, OSError, KeyError):
         return None
 
 
@@ -245,7 +239,7 @@ def history_of(path: Path) -> tuple[dict, ...]:
 
 def content_of(path: Path) -> str:
     """The hash of the file's content, as sealed in it. DataError where there is none."""
-    with _open(path) as file:
+    with open_verified(path) as file:
         if "content" not in file.attrs:
             raise DataError(f"{path}: not a finished file of mlraman_hpc")
         return str(file.attrs["content"])

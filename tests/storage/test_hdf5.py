@@ -16,6 +16,7 @@ from mlraman_hpc.records.spectra import PolarizabilitySeries
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.alpha_file import AlphaFile
 from mlraman_hpc.storage.provenance import Origin
+from tests.helpers import changed
 
 ORIGIN = Origin("test", "output: out\n", "key", {"a.xyz": "abc"})
 
@@ -103,11 +104,11 @@ def test_other_kinds_newer_versions_and_missing_parts_are_refused(tmp_path):
     hdf5.save(everything(), path, ORIGIN)
     with pytest.raises(DataError, match="holds 'thing', but 'model' is needed"):
         hdf5.load(Model, path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         del file["number"]
     with pytest.raises(DataError, match="'number' is missing"):
         hdf5.load(Everything, path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         file.attrs["format_version"] = 99
     with pytest.raises(DataError, match="newer"):
         hdf5.load(Everything, path)

@@ -27,6 +27,7 @@ from mlraman_hpc.records.training import Convergence, LabelTest, LearningCurve
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.storage import hdf5, upgrades
 from mlraman_hpc.storage.provenance import Origin
+from tests.helpers import changed
 
 RELEASED = Path(__file__).parent / "released"
 RECORDS = {
@@ -100,7 +101,7 @@ class Curve(Record, file_name="curve.h5", kind="curve", version=2):
 
 def test_an_old_format_is_upgraded_step_by_step(tmp_path, monkeypatch):
     hdf5.save(Curve(np.arange(3.0), ("a",)), tmp_path, Origin("test", "", "key", {}))
-    with h5py.File(tmp_path / "curve.h5", "r+") as file:  # as it would have been: time in ps, no names
+    with changed(tmp_path / "curve.h5") as file:  # as it would have been: time in ps, no names
         file["time"][:] = [0.0, 0.001, 0.002]
         del file["names"], file.attrs["format_version"]
     before = (tmp_path / "curve.h5").read_bytes()

@@ -6,11 +6,15 @@ frame; `step` and `time` are lists or a fixed increment; `image` counts the cell
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlraman_hpc.base import checksums
+from mlraman_hpc.base.checksums import MARK, Checksums, Damaged
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
@@ -56,7 +60,10 @@ class H5md(BinaryFormat):
 
     def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
         """Errors: DataError for files that hold no positions or no known elements."""
+        marked = _verify(path, name)
         with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
+            if MARK in file.attrs and not marked:
+                raise DataError(f"{name}: damaged: its checksums are missing: it was changed or cut short.")
             group = _particles(file, name)
             frames, atoms = _shape(group, name)
             position = group["position"]
@@ -97,12 +104,48 @@ class H5md(BinaryFormat):
         with reading_errors(name, KIND), h5py.File(path, "r", locking=False) as file:
             group = _particles(file, name)
             for run in consecutive_slices(rows):
+                _verify_rows(path, name, group, run)
                 first = location(len(configurations))
                 configurations += _read_run(group, run, name, first, numbers, velocities)
         return configurations
 
 
 FORMAT = H5md()
+
+
+def _verify(path: str, name: str) -> bool:
+    """Whether a file has checksums, those of its frames excepted; DataError where they do not hold."""
+    try:
+        with checksums.opened(path) as handle:
+            return checksums.check(handle, every_block=False) is not None
+    except Damaged as error:
+        raise DataError(f"{name}: damaged: {error}.") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}.") from None
+
+
+def _verify_rows(path: str, name: str, group: h5py.Group, run: slice) -> None:
+    """The bytes of these frames are those that were written, where the file says so; DataError."""
+    with checksums.opened(path) as handle:
+        status = os.fstat(handle)
+        found, known = _known(path, status.st_ino, status.st_size, status.st_mtime_ns)
+        if found is None:
+            return
+        for inside in ("position/value", "velocity/value", "box/edges/value"):
+            offset = group[inside].id.get_offset() if inside in group else None
+            if offset is not None:
+                size = group[inside].id.get_storage_size() // len(group[inside])
+                try:
+                    found.check_blocks(handle, offset + run.start * size, offset + run.stop * size, known)
+                except Damaged as error:
+                    raise DataError(f"{name}: frames {run.start} to {run.stop - 1} are damaged: {error}.") from None
+
+
+@functools.lru_cache(maxsize=8)
+def _known(path: str, inode: int, size: int, changed: int) -> tuple[Checksums | None, set[int]]:
+    """Checksums of a file, and a set of the blocks that were verified."""
+    with checksums.opened(path) as handle:
+        return checksums.read(handle), set()
 
 
 def _read_run(
