@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.numerics.spectra.errorbars import student_factor
 from mlraman_hpc.records.transport import Motion
 
 R = TypeVar("R")
@@ -18,8 +19,10 @@ _GRIDS = ("wavenumber", "time", "lag_time", "fit_wavenumber")
 
 
 def average_of_runs(runs: Sequence[R]) -> R:
-    """The mean of records of one type; their statistical errors are s/sqrt(n), s^2 the variance between the n runs.
+    """The mean of records of one type; their statistical errors are t s/sqrt(n), s^2 the variance between the n runs.
 
+    t is the half width of the central 68.27 % of Student's distribution with n - 1 degrees of freedom, without which
+    the bars of two, three or four runs would hold the truth in 50, 58 and 61 % of all cases.
     Numbers of frames are added; texts are those of the first run, warnings those of all. What some run lacks is left
     out, and so are jumps between sites, which are in each run's own file. Raises DataError where the runs have other
     grids, as they do where their lengths differ.
@@ -84,4 +87,4 @@ def _mean(values: np.ndarray) -> Any:
 
 
 def _standard_error(values: np.ndarray) -> Any:
-    return values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    return values.std(axis=0, ddof=1) / np.sqrt(len(values)) * student_factor(len(values) - 1)
