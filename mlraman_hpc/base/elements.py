@@ -16,6 +16,9 @@ ELEMENTS = tuple(
 )  # by atomic number; X is an unknown atom
 
 
+ISOTOPES = {"D": ("H", 2.014102), "T": ("H", 3.016049)}  # label: element and mass (u)
+
+
 def masses(numbers: np.ndarray) -> np.ndarray:
     """(atoms,) standard atomic masses (u) of atomic numbers."""
     return data.atomic_masses[np.asarray(numbers)]

@@ -19,7 +19,13 @@ from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.motion import jumps
 from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
-from mlraman_hpc.pipeline.motion.species_motion import SpeciesSums, reference_frame, species_sums, unwrap_positions
+from mlraman_hpc.pipeline.motion.species_motion import (
+    Frozen,
+    SpeciesSums,
+    reference_frame,
+    species_sums,
+    unwrap_positions,
+)
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.plots import transport as figures
@@ -28,7 +34,7 @@ from mlraman_hpc.records.transport import Dynamics, Motion, misses_fast_motion
 from mlraman_hpc.storage.provenance import Origin
 
 SECTIONS = ("trajectory", "dynamics")
-ESTIMATOR = "3"  # raised where the same input gives other numbers: what an older version wrote is made again
+ESTIMATOR = "4"  # raised where the same input gives other numbers: what an older version wrote is made again
 LEAST_FRAMES = 16
 TOO_HOT = 1e4  # K
 TOO_COLD = 30.0  # K, unless the deck says so
@@ -62,14 +68,14 @@ def _compute(step: Step) -> Output | None:
     folder = scratch_folder(job, blocks, section.memory)
     with job.console.progress("reading", blocks.frames, "frames") as advance:
         motion = exchange(session, blocks, index, rows, advance, folder)
-    unwrap_positions(job, motion)
+    frozen = unwrap_positions(job, motion)
     session.enter_step("frame")
     resting = [name for name in blocks.species if drift == "total" or name not in section.mobile]
-    frame = reference_frame(job, motion, resting, section.velocities)
+    frame = reference_frame(job, motion, resting, section.velocities, frozen)
     on_sites = jumps.collect_stays(job, motion, frame.chosen)
     session.enter_step("blocks")
     sums = species_sums(job, motion, frame, _vdos_plan(job, blocks), checkpoint)
-    return session.only_on_root(_output, job, blocks, drift, frame.unit, sums, on_sites)
+    return session.only_on_root(_output, job, blocks, frozen, drift, frame.unit, sums, on_sites)
 
 
 def _origin(job: Job) -> Origin:
@@ -145,12 +151,13 @@ def _vdos_plan(job: Job, blocks: AtomBlocks) -> VdosPlan:
 def _output(
     job: Job,
     blocks: AtomBlocks,
+    frozen: Frozen,
     drift: str,
     unit: str | None,
     sums: dict[str, SpeciesSums],
     on_sites: jumps.SiteSums | None,
 ) -> Output:
-    return _output_of(job, _result(job, blocks, drift, unit, sums, on_sites))
+    return _output_of(job, _result(job, blocks, frozen, drift, unit, sums, on_sites))
 
 
 def _output_of(job: Job, result: Dynamics, origin: Origin | None = None) -> Output:
@@ -165,6 +172,7 @@ def _output_of(job: Job, result: Dynamics, origin: Origin | None = None) -> Outp
 def _result(
     job: Job,
     blocks: AtomBlocks,
+    frozen: Frozen,
     drift: str,
     unit: str | None,
     sums: dict[str, SpeciesSums],
@@ -181,6 +189,7 @@ def _result(
         len(blocks.numbers),
         plan,
         section.mass_weighted,
+        frozen.degrees(len(blocks.numbers)),
     )
     moved = {name: sums[name].displacement for name in names}
     fits = {name: diffusion(moved[name], lags, blocks.interval, section.fit_from, section.fit_to) for name in names}
@@ -209,7 +218,7 @@ def _result(
         mobile=tuple(section.mobile),
         source=f"velocities of the trajectory in {unit}" if unit else "positions, differentiated exactly",
         jumps=jumped,
-        warnings=(*_warnings(section, fits, zero, plan, states, stated), *more),
+        warnings=(*_warnings(section, fits, zero, plan, states, stated), *frozen.warnings(blocks), *more),
     )
 
 

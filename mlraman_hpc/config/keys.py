@@ -43,6 +43,11 @@ def _unquoted(value: Any) -> Any:
     return value
 
 
+def _with_text_keys(value: Any) -> Any:
+    """{1: Ag} and {C1: C} alike: labels are text."""
+    return {str(label): item for label, item in value.items()} if isinstance(value, dict) else value
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -122,6 +127,11 @@ LeaveOut = Annotated[Any, PlainValidator(_left_out, json_schema_input_type=str |
 TextOrList = str | list[str]
 Files = Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=TextOrList), Field(min_length=1)]
 Elements = Annotated[list[str], BeforeValidator(_as_words, json_schema_input_type=TextOrList)]
+ElementsOfAtoms = Annotated[
+    list[str] | dict[str, str],
+    BeforeValidator(_as_words),
+    BeforeValidator(_with_text_keys, json_schema_input_type=TextOrList | dict[str, str]),
+]
 Components = list[Annotated[str, PlainValidator(_component, json_schema_input_type=str)]]
 Vector = Annotated[list[float], PlainValidator(_unit_vector, json_schema_input_type=list[float])]
 Cell = Annotated[list[list[float]], PlainValidator(_cell, json_schema_input_type=list[float] | list[list[float]])]

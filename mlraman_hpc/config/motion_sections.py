@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mlraman_hpc.config.keys import Cell, Elements, Files, Section, Temperatures, TrajectoryFormat, key
+from mlraman_hpc.config.keys import Cell, Elements, ElementsOfAtoms, Files, Section, Temperatures, TrajectoryFormat, key
 
 
 class TrajectorySection(Section):
@@ -25,10 +25,10 @@ class TrajectorySection(Section):
     first: int | None = key(None, "first frame to use, from 0; negative counts from the end")
     last: int | None = key(None, "frame before which to stop, as in a Python slice")
     every: int = key(1, "use every n-th frame", ge=1)
-    species: list[str] | None = key(
+    species: ElementsOfAtoms | None = key(
         None,
-        "elements of types 1, 2, ..., where the file has only types; of every atom, or as [Ag16, I16], where it "
-        "has not even those",
+        "elements of types 1, 2, ..., where the file has only types; of labels, as {1: Ag, Ow: O}; of every atom, or "
+        "as [Ag16, I16], where it has not even types; D and T are hydrogen with their masses",
     )
     cell: Cell | None = key(None, "three lengths or three vectors of a fixed cell, where the file has none", "Angstrom")
 

@@ -63,7 +63,9 @@ class SeriesSection(Section):
         "Angstrom^3",
         gt=0,
     )
-    frame_interval: float = key(..., "time between two tensors", "fs", gt=0)
+    frame_interval: float | None = key(
+        None, "time between two tensors; needed where the file does not say, as GPUMD's does", "fs", gt=0
+    )
 
 
 class Experiment(Section):

@@ -115,10 +115,15 @@ def predict_features(model: Model, features: Features) -> np.ndarray:
 
 
 def density_range(frames: Frames) -> np.ndarray:
-    """(2,) smallest and largest number density, atoms/Angstrom^3; NaN without fully periodic frames."""
+    """(2,) smallest and largest number density, atoms/Angstrom^3; NaN without fully periodic frames.
+
+    The smallest is 0 where clusters in vacuum are among the frames.
+    """
     density = frames.atoms_per_frame / frames.volumes
     density = density[np.isfinite(density)]
-    return np.array([density.min(), density.max()] if len(density) else [np.nan, np.nan])
+    if not len(density):
+        return np.array([np.nan, np.nan])
+    return np.array([0.0 if not frames.periodic.any(axis=1).all() else density.min(), density.max()])
 
 
 def _check_labels(labels: Labels, train: np.ndarray, committee: int) -> None:
@@ -248,10 +253,11 @@ def compared_atoms(frames: Frames, most: int) -> np.ndarray:
 
 
 def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tolerance: float = 0.1) -> None:
-    """DataError for elements that the model has not seen, or number densities outside [min/(1+t), max (1+t)].
+    """DataError for elements that the model has not seen, for frames in vacuum where it was trained on crystals, and
+    for number densities outside [min/(1+t), max (1+t)].
 
-    species: symbols of all elements in the trajectory. The density is not checked for frames that are not periodic in
-    all directions, nor for a model trained on none that are.
+    species: symbols of all elements in the trajectory. The density is not checked for frames that are periodic in one
+    or two directions, nor for a model trained on none that is periodic in all.
     """
     unknown = [symbol for symbol in species if symbol not in model.species]
     if unknown:
@@ -261,6 +267,13 @@ def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tol
         )
     density = frames.atoms_per_frame / frames.volumes
     low, high = model.number_density
+    alone = np.flatnonzero(~frames.periodic.any(axis=1))
+    if len(alone) and low > 0:
+        raise DataError(
+            f"frame {frames.index[alone[0]]} of the trajectory is not periodic (no cell, or pbc F F F), but the model "
+            "was trained on periodic structures and would take the frame for a cluster in vacuum; give its cell in "
+            "trajectory.cell (Angstrom)"
+        )
     with np.errstate(invalid="ignore"):
         outside = np.flatnonzero((density < low / (1 + tolerance)) | (density > high * (1 + tolerance)))
     if len(outside):

@@ -244,7 +244,5 @@ def trial_model(job: Job, labels: Labels) -> Model:
     known = FeatureCalculator(descriptor_of(job), elements_of(labels))(few.frames)
     rows = np.arange(len(few))
     model, _ = polarizability.fit(known, few, rows, rows[:0], descriptor_of(job), 1.0, job.deck.model.committee)
-    density = labels.frames.atoms_per_frame / labels.frames.volumes
-    if np.isfinite(density).any():
-        model.number_density[:] = np.nanmin(density), np.nanmax(density)
+    model.number_density[:] = polarizability.density_range(labels.frames)
     return model

@@ -46,10 +46,28 @@ def read_series(job: Job, dotted: str = "series") -> PolarizabilitySeries:
         value, steps, messages = series_files.read_series(
             file, section.format, section.order, section.quantity, section.unit, section.volume, section.tensor
         )
+        interval = _series_interval(
+            job, dotted, section.frame_interval, series_files.stated_interval(file, section.format), file
+        )
     for text in messages:
         job.console.warn(text)
     steps = np.arange(len(value)) if steps is None else steps
-    return PolarizabilitySeries(value, steps, np.arange(len(value)) * section.frame_interval)
+    return PolarizabilitySeries(value, steps, np.arange(len(value)) * interval)
+
+
+def _series_interval(job: Job, dotted: str, wanted: float | None, stated: float | None, file: Path) -> float:
+    """fs between two tensors: the deck's, with a warning where the file says otherwise; else the file's."""
+    if wanted is None and stated is None:
+        text = f"must be given: {file} does not say how much time (fs) lies between two tensors"
+        raise DeckKeyError(f"{dotted}.frame_interval", text)
+    if wanted is not None and stated is not None and abs(wanted - stated) > 1e-3 * stated:
+        job.console.warn(
+            f"{job.deck.location(f'{dotted}.frame_interval')}: {wanted:g} fs, but {file} says {stated:g} fs; the "
+            "deck's value is used"
+        )
+    interval = wanted if wanted is not None else stated
+    assert interval is not None
+    return interval
 
 
 def raman_options(job: Job) -> RamanOptions:

@@ -12,6 +12,7 @@ from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, build_index
 # batches must not depend on ranks or machine.
 BATCH_ATOMS = 2048
 LEAST_INTERVAL = 0.1  # fs
+LEAST_STEP, MOST_STEP = 0.2, 15.0  # fs, of a simulation of atoms
 
 
 def trajectory_index(job: Job) -> TrajectoryIndex:
@@ -62,7 +63,8 @@ def stored_interval(job: Job, index: TrajectoryIndex) -> float:
     if wanted is None and stored is None:
         raise DeckKeyError(
             "trajectory.frame_interval",
-            f"must be given: {index.names[0]} does not say how much time (fs) lies between two stored frames",
+            f"must be given: {index.names[0]} does not say how much time (fs) lies between two stored frames"
+            + _hint(index),
         )
     if wanted is not None and stored is not None and abs(wanted - stored) > 1e-3 * stored:
         job.console.warn(
@@ -76,7 +78,39 @@ def stored_interval(job: Job, index: TrajectoryIndex) -> float:
             f"{interval:g} fs between frames: no simulation has so short a time step. Times in {index.names[0]} may be "
             "in ps (LAMMPS with units metal); trajectory.frame_interval gives fs",
         )
+    if wanted is not None:
+        _check_time_step(job, index, interval)
     return interval
+
+
+def _hint(index: TrajectoryIndex) -> str:
+    """What is known of the time between frames."""
+    if index.stride is None:
+        return ""
+    if index.time_step is None:
+        return f", but that they are {index.stride} time steps apart"
+    step, file = index.time_step
+    return f"; they are {index.stride} time steps apart, which {file} says are of {step:g} fs: {step * index.stride:g}"
+
+
+def _check_time_step(job: Job, index: TrajectoryIndex, interval: float) -> None:
+    """A warning where the deck's interval and the numbers of time steps in the files do not fit together."""
+    if index.stride is None:
+        return
+    where, step = job.deck.location("trajectory.frame_interval"), interval / index.stride
+    apart = f"{index.names[0]} numbers its frames {index.stride} time steps apart"
+    if index.time_step is not None:
+        known, file = index.time_step
+        if abs(known - step) > 1e-3 * known:
+            job.console.warn(
+                f"{where}: {interval:g} fs, but {apart}, and {file} says {known:g} fs for a step, which makes "
+                f"{known * index.stride:g} fs; the deck's value is used"
+            )
+    elif not LEAST_STEP <= step <= MOST_STEP:
+        job.console.warn(
+            f"{where}: {interval:g} fs, but {apart}: a time step would be {step:.3g} fs. The interval is that between "
+            f"two stored frames, {index.stride} times the time step"
+        )
 
 
 def batches(atoms: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlraman_hpc.base.elements import ELEMENTS, is_element, symbols
+from mlraman_hpc.base.elements import ELEMENTS, ISOTOPES, is_element, masses, symbols
 from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
 from mlraman_hpc.records.frames import Frames
 
 Warn = Callable[[str], None]
 RESIDENT_BYTES = 1 << 22  # of a memory-mapped file that stay in memory behind the position of a scan
 _ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(ELEMENTS) if number}
+_LABEL = re.compile(r"([A-Za-z]{1,2})(?![A-Za-z])")  # letters that a digit, a sign, '_' or the like may follow
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,18 @@ def numbers_of_atom_types(species: list[str] | dict | None) -> dict[str, int]:
         return {}
     if not isinstance(species, dict):
         species = dict(enumerate(_elements_of_atoms(species), start=1))
-    unknown = [str(element) for element in species.values() if not is_element(str(element))]
+    elements = {str(label): isotope_element(str(element)) for label, element in species.items()}
+    unknown = [element for element in elements.values() if not is_element(element)]
     if unknown:
         raise DeckKeyError(
             "trajectory.species", f"{', '.join(unknown)} is not a chemical element; use symbols such as Ag."
         )
-    return {str(label): _ATOMIC_NUMBERS[str(element)] for label, element in species.items()}
+    return {label: _ATOMIC_NUMBERS[element] for label, element in elements.items()}
+
+
+def isotope_element(label: str) -> str:
+    """H for D and T, any other label as it is."""
+    return ISOTOPES[label][0] if label in ISOTOPES else label
 
 
 def _elements_of_atoms(species: list[str]) -> list[str]:
@@ -131,8 +138,50 @@ def _elements_of_atoms(species: list[str]) -> list[str]:
 
 
 def atomic_number(label: str, atom_types: dict[str, int]) -> int | None:
-    """Atomic number of an element symbol or of a label in `atom_types`; None for anything else."""
-    return atom_types.get(label) or _ATOMIC_NUMBERS.get(label)
+    """Atomic number of a label in `atom_types`, an element symbol, or a symbol with something after it.
+
+    Understood are Li_sv, Li_sv/1a2b3c, C1, Ag+, O2-, D and T, in any case; None for anything else.
+    """
+    return atom_types.get(label) or _ATOMIC_NUMBERS.get(label) or _ATOMIC_NUMBERS.get(_symbol_in(label))
+
+
+def _symbol_in(label: str) -> str:
+    """The element symbol that a label begins with, '' where it begins with none."""
+    match = _LABEL.match(label)
+    symbol = match[1].capitalize() if match else ""
+    return ISOTOPES[symbol][0] if symbol in ISOTOPES else symbol
+
+
+def listed_number(label: str, atom_types: dict[str, int]) -> int | None:
+    """As `atomic_number`, in a column where a number that is no label of `atom_types` is an atomic number."""
+    number = atomic_number(label, atom_types)
+    return int(label) if number is None and label.isdigit() and 0 < int(label) < len(ELEMENTS) else number
+
+
+def isotope_masses(labels: Sequence[str], numbers: np.ndarray) -> np.ndarray | None:
+    """(atoms,) u where some of the labels name an isotope, D or T; others have standard masses. None without."""
+    own = [_isotope_mass(label) for label in labels]
+    if not any(own):
+        return None  # also without labels
+    return np.array([mass or standard for mass, standard in zip(own, masses(numbers))])
+
+
+def _isotope_mass(label: str) -> float:
+    match = _LABEL.match(label)
+    return ISOTOPES.get(match[1].capitalize(), ("", 0.0))[1] if match else 0.0
+
+
+def warn_of_labels(name: str, labels: Iterable[str], atom_types: dict[str, int], warn: Warn) -> None:
+    """A warning where labels are read as an element that they are not the symbol of."""
+    read = {
+        label: number
+        for label in sorted(set(labels) - set(atom_types) - set(_ATOMIC_NUMBERS))
+        if (number := listed_number(label, atom_types)) is not None
+    }
+    if read:
+        few = [f"{label} as {ELEMENTS[number]}" for label, number in list(read.items())[:8]]
+        more = ", ..." if len(read) > len(few) else ""
+        warn(f"{name}: atoms are read by their labels, {', '.join(few)}{more}; trajectory.species may say otherwise.")
 
 
 def composition(numbers: np.ndarray) -> str:

@@ -212,3 +212,38 @@ def test_damaged_motion_ends_every_rank_with_one_message(mlraman, tmp_path, dama
     for ranks in (0, 3):
         error = mlraman(ranks, "dynamics", "deck.yaml", code=3).stderr
         assert error.count(words) == 1 and "Traceback" not in error
+
+
+def test_frozen_atoms_are_no_degrees_of_freedom(mlraman, tmp_path):
+    """Half of the iodine is at rest; the temperature is that of the others, by hand from velocities in Angstrom/fs."""
+    positions, speeds = motion()
+    positions[:, 26:], speeds[:, 26:] = positions[:1, 26:], 0.0
+    prepare(tmp_path, extxyz(positions, speeds), DECK.replace("mobile: [Ag], ", ""))
+    said = mlraman(0, "dynamics", "deck.yaml").stdout
+    assert "frozen: 6 of 12 I never move" in said
+    mass = np.repeat([107.8682, 126.90447], [20, 12])[:, None]
+    middle = speeds[40:-40]  # the window of the spectrum leaves little of the ends
+    kinetic = (mass * middle**2).sum(axis=(1, 2)).mean() / (3 * 26) / 8.314463e-7  # u (Angstrom/fs)^2 / K
+    found = result(tmp_path)
+    assert found.temperature == pytest.approx(kinetic, rel=0.1)
+    assert found.degrees["total"] == pytest.approx(78)
+
+
+def test_flips_of_the_cell_are_followed(mlraman, tmp_path):
+    """A cell that is sheared steadily, and the same with its tilt brought back between -1/2 and 1/2 of the width."""
+    positions, speeds = motion()
+    found = []
+    for flip in (False, True):
+        tilt = 1.0 + np.linspace(0, 16, len(positions))
+        back = tilt - 9.0 * np.round(tilt / 9) if flip else tilt
+        heads = iter(f"{shift:.6f}" for shift in back)
+        text = "\n".join(
+            line.replace(" 1.0 10.0 ", f" {next(heads)} 10.0 ") if line.startswith("Lattice") else line
+            for line in extxyz(positions, speeds, wrap=False).splitlines()
+        )
+        prepare(tmp_path, text + "\n")
+        mlraman(0, "dynamics", "deck.yaml", "--force")
+        found.append(result(tmp_path))
+    for name in ("Ag", "I"):
+        assert_close(found[1].msd[name], found[0].msd[name], 1e-9)
+    assert_close(found[1].vdos["total"], found[0].vdos["total"], 1e-9)

@@ -6,7 +6,7 @@ import pytest
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.model.predictor import Predictor
-from mlraman_hpc.model.regression import check_against_featomic, check_applicable, compared_atoms
+from mlraman_hpc.model.regression import check_against_featomic, check_applicable, compared_atoms, density_range
 from mlraman_hpc.records.frames import Labels
 from tests.model.small_model import DESCRIPTOR, NUMBERS, fit_labels, labels_of, training_frames
 from tests.model.structures import CUBE, assert_close, frames, gas, several
@@ -100,7 +100,13 @@ def test_a_structure_that_is_there_twice_is_reported(labels):
 
 def test_applicable_to_what_it_was_trained_on(model, labels):
     check_applicable(model, ("S", "Li"), labels.frames)
-    check_applicable(model, ("S",), several().take([3, 4]))
+
+
+def test_frames_in_vacuum_are_refused_where_all_labels_are_crystals(model, labels):
+    with pytest.raises(DataError, match=r"frame 3 .* not periodic \(no cell, or pbc F F F\).*trajectory\.cell"):
+        check_applicable(model, ("S",), several().take([3, 4]))
+    both = replace(model, number_density=density_range(several()))
+    check_applicable(both, ("S",), several().take([3, 4]))
 
 
 def test_unknown_elements_and_other_densities_are_refused(model, labels):

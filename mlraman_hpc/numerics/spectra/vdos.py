@@ -5,9 +5,10 @@ is <v_i^2>, the share of species s is
 
     g_s(nu) = f sum_{i in s} w_i S_i(nu) / sum_i w_i <v_i^2>,
 
-with w_i = m_i (mass-weighted; the denominator is then f kT) or 1, and f = 3 N - 3 degrees of freedom, those of the
-centre of mass being removed. So the integral of sum_s g_s is f exactly; that of one g_s is 3 N_s as far as the kinetic
-energy is evenly distributed in the trajectory at hand. g has the unit cm (degrees of freedom per cm^-1).
+with w_i = m_i (mass-weighted; the denominator is then f kT) or 1, and f degrees of freedom: 3 N - 3, those of the
+centre of mass being removed, or where atoms are frozen the 3 N of the others. So the integral of sum_s g_s is f
+exactly; that of one g_s is 3 N_s as far as the kinetic energy is evenly distributed in the trajectory at hand.
+g has the unit cm (degrees of freedom per cm^-1).
 
 The self-diffusion coefficient is the zero-frequency limit,
 
@@ -137,16 +138,23 @@ def _derivative(series: Floats, interval: float) -> Floats:
     return derivative
 
 
-def vdos(products: list[Floats], masses: list[float], atoms: int, plan: VdosPlan, mass_weighted: bool) -> Vdos:
+def vdos(
+    products: list[Floats],
+    masses: list[float],
+    atoms: int,
+    plan: VdosPlan,
+    mass_weighted: bool,
+    degrees: int | None = None,
+) -> Vdos:
     """g_s = f sum_{i in s} w_i S_i / sum_i w_i <v_i^2> with its error.
 
     products: each species' sum of `velocity_products`, (blocks, lags + 1); masses: of each species, u; atoms: number
-    of all atoms; mass_weighted: w_i = m_i, otherwise 1.
+    of all atoms; mass_weighted: w_i = m_i, otherwise 1; degrees: f, where it is not 3 N - 3.
     """
     weights = np.array(masses) if mass_weighted else np.ones(len(masses))
     weighted = np.array(products) * weights[:, None, None]  # species, blocks, lags
     total = weighted.sum(axis=1)
-    degrees = 3 * atoms - 3
+    degrees = 3 * atoms - 3 if degrees is None else degrees
     normalised = _normalised(total, degrees)
     without = [_normalised(total - weighted[:, block], degrees) for block in range(plan.blocks)]
     spectra = np.array([plan.density(products) for products in without])

@@ -20,7 +20,7 @@ from typing import IO, TypeVar
 
 import numpy as np
 
-from mlraman_hpc.base.cells import completed, fractional
+from mlraman_hpc.base.cells import completed, flips, fractional
 from mlraman_hpc.base.elements import masses, symbols
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.pipeline.job import Job
@@ -240,8 +240,20 @@ def exchange(
                 _store(motion.velocities, frame, velocity_parts)
         cells.append(session.gather((first + start, chunk[2])))
         advance(sum(len(part_cells) for _, part_cells in cells[-1]) if session.is_root else 0)
-    motion.mean_cell = session.on_root(_mean_cell, cells)
+    motion.mean_cell, flipped = session.on_root(_mean_cell, cells)
+    if flipped is not None:
+        with session.collective_errors():
+            _undo_flips(motion, flipped)
     return motion
+
+
+def _undo_flips(motion: AtomTrajectories, flipped: np.ndarray) -> None:
+    """Fractional coordinates in the vectors that the cell has without flips, in place."""
+    inverse = np.round(np.linalg.inv(flipped))
+    for number in motion.numbers:
+        old = motion.positions[number]
+        x, y, z = old[:, 0, None], old[:, 1, None], old[:, 2, None]  # sums in this order: the same bits on any rank
+        motion.positions[number] = x * inverse[:, 0].T + y * inverse[:, 1].T + z * inverse[:, 2].T
 
 
 def _shapes(session: Session, blocks: AtomBlocks) -> Shapes:
@@ -302,12 +314,14 @@ def _store(target: ArraysInMemory | ArraysInFile, frame: int, parts: dict[int, n
         target.add(number, frame, values)
 
 
-def _mean_cell(cells: list[list[tuple[int, np.ndarray]]]) -> np.ndarray:
-    """Mean over frames, in their order."""
+def _mean_cell(cells: list[list[tuple[int, np.ndarray]]]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mean over frames, in their order, and `flips` of the cell, which are undone in the mean."""
     parts = sorted((part for gathered in cells for part in gathered if len(part[1])), key=lambda part: part[0])
     if not parts:
         raise DataError("there are no frames")
-    return np.concatenate([part for _, part in parts]).mean(axis=0)
+    all_cells = np.concatenate([part for _, part in parts])
+    flipped = flips(all_cells)
+    return (all_cells if flipped is None else flipped @ all_cells).mean(axis=0), flipped
 
 
 def map_blocks(

@@ -20,6 +20,7 @@ from mlraman_hpc.storage.checkpoint import CheckpointFile
 
 PROGRESS = "blocks"  # name in the checkpoint
 LARGE_STEP, IMPOSSIBLE_STEP = 0.25, 0.45  # of a cell height, from one frame to the next
+AT_REST = 1e-9  # range of a fractional coordinate of an atom that never moves
 UNIT_FRAMES = 400  # enough to tell the unit of velocities
 
 
@@ -59,15 +60,52 @@ class Progress:
     done: int
 
 
-def unwrap_positions(job: Job, motion: AtomTrajectories) -> None:
+@dataclass(frozen=True)
+class Frozen:
+    """Atoms that never move, which are no degrees of freedom: {species: how many}, without species that have none."""
+
+    atoms: dict[str, int]
+
+    @property
+    def any(self) -> bool:
+        """Whether there are some: then nothing drifts, and no motion of the centre of mass is to be taken off."""
+        return bool(self.atoms)
+
+    def degrees(self, atoms: int) -> int:
+        """Degrees of freedom of `atoms` atoms: three for each that moves, less those of a free centre of mass."""
+        return 3 * (atoms - sum(self.atoms.values())) - (0 if self.any else 3)
+
+    def warnings(self, blocks: AtomBlocks) -> tuple[str, ...]:
+        """What is to be told."""
+        if not self.any:
+            return ()
+        total = {name: sum(len(block.atoms) for block in blocks if block.species == name) for name in self.atoms}
+        named = " and ".join(f"{count} of {total[name]} {name}" for name, count in self.atoms.items())
+        return (
+            f"frozen: {named} never move. They are no degrees of freedom, and no drift is removed; mean squared "
+            "displacements and D are means over all atoms of a species",
+        )
+
+
+def unwrap_positions(job: Job, motion: AtomTrajectories) -> Frozen:
     """Fractional to Cartesian coordinates, continuous in time; warns of steps too long to be followed."""
-    largest = np.zeros(3)
+    largest, fixed = np.zeros(3), dict[int, int]()
     for number in motion.numbers:
         block = motion.positions[number]
         largest = np.maximum(largest, unwrap(block, motion.blocks.periodic))
+        fixed[number] = int((np.ptp(block, axis=-1) < AT_REST).all(axis=1).sum())
         motion.positions[number] = cartesian(block, motion.mean_cell)
     step = float(np.max(job.session.allgather(largest)))
     job.session.on_root(_check_step, job, step)
+    return _frozen(motion.blocks, {k: v for part in job.session.allgather(fixed) for k, v in part.items()})
+
+
+def _frozen(blocks: AtomBlocks, fixed: dict[int, int]) -> Frozen:
+    atoms: dict[str, int] = {}
+    for number, block in enumerate(blocks):
+        if fixed[number]:
+            atoms[block.species] = atoms.get(block.species, 0) + fixed[number]
+    return Frozen(atoms)
 
 
 def _check_step(job: Job, step: float) -> None:
@@ -81,10 +119,12 @@ def _check_step(job: Job, step: float) -> None:
         job.console.warn(f"{text}; beyond half of it the direction is ambiguous. Store more frames")
 
 
-def reference_frame(job: Job, motion: AtomTrajectories, chosen_elements: list[str], wanted_unit: str) -> ReferenceFrame:
+def reference_frame(
+    job: Job, motion: AtomTrajectories, chosen_elements: list[str], wanted_unit: str, frozen: Frozen
+) -> ReferenceFrame:
     """Drift of the centre of mass, and the velocities' unit; the same on every rank.
 
-    `wanted_unit` is the deck's dynamics.velocities.
+    `wanted_unit` is the deck's dynamics.velocities. Where atoms are frozen nothing drifts.
     """
     session, blocks = job.session, motion.blocks
     total, chosen, velocity, overlap = _Mean(), _Mean(), _Mean(), np.zeros(3)
@@ -96,12 +136,12 @@ def reference_frame(job: Job, motion: AtomTrajectories, chosen_elements: list[st
         if block.species in chosen_elements:
             chosen.add(weight, block.mass * position)
     unit = session.on_root(_unit, job, blocks, overlap, wanted_unit)
-    factor = VELOCITY_UNITS.get(unit)
+    factor, free = VELOCITY_UNITS.get(unit), 0.0 if frozen.any else 1.0
     return session.on_root(
         lambda: ReferenceFrame(
-            total.mean - total.mean[:, :1],
-            chosen.mean - chosen.mean[:, :1],
-            velocity.mean * factor if unit else None,
+            (total.mean - total.mean[:, :1]) * free,
+            (chosen.mean - chosen.mean[:, :1]) * free,
+            velocity.mean * factor * free if unit else None,
             unit,
         )
     )

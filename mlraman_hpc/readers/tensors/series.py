@@ -21,9 +21,10 @@ from mlraman_hpc.readers.tensors.components import (
     symmetric,
 )
 from mlraman_hpc.readers.tensors.extxyz import FILE_NAME, read_tensors
-from mlraman_hpc.readers.text import quoted, read_bytes
+from mlraman_hpc.readers.text import parse_words, quoted, read_bytes
 from mlraman_hpc.readers.trajectory import extxyz
 
+_TIMES = {"fs": 1.0, "ps": 1e3}
 GPUMD_ORDER = ["step", "xx", "yy", "zz", "xy", "yz", "zx"]
 
 
@@ -46,6 +47,10 @@ class SeriesFormat(Protocol):
 
     name: str
     file_name: str | None = None
+
+    def interval(self, file: Path) -> float | None:
+        """fs between two tensors where the file says it."""
+        return None
 
     def read(self, file: Path, request: Request) -> Series:
         """The tensors of a file. Errors: DataError naming the line; DeckKeyError where the deck has to say more."""
@@ -79,6 +84,11 @@ def read_series(
         volumes = 1.0
         messages.append(f"{file}: no volume of the cell (series.volume); intensities are in arbitrary units.")
     return polarizability_of(tensors, quantity, factor, volumes), series.steps, tuple(messages)
+
+
+def stated_interval(file: Path, format: str) -> float | None:
+    """fs between two tensors where the file says it. Errors: FileError for a time that is none."""
+    return _format_of(Path(file), format).interval(Path(file))
 
 
 def _uneven_steps(file: Path, steps: np.ndarray) -> list[str]:
@@ -128,6 +138,14 @@ class ExtendedXYZSeries(SeriesFormat):
         volumes = np.abs(np.linalg.det(np.array(cells))) if np.all(periodic) else None
         return Series(frames.tensors, steps, volumes, messages)
 
+    def interval(self, file: Path) -> float | None:
+        """Of the key 'time_fs', where it rises evenly."""
+        _, comments = extxyz.frame_bounds(read_bytes(file), str(file), lambda text: None)
+        times = extxyz.series(comments, "time_fs", float)
+        strides = np.empty(0) if times is None else np.diff(times)
+        even = len(strides) and strides[0] > 0 and np.ptp(strides) <= 1e-3 * strides[0]
+        return float(strides.mean()) if even else None
+
 
 class Table(SeriesFormat):
     """Six or nine columns of components, and others, in the order that the deck names."""
@@ -149,6 +167,20 @@ class Gpumd(Table):
 
     def read(self, file: Path, request: Request) -> Series:
         return super().read(file, replace(request, order=GPUMD_ORDER))
+
+    def interval(self, file: Path) -> float | None:
+        """Of the line '# dt_output 8.0 fs' in the head of the file. Errors: FileError for another unit."""
+        for number, line in enumerate(read_bytes(file)[:4000].split(b"\n"), start=1):
+            words = line.split()
+            if words[:2] == [b"#", b"dt_output"]:
+                value = parse_words(words[2:3], 1)
+                factor = _TIMES.get(words[3].decode("ascii", "replace") if len(words) > 3 else "fs")
+                if value is None or factor is None or value[0] <= 0:
+                    raise FileError(file, f"expected a time in fs or ps, found {quoted(line)}.", number)
+                return float(value[0]) * factor
+            if not line.startswith(b"#"):
+                break
+        return None
 
 
 # one line for each format, in the order in which they are tried

@@ -50,7 +50,9 @@ class TrajectoryIndex:
     numbers          (atoms,) atomic numbers of the first frame
     species          elements, by atomic number
     frame_interval   fs between frames where the files say it, else None
-    has_steps        whether the files give time steps
+    has_steps        whether the files give time steps, rising from frame to frame
+    stride           time steps between two frames, where it is the same throughout; else None
+    time_step        fs of one of them and the file that says so, which lies beside the first one; None without
     masses           (atoms,) u in the first frame's order where the files have them, else None
     atom_types       what the files call an atom -> atomic number, from trajectory.species
     cell             (3, 3) Angstrom from trajectory.cell, for frames that have none; None otherwise
@@ -64,6 +66,8 @@ class TrajectoryIndex:
     species: tuple[str, ...]
     frame_interval: float | None = None
     has_steps: bool = False
+    stride: int | None = None
+    time_step: tuple[float, str] | None = None
     masses: np.ndarray | None = None
     atom_types: dict[str, int] = field(default_factory=dict)
     cell: np.ndarray | None = None
@@ -111,6 +115,10 @@ class TrajectoryFormat(ABC):
     def recognises(self, start: bytes) -> bool:
         """Whether a file with these first bytes has this format; used for files whose name says nothing."""
         return False
+
+    def time_step_beside(self, path: str) -> tuple[float, str] | None:
+        """fs of one time step as another file in the folder of this one says it, and that file; None without."""
+        return None
 
     @abstractmethod
     def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:

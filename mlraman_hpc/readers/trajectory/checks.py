@@ -16,6 +16,7 @@ from mlraman_hpc.records.frames import Frames
 
 FARTHEST = 1e7  # Angstrom
 UNEVEN = 1e-3  # relative, of times between frames
+DENSEST = 0.5  # atoms in an Angstrom^3; 0.18 in diamond
 JUMP = 1.7  # times the displacements before and after; files in order stay below 1.1, a missing frame gives 2
 _MOST_JOINTS = 200  # that are examined
 
@@ -42,13 +43,42 @@ def check_same_atoms(files: list[FileIndex], names: tuple[str, ...]) -> None:
             )
 
 
-def common_masses(files: list[FileIndex]) -> np.ndarray | None:
-    """(atoms,) u, where all files have them and agree."""
-    masses = files[0].masses
-    agree = masses is not None and all(
-        file.masses is not None and np.array_equal(file.masses, masses) for file in files
-    )
-    return masses if agree else None
+def common_masses(files: list[FileIndex], names: tuple[str, ...], warn: Warn) -> np.ndarray | None:
+    """(atoms,) u, of the files that have them where these agree; a warning where they do not."""
+    with_masses = [file.masses for file in files if file.masses is not None]
+    if not with_masses:
+        return None
+    masses = with_masses[0]
+    if all(np.allclose(other, masses, rtol=1e-3) for other in with_masses):
+        return masses
+    warn(f"{', '.join(names)}: the files give the atoms different masses; standard ones are used.")
+    return None
+
+
+def common_stride(files: list[FileIndex]) -> int | None:
+    """Time steps between two frames, where all files give them and they are the same throughout, but for restarts."""
+    if not all(file.has_steps for file in files):
+        return None
+    seen: set[int] = set()
+    for file in files:
+        for row, strides in differences(file.table, "step"):
+            restarts = [restart - row for restart in file.restarts if row <= restart < row + len(strides)]
+            seen |= set(np.unique(np.delete(strides, restarts)).tolist())
+            if len(seen) > 1:
+                return None
+    return seen.pop() if seen and min(seen) > 0 else None
+
+
+def steps_rise(files: list[FileIndex]) -> bool:
+    """Whether all files give time steps, which rise from frame to frame; at joints a frame may be repeated."""
+    last = None
+    for file in files:
+        if not file.has_steps or (last is not None and file.table["step"][0] < last):
+            return False
+        if any((strides < 0).any() for _, strides in differences(file.table, "step")):
+            return False
+        last = file.table["step"][-1]
+    return True
 
 
 def check_even_steps(files: list[FileIndex], names: tuple[str, ...], warn: Warn) -> None:
@@ -56,9 +86,10 @@ def check_even_steps(files: list[FileIndex], names: tuple[str, ...], warn: Warn)
     for file, name in zip(files, names):
         if not file.has_steps or len(file) < 2:
             continue
-        steps = file.table["step"]
+        steps, restarts = file.table["step"], set(file.restarts)
         usual = steps[1] - steps[0]
-        row = _first(differences(file.table, "step"), lambda strides, usual=usual: (strides != usual) & (strides != 0))
+        rows = _rows(differences(file.table, "step"), lambda strides, usual=usual: (strides != usual) & (strides != 0))
+        row = next((row for row in rows if row not in restarts), None)
         if row is not None:
             warn(
                 f"{_location(file, name, row).error('')}time step {steps[row]} follows "
@@ -105,11 +136,13 @@ def _nearly_even(files: list[FileIndex], names: tuple[str, ...], warn: Warn) -> 
 
 def _first(blocks: Iterator[tuple[int, np.ndarray]], test: Callable[[np.ndarray], np.ndarray]) -> int | None:
     """The first row whose value passes, or None."""
+    return next(_rows(blocks, test), None)
+
+
+def _rows(blocks: Iterator[tuple[int, np.ndarray]], test: Callable[[np.ndarray], np.ndarray]) -> Iterator[int]:
+    """The rows whose values pass."""
     for start, values in blocks:
-        rows = np.flatnonzero(test(values))
-        if len(rows):
-            return start + int(rows[0])
-    return None
+        yield from (start + np.flatnonzero(test(values))).tolist()
 
 
 def _location(file: FileIndex, name: str, row: int) -> FrameLocation:
@@ -141,6 +174,17 @@ def check_frames(index: TrajectoryIndex, frames: Frames, reorders: bool) -> None
     for k in np.flatnonzero(~valid_cells(frames.cells, frames.periodic)):
         raise index.location(int(k)).error(
             f"the cell {np.round(frames.cells[k], 4).tolist()} has no volume although the frame is periodic."
+        )
+
+
+def check_positions(index: TrajectoryIndex, frames: Frames) -> None:
+    """Errors: DataError where the first frame has more atoms in its space than matter has: no positions in Angstrom."""
+    positions = frames.positions[: len(index.numbers)]
+    extent = np.ptp(positions, axis=0) + 1.5
+    if len(positions) >= 4 and len(positions) > DENSEST * np.prod(extent):
+        raise index.location(0).error(
+            f"{len(positions)} atoms within {' x '.join(f'{x:.2g}' for x in extent - 1.5)} Angstrom: are these "
+            "velocities or forces, fractional coordinates, or positions in another unit?"
         )
 
 

@@ -13,19 +13,23 @@ from functools import partial
 
 import numpy as np
 
+from mlraman_hpc.base.elements import masses as standard_masses
+from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
 from mlraman_hpc.readers.text import (
     Configuration,
     FrameLocation,
     Warn,
-    atomic_number,
     incomplete_frame,
+    isotope_masses,
     line_ends,
+    listed_number,
     memory_mapped,
     parse_numbers,
     parse_words,
     quoted,
+    warn_of_labels,
 )
 from mlraman_hpc.readers.trajectory.base import FileIndex, TextFormat, TrajectoryIndex
 from mlraman_hpc.readers.trajectory.fixed_width import three_numbers
@@ -36,14 +40,25 @@ SPECIES = ("species", "element", "elements", "symbols")
 NUMBERS = ("z", "numbers", "atomic_numbers", "atomic_number")
 POSITIONS = ("pos", "positions", "position")
 VELOCITIES = ("vel", "velocities", "velocity", "velo")
+MOMENTA = ("momenta", "momentum")
 MASSES = ("masses", "mass")
 BLANK = ord(" ")
 _WORD = re.compile(rb"\S+")
 _VALUE = rb"""\s*=\s*(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|(\[\s*\[.*?\]\s*\]|\[[^\]]*\])|(\S+))"""
 _CP2K = re.compile(rb"^\s*i\s*=\s*(\d+)\s*,(?:\s*time\s*=\s*([-+0-9.eEdD]+)\s*,)?")
+_OTHER_QUANTITY = re.compile(r"-(vel|frc|force|shvel|centroid_vel)(?:-[^-]*)?-\d+\.xyz(?:\.gz)?$", re.IGNORECASE)
+_QUANTITIES = {
+    "vel": "velocities",
+    "shvel": "velocities",
+    "centroid_vel": "velocities",
+    "frc": "forces",
+    "force": "forces",
+}
 _IPI_CELL = re.compile(rb"#\s*CELL[({\[](\w+)[)}\]]:\s*((?:[-+0-9.eE]+\s+)+)")
 _IPI_UNIT = re.compile(rb"\b(\w+)\{(\w+)\}")
 _IPI_STEP = re.compile(rb"\bStep:\s*(\d+)")
+LAMMPS_TIMES = {"real": 1.0, "metal": 1e3}  # fs
+_LEAST_STEP, _MOST_STEP = 0.05, 20.0  # fs, of a simulation of atoms
 _IPI_LENGTHS = {b"angstrom": 1.0, b"atomic_unit": ANGSTROM_PER_BOHR, b"bohr": ANGSTROM_PER_BOHR, b"nanometer": 10.0}
 
 
@@ -58,6 +73,7 @@ class ExtendedXyz(TextFormat):
 
     def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:
         """Errors: DataError where a number of atoms is expected and missing."""
+        _refuse_other_quantities(name)
         clock = _Clock()
         with memory_mapped(path, name) as text:
             for rows, comments in _bounds(text, name, warn):
@@ -72,10 +88,11 @@ class ExtendedXyz(TextFormat):
             frames = table.finish()
             start = _Atoms(text[frames["first_byte"][0] : frames["last_byte"][0]], FrameLocation(name, 1, 0))
         clock.warn_of_unit(name, warn)
+        warn_of_labels(name, start.labels(), atom_types, warn)
         return FileIndex(
             frames,
             start.configuration(atom_types, False).numbers,
-            masses=start.masses(),
+            masses=start.masses(atom_types),
             has_steps=clock.has("step"),
             has_times=clock.has("time"),
         )
@@ -90,6 +107,16 @@ class ExtendedXyz(TextFormat):
 
 
 FORMAT = ExtendedXyz()
+
+
+def _refuse_other_quantities(name: str) -> None:
+    """CP2K writes velocities and forces in the same form as positions; only the name tells them apart."""
+    match = _OTHER_QUANTITY.search(name.rpartition("/")[2])
+    if match is not None:
+        raise DataError(
+            f"{name}: by its name this file of CP2K holds {_QUANTITIES[match[1].lower()]}, not positions; those are in "
+            "PROJECT-pos-1.xyz. Rename it if it does hold positions."
+        )
 
 
 # comment lines
@@ -132,6 +159,8 @@ def cell(comment: bytes, location: FrameLocation) -> tuple[np.ndarray, np.ndarra
     values = parse_numbers(re.sub(rb"[\[\],]", b" ", lattice), 9)
     if values is None:
         raise location.error(f"Lattice needs nine numbers, found {quoted(lattice)}.", 1)
+    if flags is None and not values.any():  # how some programs write a molecule
+        return np.zeros((3, 3)), np.zeros(3, bool)
     return values.reshape(3, 3) * periodic[:, None], periodic
 
 
@@ -202,6 +231,7 @@ def _ipi_steps(comments: list[bytes]) -> np.ndarray | None:
 
 Finder = Callable[[list[bytes]], np.ndarray | None]
 _step: Finder = partial(series, key="step", kind=np.int64)
+_timestep: Finder = partial(series, key="timestep", kind=np.int64)
 _time_fs: Finder = partial(series, key="time_fs", kind=float)
 _time: Finder = partial(series, key="time", kind=float)
 
@@ -214,6 +244,8 @@ class _Clock:
 
     def __init__(self) -> None:
         self._finders: dict[str, Finder] | None = None
+        self._lammps_unit: str | None = None
+        self._lammps_step = 0.0
 
     def has(self, column: str) -> bool:
         return column in (self._finders or {})
@@ -231,12 +263,25 @@ class _Clock:
                 columns[column] = values
         return columns
 
-    @staticmethod
-    def _choose(comments: list[bytes]) -> dict[str, Finder]:
+    def _lammps_times(self, comments: list[bytes]) -> np.ndarray | None:
+        """fs of LAMMPS' `dump extxyz`, whose times are in its own units: of one step, ps (metal) and fs (real) differ
+        so much that only one can be meant. None where neither can be told.
+        """
+        times, steps = _time(comments), _timestep(comments)
+        if self._lammps_unit is None and times is not None and steps is not None and len(steps) > 1:
+            length = (times[-1] - times[0]) / max(steps[-1] - steps[0], 1)
+            units = [unit for unit, fs in LAMMPS_TIMES.items() if _LEAST_STEP <= length * fs <= _MOST_STEP]
+            self._lammps_unit = units[0] if len(units) == 1 else None
+            self._lammps_step = float(length)
+        return None if self._lammps_unit is None or times is None else times * LAMMPS_TIMES[self._lammps_unit]
+
+    def _choose(self, comments: list[bytes]) -> dict[str, Finder]:
         if _cp2k_steps(comments) is not None:
             candidates: dict[str, tuple[Finder, ...]] = {"step": (_cp2k_steps,), "time": (_cp2k_times,)}
         elif _ipi_steps(comments) is not None:
             candidates = {"step": (_ipi_steps,)}
+        elif _timestep(comments) is not None:
+            candidates = {"step": (_timestep,), "time": (self._lammps_times,)}
         else:
             candidates = {"step": (_step,), "time": (_time_fs, _time)}
         chosen = {
@@ -248,6 +293,11 @@ class _Clock:
     def warn_of_unit(self, name: str, warn: Warn) -> None:
         if (self._finders or {}).get("time") is _time:
             warn(f"{name}: 'time' in the comment lines is read as fs; trajectory.frame_interval overrules it.")
+        if self._lammps_unit:
+            warn(
+                f"{name}: LAMMPS' Time does not say its unit; a step of {self._lammps_step:.4g} is one of units "
+                f"{self._lammps_unit}, and Time is read so. trajectory.frame_interval overrules it."
+            )
 
 
 # finding the frames
@@ -365,8 +415,17 @@ class _Atoms:
             self.numbers(atom_types),
             box,
             periodic,
-            self.vectors(VELOCITIES) if velocities else None,
+            self._velocities(atom_types) if velocities else None,
         )
+
+    def _velocities(self, atom_types: dict[str, int]) -> np.ndarray | None:
+        """(atoms, 3) in the file's unit; momenta over masses where there are only these."""
+        values = self.vectors(VELOCITIES)
+        momenta = self.vectors(MOMENTA) if values is None else None
+        if momenta is None:
+            return values
+        masses = self.masses(atom_types)
+        return momenta / (standard_masses(self.numbers(atom_types)) if masses is None else masses)[:, None]
 
     def vectors(self, labels: tuple[str, ...]) -> np.ndarray | None:
         """(atoms, 3) of the first of these properties that the frame has; None without."""
@@ -383,10 +442,15 @@ class _Atoms:
                 )
         return np.stack(parts, axis=1)
 
-    def masses(self) -> np.ndarray | None:
-        """(atoms,) u."""
+    def masses(self, atom_types: dict[str, int]) -> np.ndarray | None:
+        """(atoms,) u, as listed or of isotopes that labels name; None where the frame says neither."""
         begin = self._column(MASSES, 1)
-        return None if begin is None else parse_words(self._words[begin :: self._width], self._atoms)
+        if begin is None:
+            return isotope_masses(self.labels(), self.numbers(atom_types))
+        values = parse_words(self._words[begin :: self._width], self._atoms)
+        if values is None or not (values > 0).all():
+            raise self._location.error(f"column {begin + 1} holds something else than masses.", 2)
+        return values
 
     def numbers(self, atom_types: dict[str, int]) -> np.ndarray:
         """Atomic numbers from the column of elements, or from the one of atomic numbers."""
@@ -394,11 +458,22 @@ class _Atoms:
         if begin is None:
             return self._listed_numbers(self._column(NUMBERS, 1))
         labels = self._words[begin :: self._width]
-        known = {label: atomic_number(label.decode("ascii", "replace"), atom_types) for label in set(labels)}
+        known = {label: listed_number(label.decode("ascii", "replace"), atom_types) for label in set(labels)}
         if None in known.values():
             row = next(row for row, label in enumerate(labels) if known[label] is None)
-            raise self._location.error(f"{quoted(labels[row])} is not a chemical element.", row + 2)
+            raise self._location.error(
+                f"{quoted(labels[row])} is not a chemical element; trajectory.species may give it one, as in "
+                f"{{{labels[row].decode('ascii', 'replace')}: C}}.",
+                row + 2,
+            )
         return np.array([known[label] for label in labels])
+
+    def labels(self) -> list[str]:
+        """What the frame calls each atom; none where it lists atomic numbers."""
+        begin = self._column(SPECIES, 1)
+        return (
+            [] if begin is None else [label.decode("ascii", "replace") for label in self._words[begin :: self._width]]
+        )
 
     def _listed_numbers(self, begin: int | None) -> np.ndarray:
         if begin is None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mlraman_hpc.base.elements import symbols
-from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import Warn, build_frames, numbers_of_atom_types, unpacked_copy
+from mlraman_hpc.base.elements import ELEMENTS, ISOTOPES, symbols
+from mlraman_hpc.base.elements import masses as standard_masses
+from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.readers.text import Warn, build_frames, isotope_element, numbers_of_atom_types, unpacked_copy
 from mlraman_hpc.readers.trajectory import checks
 from mlraman_hpc.readers.trajectory.base import TrajectoryIndex
 from mlraman_hpc.readers.trajectory.formats import format_named, format_of_files
@@ -60,12 +61,15 @@ def build_index(
         numbers=parts[0].numbers,
         species=tuple(symbols(np.unique(parts[0].numbers))),
         frame_interval=checks.frame_interval(parts, names, warn),
-        has_steps=all(part.has_steps for part in parts),
-        masses=checks.common_masses(parts),
+        has_steps=checks.steps_rise(parts),
+        stride=checks.common_stride(parts),
+        time_step=chosen.time_step_beside(str(files[0])),
+        masses=_isotope_masses(checks.common_masses(parts, names, warn), parts[0].numbers, species),
         atom_types=atom_types,
     )
     if atom_types and not set(atom_types.values()) >= set(index.numbers.tolist()):
         warn(f"trajectory.species is not used: {names[0]} names its elements ({', '.join(index.species)}).")
+    checks.check_positions(index, read_frames(index, [0]))
     if cell is not None:
         index = _with_cell(index, np.asarray(cell, dtype=float), warn)
     joints = checks.joints_of(parts)
@@ -90,6 +94,25 @@ def read_frames(index: TrajectoryIndex, rows: ArrayLike, velocities: bool = Fals
     frames = _with_masses(index, _in_cell(index, frames))
     checks.check_frames(index, frames, format.reorders)
     return frames
+
+
+def _isotope_masses(
+    masses: np.ndarray | None, numbers: np.ndarray, species: list[str] | dict | None
+) -> np.ndarray | None:
+    """(atoms,) u: of the files, or where these have none of the isotope that trajectory.species names.
+
+    Errors: DeckKeyError where it names an element and its isotope, which the atoms do not tell apart.
+    """
+    words = {str(word) for word in (species.values() if isinstance(species, dict) else species or [])}
+    named = sorted(words & set(ISOTOPES))
+    if masses is not None or not named:
+        return masses
+    if len({word for word in words if isotope_element(word) == "H"}) > 1:
+        raise DeckKeyError(
+            "trajectory.species", f"{' and '.join(named)} beside other atoms of hydrogen; give one of them, and masses"
+        )
+    element, mass = ISOTOPES[named[0]]
+    return np.where(numbers == ELEMENTS.index(element), mass, standard_masses(numbers))
 
 
 def _joined(tables: list[np.ndarray], left_out: list[int], scratch: Path) -> np.ndarray:

@@ -20,7 +20,7 @@ from mlraman_hpc.readers.text import Warn
 from mlraman_hpc.readers.trajectory.base import FileIndex
 from mlraman_hpc.readers.trajectory.frame_table import FRAME, FrameTable, TableNotWritten, mapped_rows
 
-VERSION = 3
+VERSION = 4
 LEAST_BYTES = 1 << 22  # a shorter file is scanned in some milliseconds
 FOOTER = 16
 

@@ -15,11 +15,13 @@ from mlraman_hpc.readers.text import (
     Warn,
     atomic_number,
     incomplete_frame,
+    isotope_masses,
     memory_mapped,
     parse_numbers,
     parse_words,
     quoted,
     release_pages,
+    warn_of_labels,
 )
 from mlraman_hpc.readers.trajectory.base import FileIndex, TextFormat, TrajectoryIndex
 from mlraman_hpc.readers.trajectory.frame_table import FrameTable, differences
@@ -29,6 +31,7 @@ HEADER = 9  # lines from TIMESTEP to ATOMS
 _POSITIONS = (("xu", "yu", "zu"), ("xsu", "ysu", "zsu"), ("x", "y", "z"), ("xs", "ys", "zs"))
 _IMAGES, _VELOCITIES = ("ix", "iy", "iz"), ("vx", "vy", "vz")
 _FS_PER_TIME = {"real": 1.0, "metal": 1e3}
+_KINDS = ("element", "typelabel", "type")  # columns that name the atoms, the first that is there
 
 
 class LammpsDump(TextFormat):
@@ -56,10 +59,17 @@ class LammpsDump(TextFormat):
                 f"{name}: no column 'id'; atoms are taken in the order of the file, which LAMMPS does not keep by "
                 "itself."
             )
+        numbers = atoms.numbers(atom_types)
+        warn_of_labels(name, () if atoms.kind == "type" else atoms.labels(), atom_types, warn)
+        if atoms.elements_by_default():
+            warn(
+                f"{name}: several types of atoms, and all are C in the column 'element', which LAMMPS writes where "
+                "'dump_modify element' was not given; are they? Without that column trajectory.species names the types."
+            )
         return FileIndex(
             rows,
-            atoms.numbers(atom_types)[atoms.order],
-            masses=atoms.masses(),
+            numbers[atoms.order],
+            masses=atoms.masses(numbers),
             has_steps=True,
             has_times=times,
             restarts=tuple(
@@ -224,17 +234,33 @@ class _Atoms:
             arrays.append(values)
         return np.stack(arrays, axis=1)
 
-    def masses(self) -> np.ndarray | None:
-        """(atoms,) u by id, from the column 'mass', which has that unit with metal and real units."""
-        if "mass" not in self.names:
-            return None
-        column = self._column("mass")
-        values = parse_words(column, len(column))
+    def masses(self, numbers: np.ndarray) -> np.ndarray | None:
+        """(atoms,) u by id, from the column 'mass', which has that unit with metal and real units, or of isotopes.
+
+        numbers: atomic numbers in the order of the lines.
+        """
+        values = self.columns(("mass",))[:, 0] if "mass" in self.names else isotope_masses(self.labels(), numbers)
+        if values is not None and not (values > 0).all():
+            raise self._location.error("a mass in the column 'mass' is not greater than zero.", HEADER)
         return None if values is None else values[self.order]
 
+    @property
+    def kind(self) -> str | None:
+        """The column that names the atoms."""
+        return next((name for name in _KINDS if name in self.names), None)
+
+    def labels(self) -> list[str]:
+        """What the frame calls each atom, in the order of the lines; types are no labels."""
+        return [label.decode("ascii", "replace") for label in self._column(self.kind)] if self.kind else []
+
+    def elements_by_default(self) -> bool:
+        """Whether the column 'element' is what LAMMPS writes by itself: C for all of several types."""
+        both = {"element", "type"} <= set(self.names)
+        return both and set(self._column("element")) == {b"C"} and len(set(self._column("type"))) > 1
+
     def numbers(self, atom_types: dict[str, int]) -> np.ndarray:
-        """Atomic numbers in the order of the lines, from the column 'element', else 'type' and trajectory.species."""
-        kind = next((name for name in ("element", "type") if name in self.names), None)
+        """Atomic numbers in the order of the lines, of the column `kind` and trajectory.species."""
+        kind = self.kind
         if kind is None:
             raise self._location.error("neither a column 'element' nor 'type'; dump one of them.", HEADER - 1)
         labels = self._column(kind)

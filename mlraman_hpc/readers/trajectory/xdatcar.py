@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import mmap
+import re
 from array import array
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,19 +18,23 @@ from mlraman_hpc.readers.text import (
     Warn,
     atomic_number,
     incomplete_frame,
+    isotope_masses,
     memory_mapped,
     parse_numbers,
     parse_words,
     quoted,
     release_pages,
     split_touching_numbers,
+    warn_of_labels,
 )
 from mlraman_hpc.readers.trajectory.base import FileIndex, TextFormat, TrajectoryIndex
 from mlraman_hpc.readers.trajectory.byte_ranges import open_file
 from mlraman_hpc.readers.trajectory.fixed_width import three_numbers
-from mlraman_hpc.readers.trajectory.frame_table import CHUNK_ROWS, FrameTable
+from mlraman_hpc.readers.trajectory.frame_table import CHUNK_ROWS, FrameTable, chunks
 
 MARK = b"Direct configuration"
+BLANK = ord(" ")
+NO_STEP = -1
 
 
 class Xdatcar(TextFormat):
@@ -55,7 +61,19 @@ class Xdatcar(TextFormat):
             restarts: tuple[int, ...] = ()
             if not _find_equal_frames(text, begin, header, name, table, warn):
                 restarts = _find_frames(text, begin, header, name, atom_types, table, warn)
-        return FileIndex(table.finish(), header.numbers, restarts=restarts)
+        rows = table.finish()
+        warn_of_labels(name, [label for label in header.labels if not label.isdigit()], atom_types, warn)
+        return FileIndex(
+            rows,
+            header.numbers,
+            masses=isotope_masses(np.repeat(header.labels, header.counts).tolist(), header.numbers),
+            has_steps=_are_steps(rows),
+            restarts=restarts,
+        )
+
+    def time_step_beside(self, path: str) -> tuple[float, str] | None:
+        """POTIM of an INCAR in the file's folder."""
+        return _of_incar(Path(path).with_name("INCAR"))
 
     def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
         cells = read_cells(index)
@@ -68,13 +86,32 @@ class Xdatcar(TextFormat):
 FORMAT = Xdatcar()
 
 
+def _of_incar(path: Path) -> tuple[float, str] | None:
+    """(POTIM, file), of molecular dynamics; None without such a file."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return None
+    tags = {
+        name.strip().upper(): value.split()[0]
+        for line in re.split(r"[\n;]", re.sub(r"[#!].*", "", text))
+        for name, _, value in [line.partition("=")]
+        if value.split()
+    }
+    potim = parse_numbers(tags.get("POTIM", "").encode(), 1)
+    is_dynamics = tags.get("IBRION") == "0" and potim is not None and potim[0] > 0
+    return (float(potim[0]), str(path)) if is_dynamics and potim is not None else None
+
+
 @dataclass(frozen=True)
 class Header:
-    """cell (3, 3) Angstrom, numbers (atoms,), and the number of lines of the header."""
+    """cell (3, 3) Angstrom, numbers (atoms,), number of lines of the header, and labels with counts of their atoms."""
 
     cell: np.ndarray
     numbers: np.ndarray
     lines: int
+    labels: list[str]
+    counts: np.ndarray
 
 
 def parse_frame(text: bytes, location: FrameLocation, numbers: np.ndarray, cell: np.ndarray) -> Configuration:
@@ -175,7 +212,7 @@ def read_header(text: bytes, location: FrameLocation, atom_types: dict[str, int]
     if len(labels) != len(counts):
         raise location.error(f"{len(labels)} elements but {len(counts)} counts in the header.", 6)
     kinds = [_element(label, atom_types, named, location) for label in labels]
-    return Header(cell, np.repeat(np.array(kinds), counts), 7 if named else 6)
+    return Header(cell, np.repeat(np.array(kinds), counts), 7 if named else 6, labels, counts)
 
 
 def _cell(lines: list[bytes], location: FrameLocation) -> np.ndarray:
@@ -203,8 +240,7 @@ def _counts(lines: list[bytes], row: int, location: FrameLocation) -> np.ndarray
 
 
 def _element(label: str, atom_types: dict[str, int], named: bool, location: FrameLocation) -> int:
-    # POTCAR names such as Li_sv, and Li_sv/1a2b3c of VASP 6.4
-    number = atomic_number(label, atom_types) or atomic_number(label.replace("/", "_").split("_")[0], atom_types)
+    number = atomic_number(label, atom_types)
     if number is None and named:
         raise location.error(f"'{label}' is not a chemical element.", 5)
     if number is None:
@@ -245,6 +281,7 @@ def _find_equal_frames(text: mmap.mmap, begin: int, header: Header, name: str, t
     if second < 0 or text[begin:second].count(b"\n") != atoms + 1:
         return False
     frames = (size - begin + (1 if _last_line_is_complete(text) else 0)) // record
+    title = text.find(b"\n", begin) - begin
     marked = _all_marked(text, begin, record, frames)
     rest = text[begin + record * frames :] if record * frames < size - begin else b""
     cut_frame = rest.count(b"\n") <= atoms and rest[: len(MARK)] == MARK[: len(rest)]
@@ -252,17 +289,45 @@ def _find_equal_frames(text: mmap.mmap, begin: int, header: Header, name: str, t
         return False
     if rest.strip():
         warn(incomplete_frame(name, frames, header.lines + 1 + (atoms + 1) * frames))
-    for start in range(0, frames, CHUNK_ROWS):
-        rows = np.arange(start, min(start + CHUNK_ROWS, frames))
+    many = min(max(1, RESIDENT_BYTES // record), CHUNK_ROWS)
+    for start in range(0, frames, many):
+        rows = np.arange(start, min(start + many, frames))
         first = begin + record * rows
         table.extend(
             len(rows),
+            step=_step_numbers(text, first, title),
             first_byte=first,
             last_byte=np.minimum(first + record, size),
             line=header.lines + 1 + (atoms + 1) * rows,
             atoms=atoms,
         )
+        text.madvise(mmap.MADV_DONTNEED)
     return True
+
+
+def _step_numbers(text: mmap.mmap, first: np.ndarray, width: int) -> np.ndarray:
+    """(frames,) the numbers behind 'Direct configuration=' of lines of this width; NO_STEP where there is none."""
+    view = np.frombuffer(text, np.uint8)
+    words = view[first[:, None] + np.arange(len(MARK), width)]
+    digit, mark = (words >= ord("0")) & (words <= ord("9")), (words == ord("=")) | (words == BLANK) | (words == 13)
+    steps = np.zeros(len(first), np.int64)
+    for column, is_digit in zip(words.T, digit.T):
+        steps = np.where(is_digit, 10 * steps + (column.astype(np.int64) - ord("0")), steps)
+    good = (digit | mark).all(axis=1) & digit.any(axis=1) & (digit.sum(axis=1) < 18)
+    gaps = (np.diff(digit.astype(np.int8), axis=1) == 1).sum(axis=1) + digit[:, :1].sum(axis=1)
+    return np.where(good & (gaps == 1), steps, NO_STEP)
+
+
+def _are_steps(rows: np.ndarray) -> bool:
+    """Whether every frame has a number, and these do not all repeat the first."""
+    first, some = None, False
+    for _, part in chunks(rows):
+        steps = part["step"]
+        first = int(steps[0]) if first is None else first
+        if (steps == NO_STEP).any():
+            return False
+        some = some or bool((steps != first).any())
+    return some
 
 
 def _all_marked(text: mmap.mmap, begin: int, record: int, frames: int) -> bool:
@@ -296,7 +361,8 @@ def _find_frames(
             warn(incomplete_frame(name, len(table), line))
             break
         end, extra = _split(block, atoms, lines, location)
-        table.add(begin, begin + end, line, atoms, header=header_byte)
+        step = _step_numbers(text, np.array([begin]), block.find(b"\n"))
+        table.add(begin, begin + end, line, atoms, header=header_byte, step=int(step[0]))
         if following >= 0 and extra.strip():
             if extra == last_header:
                 repeated_headers.append(len(table))
