@@ -48,6 +48,14 @@ def _md_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--write", choices=engines, help="write the input of another engine instead of computing")
 
 
+def _prepare_options(command: argparse.ArgumentParser) -> None:
+    _deck_options(command)
+    command.add_argument("--template", metavar="FILE", help="input template or folder of them, as labelling.template")
+    choice = command.add_mutually_exclusive_group()
+    choice.add_argument("--show-template", action="store_true", help="print the templates, to begin your own from")
+    choice.add_argument("--dry-run", action="store_true", help="show the first input, write nothing")
+
+
 def _campaign_options(command: argparse.ArgumentParser) -> None:
     _deck_options(command)
     command.add_argument(
@@ -108,6 +116,7 @@ class Command:
     writes: bool = True
     module: str = ""  # below mlraman_hpc; else commands.NAME
     beside: str = ""  # the command whose module has this one's function too
+    passes: tuple[str, ...] = ()  # options that the function takes by name
 
 
 COMMANDS = {
@@ -126,6 +135,12 @@ COMMANDS = {
     "report": Command("one document with every figure and number: report.html; --text", _report_options),
     "converge": Command("spectra against N_T and trajectory length: convergence.h5, .png"),
     "select": Command("frames worth labelling: labels.json, selected.extxyz"),
+    "prepare": Command(
+        "input of calculations, in a folder for each, and a job array",
+        _prepare_options,
+        passes=("template", "show_template", "dry_run"),
+    ),
+    "collect": Command("results of calculations: labels.extxyz, what failed and why, what to submit again"),
     "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
     "convert-labels": Command("derivatives of alpha, as from forces in fields: derivatives.extxyz", beside="convert"),
     "benchmark": Command("frames per second by stage and ranks, memory, time for a job"),
@@ -195,6 +210,8 @@ def execute(session: mpi.Session, options: argparse.Namespace) -> None:
         function = _function(module, name)
         if getattr(options, "write", None):
             function = functools.partial(function, engine=options.write)
+        if command.passes:
+            function = functools.partial(function, **{key: getattr(options, key) for key in command.passes})
         _with_job(session, options, command.writes, function)
 
 
