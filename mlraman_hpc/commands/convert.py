@@ -89,6 +89,7 @@ def _plan(job: Job, path: Path, stack: ExitStack) -> Plan:
         steps=index.steps(range(len(index))) if index.has_steps else np.arange(len(index)),
         times=None if interval is None else interval * np.arange(len(index)),
         velocities=velocity is not None,
+        target=path,
     )
     job.console.say(f"{len(index)} frames of {len(index.numbers)} atoms" + (", with velocities" if velocity else ""))
     return Plan(index, file, first.periodic[0], velocity)

@@ -24,7 +24,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.md.settings import Settings
 from mlraman_hpc.numerics import Floats
-from mlraman_hpc.storage.h5md_writer import TrajectoryFile, add_checksums
+from mlraman_hpc.storage.h5md_writer import ROOM, TrajectoryFile, add_checksums, reserve
 from mlraman_hpc.storage.provenance import Origin
 
 h5py = LazyModule("h5py")
@@ -101,8 +101,10 @@ class RunFile:
                     steps=settings.stride * np.arange(frames),
                     times=settings.frame_interval * np.arange(frames),
                     velocities=True,
+                    target=self.path,
                 )
                 writer.seal(origin)
+                reserve(temporary, os.path.getsize(temporary) + 8 * len(OBSERVABLES) * frames + ROOM)
                 with h5py.File(temporary, "r+") as file:
                     self._add_observables(file, frames)
                     file.require_group("md").attrs.update(attributes)

@@ -12,12 +12,13 @@ import os
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from mlraman_hpc.base.atomic_files import atomic_write
+from mlraman_hpc.base.private_folders import held_folder
 
 COLUMN, WIDE, PAGE = 3.4, 5.2, 7.0  # inches: one column of a journal, one and a half, two
 TALLEST = 9.0  # inches
@@ -203,7 +204,9 @@ def _settle_configuration() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(os.path.expanduser("~")) / ".cache") / "matplotlib"
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path(os.path.expanduser("~")) / ".config") / "matplotlib"
     if not (_writable(cache) and _writable(config)):
-        os.environ["MPLCONFIGDIR"] = str(Path(tempfile.gettempdir()) / f"mlraman-matplotlib-{os.getuid()}")
+        folder = Path(tempfile.gettempdir()) / f"mlraman-matplotlib-{os.getuid()}"
+        with suppress(OSError), held_folder(folder, make=True):  # a matplotlibrc can name code to run
+            os.environ["MPLCONFIGDIR"] = str(folder)
 
 
 def _writable(folder: Path) -> bool:

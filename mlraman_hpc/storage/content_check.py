@@ -28,6 +28,7 @@ def main(path: str) -> None:
         print(json.dumps({"problem": first_line(error)}))
         return
     with file:
+        dict(file.attrs)  # whoever reads them after this will come back
         sealed = str(file.attrs.get("content", ""))
         content = None if file.attrs.get("kind") == "trajectory" else content_hash(file)
         print(json.dumps({"content": content or sealed, "sealed": sealed, "marked": MARK in file.attrs}))

@@ -25,7 +25,7 @@ from mlraman_hpc.storage.provenance import Origin, hash_of
 
 _GROUP = "particles/trajectory"
 ROWS = {name: f"{_GROUP}/{name}/value" for name in ("position", "velocity", "box/edges")}
-_ROOM = 1 << 20  # bytes for what HDF5 writes beside the numbers
+ROOM = 1 << 20  # bytes for what HDF5 writes beside the numbers
 
 
 class ConvertedTrajectory(Record, file_name="trajectory.h5", kind="trajectory"):
@@ -44,13 +44,15 @@ class TrajectoryFile:
         steps: np.ndarray,
         times: np.ndarray | None,
         velocities: bool,
+        target: Path | None = None,
     ):
-        self._path = Path(path)
+        """`target` is the name that the file at `path` gets in the end, for messages."""
+        self._path, self._target = Path(path), target or path
         size = 8 * len(steps) * (3 * len(numbers) * (2 if velocities else 1) + 9 + 2)
         try:
-            _reserve(self._path, size + _ROOM)
+            reserve(self._path, size + ROOM)
             self._lay_out(numbers, periodic, steps, times, velocities)
-            _reserve(self._path, os.path.getsize(self._path))
+            reserve(self._path, os.path.getsize(self._path))
             self._offsets = offsets(self._path)
             self._handle = os.open(self._path, os.O_RDWR)
         except (OSError, RuntimeError) as error:
@@ -114,7 +116,7 @@ class TrajectoryFile:
         try:
             os.close(self._handle)
             with open(self._path, "ab") as file:
-                file.write(bytes(_ROOM))  # HDF5 would crash where there is none
+                file.write(bytes(ROOM))  # HDF5 would crash where there is none
             with h5py.File(self._path, "r+", locking=False) as file:
                 seal(file, ConvertedTrajectory, origin, hash_of(origin.key))
         except (OSError, RuntimeError) as error:
@@ -122,7 +124,7 @@ class TrajectoryFile:
 
     def _problem(self, error: Exception) -> DataError:
         what = getattr(error, "strerror", None) or first_line(error)
-        return DataError(f"{self._path}: cannot be written: {what}; check free space and quota")
+        return DataError(f"{self._target}: cannot be written: {what}; check free space and quota")
 
 
 def add_checksums(path: Path) -> None:
@@ -155,7 +157,7 @@ def write_at(handle: int, values: np.ndarray, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _reserve(path: Path, size: int) -> None:
+def reserve(path: Path, size: int) -> None:
     """The disk has this much space for the file; OSError where not. Its content, if any, stays."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -227,7 +227,7 @@ def read_origin(path: Path) -> Origin | None:
             at = file.attrs
             history = tuple(json.loads(at["history"]))
             return Origin(at["task"], at["deck"], at["key"], json.loads(at["parents"]), history)
-    except (DataError, OSError, KeyError):
+    except (DataError, OSError, KeyError, ValueError, TypeError, RecursionError, RuntimeError):
         return None
 
 

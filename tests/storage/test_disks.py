@@ -48,6 +48,18 @@ def one_error(done, *texts):
     return done.stderr
 
 
+@pytest.mark.parametrize("kilobytes", [64, 1300, 1500])
+def test_full_disk_in_convert(kilobytes, trained, mlraman, disk):
+    """When HDF5 lays the file out, when the space for all frames is taken; one that has room ends well."""
+    disk.make(kilobytes)
+    done = mlraman(0, "convert", "deck.yaml", "--set", f"output={disk.path}/out", code=3, folder=trained)
+    one_error(done, "out/trajectory.h5: cannot be written: No space left on device")
+    assert sorted(os.listdir(disk.path / "out")) in (["resolved_deck.yaml", "status.json"], ["resolved_deck.yaml"])
+    disk.remount("size=3000k")
+    mlraman(0, "convert", "deck.yaml", "--set", f"output={disk.path}/out", folder=trained)
+    assert (disk.path / "out" / "trajectory.h5").stat().st_size > 500_000
+
+
 def finished(trained, disk, free):
     """Results on a small disk with this much space left (kB)."""
     disk.make(10000)

@@ -14,13 +14,15 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import llvmlite
 import numpy as np
 from llvmlite import binding
+
+from mlraman_hpc.base.private_folders import Untrusted, held_folder, open_trusted, write_into
 
 ENTRY_POINT = "mlraman_entry"
 ROW_LENGTH = 8  # entries in the table for one array: its address, then its shape
@@ -134,43 +136,58 @@ def _key(signature: tuple) -> str:
 def folders() -> list[Path]:
     """Where compiled code may lie, in the order in which they are tried."""
     chosen = os.environ.get("MLRAMAN_CODE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    usual = [_PACKAGE / "__pycache__", home / "mlraman_hpc", Path(tempfile.gettempdir()) / f"mlraman-{os.getuid()}"]
+    usual = [_PACKAGE / "__pycache__", *_own_folders()]
     return [Path(chosen), *usual] if chosen else usual
 
 
+def _own_folders() -> list[Path]:
+    """Of this user, and of nothing else."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [home / "mlraman_hpc", Path(tempfile.gettempdir()) / f"mlraman-{os.getuid()}"]
+
+
+def _held(folder: Path, make: bool = False) -> AbstractContextManager[int]:
+    return held_folder(folder, installers(), make=make, close=folder in _own_folders())
+
+
+def installers() -> set[int]:
+    """Whose programs this process runs anyway: the administrator's, and those of whoever installed this package."""
+    return {0, _PACKAGE.stat().st_uid}
+
+
 def read_cached(name: str) -> bytes | None:
+    """Code that this user wrote, the administrator or whoever installed this program; nobody else's is run."""
     for folder in folders():
-        with suppress(OSError):
-            if _is_trusted(folder / name):
-                content = (folder / name).read_bytes()
-                digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-                if hashlib.sha256(code).digest() == digest:
-                    return code
+        with _skipping(folder), _held(folder) as held:
+            handle = open_trusted(held, name, {os.getuid(), *installers()})
+            with os.fdopen(handle, "rb") as file:
+                content = file.read()
+            digest, code = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+            if hashlib.sha256(code).digest() == digest:
+                return code
     return None
 
 
-def _is_trusted(path: Path) -> bool:
-    """In the folder that the user names, or written by the user, the administrator or whoever installed this program.
+@contextmanager
+def _skipping(folder: Path) -> Iterator[None]:
+    """Folders that cannot be used, or must not, are passed over; of one that the user names, that is said."""
+    try:
+        yield
+    except Untrusted as error:
+        if error.filename == os.environ.get("MLRAMAN_CODE"):
+            _say_once(f"MLRAMAN_CODE={folder} is not used: {error.strerror}")
+    except OSError:
+        pass
 
-    Nobody else's code is run.
-    """
-    return str(path.parent) == os.environ.get("MLRAMAN_CODE") or path.stat().st_uid in trusted_owners()
 
-
-def trusted_owners() -> set[int]:
-    return {os.getuid(), 0, _PACKAGE.stat().st_uid}
+@lru_cache
+def _say_once(text: str) -> None:
+    logging.getLogger(__name__).warning(text)
 
 
 def _write_cached(name: str, code: bytes) -> None:
     """In the first folder that can be written; where there is none, the code is compiled by every process."""
     for folder in folders():
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary = folder / f"{name}.part{os.getpid()}"
-            try:
-                temporary.write_bytes(hashlib.sha256(code).digest() + code)
-                os.replace(temporary, folder / name)
-                return
-            finally:
-                temporary.unlink(missing_ok=True)
+        with _skipping(folder), _held(folder, make=True) as held:
+            write_into(held, name, hashlib.sha256(code).digest() + code)
+            return

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -45,14 +47,71 @@ def test_damaged_code_is_never_run_but_compiled_anew(folder, damage):
     assert file.read_bytes() == content
 
 
-def test_code_of_others_is_not_run(folder, monkeypatch):
-    scaled(np.ones((2, 3)))
-    (file,) = folder.iterdir()
-    assert object_cache.read_cached(file.name)
-    monkeypatch.setattr(object_cache, "trusted_owners", lambda: {4711})
-    assert object_cache.read_cached(file.name) is None
+def test_new_folders_and_files_are_this_users_alone(folder):
+    object_cache._write_cached("a.o", b"code")
+    assert object_cache.read_cached("a.o") == b"code"
+    assert (folder.stat().st_mode & 0o777, (folder / "a.o").stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+@pytest.mark.parametrize(
+    "open_up",
+    [
+        lambda folder: folder.chmod(0o777),
+        lambda folder: folder.chmod(0o770),
+        lambda folder: (folder / "a.o").chmod(0o622),
+        lambda folder: (folder.rename(folder.with_name("b")), folder.symlink_to("b")),
+        lambda folder: ((folder / "a.o").rename(folder / "b"), (folder / "a.o").symlink_to("b")),
+        lambda folder: ((folder / "a.o").unlink(), os.mkfifo(folder / "a.o")),
+    ],
+)
+@pytest.mark.parametrize("chosen", [False, True])
+def test_code_that_others_could_have_written_is_not_run(folder, open_up, chosen, monkeypatch):
+    object_cache._write_cached("a.o", b"code")
+    open_up(folder)
+    if chosen:
+        monkeypatch.setenv("MLRAMAN_CODE", str(folder))
+    assert object_cache.read_cached("a.o") is None
+
+
+def test_nothing_is_written_where_others_can(folder, tmp_path, monkeypatch, caplog):
+    folder.mkdir()
+    folder.chmod(0o777)
     monkeypatch.setenv("MLRAMAN_CODE", str(folder))
-    assert object_cache.read_cached(file.name)
+    object_cache._say_once.cache_clear()
+    object_cache._write_cached("a.o", b"code")
+    assert not list(folder.iterdir())
+    assert f"MLRAMAN_CODE={folder} is not used: " in caplog.text
+
+
+def test_links_are_not_written_through(folder, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("thesis")
+    folder.mkdir(mode=0o700)
+    (folder / "a.o").symlink_to(precious)
+    object_cache._write_cached("a.o", b"code")
+    assert precious.read_text() == "thesis" and object_cache.read_cached("a.o") == b"code"
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    object_cache._write_cached("b.o", b"code")
+    assert not (folder / "b.o").exists()
+
+
+def test_a_folder_of_this_user_that_others_read_is_closed_to_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(object_cache, "folders", lambda: [tmp_path / "mlraman_hpc"])
+    (tmp_path / "mlraman_hpc").mkdir()
+    (tmp_path / "mlraman_hpc").chmod(0o755)
+    object_cache._write_cached("a.o", b"code")
+    assert (tmp_path / "mlraman_hpc").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to play two users")
+@pytest.mark.parametrize("attack", ["folder", "links", "chosen folder"])
+def test_another_user_gets_nothing_run_and_nothing_overwritten(tmp_path, attack):
+    """Processes of two other users, with the temporary folder that they share."""
+    from tests.model.kernels import cache_attack
+
+    assert cache_attack.attempt(attack, tmp_path) == "nothing"
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(folder):
