@@ -12,7 +12,7 @@ import numpy as np
 from mlraman_hpc.base.numbers import number, scientific
 from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.campaign.material import write as write_text
-from mlraman_hpc.campaign.rows import Row, row_of
+from mlraman_hpc.campaign.rows import NAN, Row, mark_unlike, row_of
 from mlraman_hpc.config.campaign_deck import GIVEN, NONE, OWN, SHARED, Campaign, Material, ordinary_yaml
 from mlraman_hpc.numerics.regression.scores import LEAST_PAIRS, spearman_with_interval
 from mlraman_hpc.plots import campaign as figures
@@ -29,7 +29,9 @@ _MODELS = {OWN: "own labels", SHARED: "common model", GIVEN: "given model", NONE
 
 def write(plan: Campaign, rows: list[Row] | None = None) -> str:
     """Write the ranking of all materials that have results (`rows`, or read now); returns it as a table for the log."""
-    rows = sorted(rows or [row_of(material) for material in plan.materials], key=_rank)
+    rows = rows or [row_of(material) for material in plan.materials]
+    mark_unlike(rows)
+    rows = sorted(rows, key=_rank)
     ranking = replace(_ranking(rows), arrhenius=arrhenius.series_of(plan, [row.name for row in rows if row.diffusing]))
     output = plan.output
     _draw(plan, ranking)
@@ -40,12 +42,20 @@ def write(plan: Campaign, rows: list[Row] | None = None) -> str:
 
 
 def _rank(row: Row) -> tuple:
-    """By weight; those without one by D; materials without results at the end."""
+    """By what relaxes; then those of other conventions, those without a model by D, and those without results."""
 
     def falling(value: float) -> float:
         return -value if math.isfinite(value) else math.inf
 
-    return _ORDER.get(row.status, 3), falling(row.weight), falling(row.diffusion), row.name
+    unlike = bool(row.unlike)
+    return (
+        _ORDER.get(row.status, 3),
+        unlike,
+        falling(NAN if unlike else row.relaxing),
+        falling(NAN if unlike else row.weight),
+        falling(row.diffusion),
+        row.name,
+    )
 
 
 def _ranking(rows: list[Row]) -> Ranking:
@@ -55,8 +65,9 @@ def _ranking(rows: list[Row]) -> Ranking:
     values = {
         name: tuple(column) if isinstance(column[0], str) else np.array(column) for name, column in columns.items()
     }
-    pairs = np.isfinite(values["weight"]) & np.isfinite(values["diffusion"])
-    rho, interval = spearman_with_interval(values["weight"][pairs], values["diffusion"][pairs])
+    like = np.equal(values["unlike"], "")
+    pairs = np.isfinite(values["relaxing"]) & np.isfinite(values["diffusion"]) & like
+    rho, interval = spearman_with_interval(values["relaxing"][pairs], values["diffusion"][pairs])
     return Ranking(
         **values,
         correlation=rho,
@@ -101,7 +112,9 @@ def sentence(material: Material, problem: str | None) -> str:
     if problem is not None:
         return f"failed: {problem}"
     row = row_of(material)
-    parts = [f"low-frequency weight {number(row.weight, row.weight_error)}"] if math.isfinite(row.weight) else []
+    relaxing = f"relaxing variance {number(row.relaxing, row.relaxing_error)}"
+    parts = [relaxing] if math.isfinite(row.relaxing) else []
+    parts += [f"low-frequency weight {number(row.weight, row.weight_error)}"] if math.isfinite(row.weight) else []
     parts += [DYNAMICS_ONLY] if row.status == DYNAMICS_ONLY else []
     parts += [_motion(row.diffusing, row.diffusion, row.diffusion_error, row.diffusion_upper)] if row.diffusing else []
     parts += [f"{row.warnings} warning{'s' if row.warnings > 1 else ''}"] if row.warnings else []
@@ -117,24 +130,28 @@ def _motion(name: str, value: float, error: float, upper: float) -> str:
 def correlation_text(ranking: Ranking) -> str:
     if ranking.correlated < LEAST_PAIRS:
         return (
-            f"Too few materials for a correlation of low-frequency weight and diffusion: {ranking.correlated} with "
+            f"Too few materials for a correlation of relaxing variance and diffusion: {ranking.correlated} with "
             f"both, at least {LEAST_PAIRS} are needed."
         )
+    if not math.isfinite(ranking.correlation):
+        return "There is no rank correlation of relaxing variance and diffusion: one of them is the same for all."
     low, high = ranking.correlation_interval
     means = "" if low > 0 or high < 0 else " It cannot be told from none."
     return (
-        f"Rank correlation of low-frequency weight and diffusion coefficient: ρ = {ranking.correlation:.2f}, 95 % "
+        f"Rank correlation of relaxing variance and diffusion coefficient: ρ = {ranking.correlation:.2f}, 95 % "
         f"bootstrap interval {low:.2f} to {high:.2f}, {ranking.correlated} materials.{means}"
     )
 
 
 def _table(ranking: Ranking) -> str:
-    lines = ["", "ranking by low-frequency Raman weight:"]
+    cutoff = ranking.cutoff[ranking.ranked][0] if ranking.ranked.any() else math.nan
+    below = f" below {cutoff:g} cm^-1" if math.isfinite(cutoff) else ""
+    lines = ["", f"ranking by the relaxing variance of the polarizability{below}, per atom and relative:"]
     width = max(map(len, ranking.name))
     for k, name in enumerate(ranking.name):
         text = ranking.message[k].splitlines()[0] if ranking.message[k] else ""
         if ranking.status[k] == DONE:
-            text = number(ranking.weight[k], ranking.weight_error[k])
+            text = _relaxing(ranking, k)
         elif ranking.status[k] == DYNAMICS_ONLY:
             text = DYNAMICS_ONLY
         else:
@@ -143,8 +160,21 @@ def _table(ranking: Ranking) -> str:
             text += "   " + _motion(
                 ranking.diffusing[k], ranking.diffusion[k], ranking.diffusion_error[k], ranking.diffusion_upper[k]
             )
-        lines.append(f"{k + 1:4d}  {name:<{width}}  {text}")
+        place = f"{k + 1:4d}" if ranking.ranked[k] else "   -"
+        lines.append(f"{place}  {name:<{width}}  {text}")
+        if ranking.unlike[k]:
+            lines.append(f"      {'':<{width}}  not ranked, another convention: {ranking.unlike[k]}")
     return "\n".join([*lines, correlation_text(ranking), *arrhenius.lines(ranking.arrhenius)])
+
+
+def _relaxing(ranking: Ranking, k: int) -> str:
+    """'0.0217 ± 0.0044 (probability 0.97, half width 15.7 cm^-1), weight 0.306 ± 0.015'."""
+    weight = f"weight {number(ranking.weight[k], ranking.weight_error[k])}"
+    if not math.isfinite(ranking.relaxing[k]):
+        return f"relaxing variance not known, {weight}"
+    probability, width = ranking.relaxing_probability[k], ranking.relaxing_half_width[k]
+    half = f", half width {width:.3g} cm^-1" if math.isfinite(width) and probability > 0.05 else ""
+    return f"{number(ranking.relaxing[k], ranking.relaxing_error[k])} (probability {probability:.2f}{half}), {weight}"
 
 
 # files
@@ -162,7 +192,9 @@ def _csv(ranking: Ranking) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["rank", *(_column(field) for field in columns)])
     for k in range(len(ranking)):
-        writer.writerow([k + 1, *(_plain(getattr(ranking, field.name)[k]) for field in columns)])
+        writer.writerow(
+            [k + 1 if ranking.ranked[k] else "", *(_plain(getattr(ranking, field.name)[k]) for field in columns)]
+        )
     return text.getvalue()
 
 
@@ -184,6 +216,8 @@ def _page(plan: Campaign, ranking: Ranking) -> str:
         ranking=ranking,
         computed=sum(status in (DONE, DYNAMICS_ONLY) for status in ranking.status),
         correlation=correlation_text(ranking),
+        unlike_texts=[f"{name}: {text}" for name, text in zip(ranking.name, ranking.unlike) if text],
+        cutoffs=sorted({float(x) for x in ranking.cutoff[ranking.ranked]}),
         most_spectra=MOST_SPECTRA,
         figures=figures_in(plan.output),
         models={material.name: _model(material) for material in plan.materials},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,12 @@ class Row:
     cutoff: float = NAN
     weight: float = NAN
     weight_error: float = NAN
+    relaxing: float = NAN
+    relaxing_error: float = NAN
+    relaxing_half_width: float = NAN
+    relaxing_probability: float = NAN
+    convention: str = ""
+    unlike: str = ""
     statistical_error: float = NAN
     diffusing: str = ""
     motion: str = ""
@@ -89,6 +96,7 @@ def _read(row: Row, material: Material) -> None:
     warnings: list[str] = []
     if raman:
         warnings += _raman(row, hdf5.load(RamanSpectrum, material.folder))
+        row.convention = _convention(material)
         warnings += _outliers(material) if material.deck.series is None else []
     if material.deck.dynamics:
         warnings += _dynamics(row, hdf5.load(Dynamics, material.folder))
@@ -104,8 +112,42 @@ def _raman(row: Row, spectrum: RamanSpectrum) -> tuple[str, ...]:
     row.frames, row.length = spectrum.frames, spectrum.frames * spectrum.frame_interval / 1000
     peak = spectrum.central_peak
     if peak is not None:
-        row.cutoff, row.weight, row.weight_error = peak.cutoff, peak.weight, peak.weight_error
+        row.cutoff, row.weight = peak.cutoff, peak.weight
+        row.weight_error = peak.full_weight_error
+        row.relaxing = spectrum.relative(peak.relaxing_below)
+        row.relaxing_error = spectrum.relative(peak.full_relaxing_error)
+        row.relaxing_half_width = NAN if peak.relaxing_half_width is None else peak.relaxing_half_width
+        row.relaxing_probability = NAN if peak.probability is None else peak.probability
     return spectrum.warnings
+
+
+def _convention(material: Material) -> str:
+    """What numbers of two materials must share to be compared: 'low_frequency 50; smoothing ...'.
+
+    A temperature may differ, but not whether there is a Bose-Einstein factor.
+    """
+    section = material.deck.spectrum
+    laser = "none" if section.laser_wavelength is None else f"{section.laser_wavelength:g} nm"
+    return "; ".join(
+        [
+            f"low_frequency {section.low_frequency:g} cm^-1",
+            f"smoothing {section.smoothing_kind} {section.smoothing_measure} {section.smoothing:g} cm^-1",
+            f"laser_wavelength {laser}",
+            f"Bose-Einstein factor {'no' if section.temperature is None else 'yes'}",
+        ]
+    )
+
+
+def mark_unlike(rows: list[Row]) -> None:
+    """Say of rows with another convention than most have how it differs; they are not ranked with the others."""
+    counts = Counter(row.convention for row in rows if row.convention)
+    if not counts:
+        return
+    common, _ = counts.most_common(1)[0]  # the first in the deck's order where several are as frequent
+    for row in rows:
+        if row.convention and row.convention != common:
+            pairs = zip(row.convention.split("; "), common.split("; "))
+            row.unlike = ", ".join(f"{own} (the others: {other})" for own, other in pairs if own != other)
 
 
 def _outliers(material: Material) -> list[str]:

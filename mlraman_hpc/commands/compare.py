@@ -120,7 +120,7 @@ def _check_alike(job: Job, file: Path, ours: RamanSpectrum, other: RamanSpectrum
 
 def _weight(spectrum: RamanSpectrum) -> np.ndarray:
     peak = spectrum.central_peak
-    return np.array([peak.weight, peak.weight_error, peak.cutoff] if peak is not None else [np.nan] * 3)
+    return np.array([peak.weight, peak.full_weight_error, peak.cutoff] if peak is not None else [np.nan] * 3)
 
 
 def _rows(result: Comparison) -> list[figures.StackRow]:

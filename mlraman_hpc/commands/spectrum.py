@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mlraman_hpc import __version__
@@ -9,7 +11,15 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.spectra import convention, polarizability_series, raman_options, series_origin, series_path
+from mlraman_hpc.pipeline.spectra import (
+    atoms_of_series,
+    convention,
+    knows_constant_part,
+    polarizability_series,
+    raman_options,
+    series_origin,
+    series_path,
+)
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
@@ -54,11 +64,13 @@ def _spectrum(job: Job, series: PolarizabilitySeries) -> RamanSpectrum:
     members = None if series.members is None else np.swapaxes(series.members, 0, 1)
     options = raman_options(job)
     try:
-        return raman_spectrum(
+        result = raman_spectrum(
             series.value, series.frame_interval, options, series.by_species, series.species or (), members
         )
     except DataError as error:
         raise DataError(f"{series_path(job)}: {error}") from None
+    mean = result.mean_polarizability if knows_constant_part(job) else None
+    return replace(result, atoms=atoms_of_series(job), mean_polarizability=mean)
 
 
 def _figures(result: RamanSpectrum, title: str, end: float | None) -> dict[str, tuple]:
@@ -90,6 +102,15 @@ def _lines(result: RamanSpectrum) -> list[str]:
         return []
     weight = (
         f"low-frequency weight (below {peak.cutoff:g} cm^-1, of the total): {peak.weight:.4f} +- "
-        f"{peak.weight_error:.4f}"
+        f"{peak.weight_error:.4f} (statistics)"
     )
-    return [weight, f"central peak: {peak.verdict}"] if peak.verdict else [weight]
+    if peak.weight_model_error is not None:
+        weight += f" +- {peak.weight_model_error:.4f} (model)"
+    lines = [weight, f"central peak: {peak.verdict}"] if peak.verdict else [weight]
+    relaxing = result.relative(peak.relaxing_below)
+    if np.isfinite(relaxing):
+        lines.append(
+            f"relaxing variance of alpha below {peak.cutoff:g} cm^-1, per atom and relative: {relaxing:.3g} +- "
+            f"{result.relative(peak.full_relaxing_error):.2g}"
+        )
+    return lines

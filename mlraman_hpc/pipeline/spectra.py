@@ -12,7 +12,10 @@ from mlraman_hpc.numerics.spectra.raman import RamanOptions
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.prediction import model_path
+from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.readers.tensors import series as series_files
+from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.storage import hdf5
 
@@ -36,6 +39,24 @@ def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
 def series_path(job: Job) -> Path:
     """Where the series comes from, for messages."""
     return Path(job.deck.series.file) if job.deck.series else job.output / PolarizabilitySeries.file_name
+
+
+def atoms_of_series(job: Job) -> int | None:
+    """Number of atoms in the cell of alpha.h5; None for a series made elsewhere, and where no trajectory is at hand."""
+    if job.deck.series or not job.deck.trajectory:
+        return None
+    try:
+        return len(trajectory_index(job).numbers)
+    except (DataError, DeckKeyError):
+        return None
+
+
+def knows_constant_part(job: Job) -> bool:
+    """Whether the mean of alpha means something: it does not where the model knows its derivatives alone."""
+    if job.deck.series or not (path := model_path(job)).exists():
+        return True
+    model = hdf5.load(Model, path)
+    return model.derivative_frames is None or model.tensor_noise is not None
 
 
 def read_series(job: Job, dotted: str = "series") -> PolarizabilitySeries:

@@ -20,7 +20,7 @@ LABEL_OFFSETS = [(x * distance, y * distance) for distance in (4, 9, 14, 20) for
 
 
 def spectra_figure(path: Path | None, ranking: Ranking, most: int) -> Figure:
-    """The first `most` spectra, one above another with the highest weight on top."""
+    """The first `most` spectra, one above another in the order of the ranking."""
     rows = [
         StackRow(
             name,
@@ -36,15 +36,15 @@ def spectra_figure(path: Path | None, ranking: Ranking, most: int) -> Figure:
 
 
 def diffusion_figure(path: Path | None, ranking: Ranking) -> Figure:
-    """D of the fastest element against low-frequency weight; triangles: what D is at most where none was found.
+    """D of the fastest element against relaxing variance; triangles: what D is at most where none was found.
 
     Beside the points stand the materials' names or, where these would cover one another, their ranks.
     """
-    measured = np.isfinite(ranking.weight) & np.isfinite(ranking.diffusion)
-    bounded = np.isfinite(ranking.weight) & ~measured & (ranking.diffusion_upper > 0)
+    measured = ranking.ranked & np.isfinite(ranking.diffusion)
+    bounded = ranking.ranked & ~measured & (ranking.diffusion_upper > 0)
     with drawing(path, width=COLUMN, height=2.7) as figure:
         axes = figure.subplots()
-        axes.set(yscale="log", xlabel="Low-frequency Raman weight", ylabel="$D$ (cm²/s)")
+        axes.set(yscale="log", xlabel="Relaxing variance, per atom and relative", ylabel="$D$ (cm²/s)")
         elements = np.array(ranking.diffusing)
         for element in sorted(set(elements[measured | bounded])):
             _points(axes, ranking, measured & (elements == element), element, "o")
@@ -54,7 +54,7 @@ def diffusion_figure(path: Path | None, ranking: Ranking) -> Figure:
         if measured.sum() + bounded.sum() <= MOST_NAMES:
             rows = np.flatnonzero(measured | bounded)
             value = np.where(measured, ranking.diffusion, ranking.diffusion_upper)
-            points = np.column_stack([ranking.weight, value])[rows]
+            points = np.column_stack([ranking.relaxing, value])[rows]
             texts, covered = _write(axes, [ranking.name[k] for k in rows], points)
             if covered:
                 for text in texts:
@@ -70,9 +70,9 @@ def _points(axes, ranking: Ranking, rows: np.ndarray, element: str, marker: str)
     measured = marker == "o"
     value = (ranking.diffusion if measured else ranking.diffusion_upper)[rows]
     axes.errorbar(
-        ranking.weight[rows],
+        ranking.relaxing[rows],
         value,
-        xerr=ranking.weight_error[rows],
+        xerr=ranking.relaxing_error[rows],
         yerr=logarithmic_errors(value, ranking.diffusion_error[rows]) if measured else None,
         fmt=marker,
         markersize=3.5,

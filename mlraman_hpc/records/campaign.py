@@ -31,10 +31,14 @@ DONE, DYNAMICS_ONLY, FAILED, MISSING = Status
 
 @dataclass(frozen=True)
 class Ranking(Record, file_name="campaign.h5", kind="campaign"):
-    """Materials in the order of their low-frequency Raman weight (campaign.h5); (materials,) each.
+    """Materials in the order of the relaxing variance of their polarizability (campaign.h5); (materials,) each.
 
     status                texts of `Status`; message: why
-    weight                share of the Raman intensity below `cutoff`
+    relaxing              N V/<a>^2, V being the variance of alpha below `cutoff` that relaxes, times the probability
+                          that anything does (`CentralPeak.relaxing_below`): for each atom and relative; the error is of
+                          statistics, model and that probability. relaxing_half_width: half of V lies below
+    convention            of the spectrum; unlike: how it differs from that of most materials, which are ranked
+    weight                share of the Raman intensity below `cutoff`; its error is of statistics and model
     statistical_error     of the spectrum: root of its integrated square, relative to the spectrum's
     diffusing             the mobile element of the largest D; diffusion: of that element, NaN where there is none
     diffusion_upper       the line's slope plus two standard errors
@@ -43,7 +47,8 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     r2_..., rmse_...      on labels not trained on, `tested` of them; tested_on: whose they are
     length                of the trajectory
     warnings              number of them; warning_text: all
-    correlation           Spearman's, of weight and D, with a 95 % bootstrap interval (2,); NaN below 4 materials
+    correlation           Spearman's, of `relaxing` and D of those that are ranked, with a 95 % bootstrap interval (2,);
+                          NaN below 4 materials
     arrhenius             activation energies of series of temperatures, where the deck has any
     spectrum              {name: {wavenumber, intensity, error}}, intensities relative to the highest
     """
@@ -62,6 +67,12 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     cutoff: np.ndarray = stored("cutoff", "cm^-1")
     weight: np.ndarray = stored("weight", "1")
     weight_error: np.ndarray = stored("weight_error", "1")
+    relaxing: np.ndarray = stored("relaxing/variance", "1")
+    relaxing_error: np.ndarray = stored("relaxing/error", "1")
+    relaxing_half_width: np.ndarray = stored("relaxing/half_width", "cm^-1")
+    relaxing_probability: np.ndarray = stored("relaxing/probability", "1")
+    convention: tuple[str, ...] = stored("convention", "1")
+    unlike: tuple[str, ...] = stored("unlike", "1")
     statistical_error: np.ndarray = stored("statistical_error", "1")
     diffusing: tuple[str, ...] = stored("diffusion/species", "1")
     motion: tuple[str, ...] = stored("diffusion/verdict", "1")
@@ -83,3 +94,8 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
 
     def __len__(self) -> int:
         return len(self.name)
+
+    @property
+    def ranked(self) -> np.ndarray:
+        """(materials,) bool: comparable with one another, and with a number to be ranked by."""
+        return np.isfinite(self.relaxing) & np.equal(self.unlike, "")

@@ -90,6 +90,9 @@ class CentralPeak:
     probability           that something relaxes: that a Debye term, or an oscillator so damped that its maximum is at
                           zero, is there, against oscillators alone; None in files of older versions
     relaxing_share        share of the fitted variance in such terms; relaxing_area: that variance
+    relaxing_below        variance below `cutoff` of the part of the fit that falls from zero wavenumber on, less its
+                          level at twice the cutoff, times the probability; relaxing_half_width: half of it lies below
+    *_model_error         of the members of a committee; None without one
     maximum_at_zero       1 where the fit falls from zero wavenumber on, else 0
     verdict               what the fit found, or why there is none
     """
@@ -109,6 +112,11 @@ class CentralPeak:
     relaxing_share_error: float | None = stored("relaxation/share_error", "1", default=None)
     relaxing_area: float | None = stored("relaxation/area", "Angstrom^6", default=None)
     relaxing_area_error: float | None = stored("relaxation/area_error", "Angstrom^6", default=None)
+    weight_model_error: float | None = stored("weight_model_error", "1", default=None)
+    relaxing_below: float | None = stored("relaxation/below_cutoff", "Angstrom^6", default=None)
+    relaxing_below_error: float | None = stored("relaxation/below_cutoff_error", "Angstrom^6", default=None)
+    relaxing_below_model_error: float | None = stored("relaxation/below_cutoff_model_error", "Angstrom^6", default=None)
+    relaxing_half_width: float | None = stored("relaxation/half_width", "cm^-1", default=None)
     maximum_at_zero: int | None = stored("relaxation/maximum_at_zero", "1", default=None)
     debye_area: float | None = stored("debye_area", "Angstrom^6", default=None)
     debye_area_error: float | None = stored("debye_area_error", "Angstrom^6", default=None)
@@ -128,6 +136,18 @@ class CentralPeak:
     mode_damping_error: np.ndarray | None = stored("mode_damping_error", "cm^-1", default=None)
     fit_wavenumber: np.ndarray | None = stored("fit_wavenumber", "cm^-1", default=None)
     fit: np.ndarray | None = stored("fit", "Angstrom^6 cm", default=None)
+
+    @property
+    def full_weight_error(self) -> float:
+        """Of statistics, and of the model where there is a committee."""
+        return float(np.hypot(self.weight_error, self.weight_model_error or 0.0))
+
+    @property
+    def full_relaxing_error(self) -> float:
+        """Of `relaxing_below`, in the same way; NaN without a fit."""
+        if self.relaxing_below_error is None:
+            return float("nan")
+        return float(np.hypot(self.relaxing_below_error, self.relaxing_below_model_error or 0.0))
 
     @property
     def term(self) -> RelaxingTerm:
@@ -181,6 +201,9 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     geometry               oriented single crystal, one spectrum for each scattering geometry
     resolution             sigma of the Gaussian as wide as the taper's spectral kernel
     visible_end            where the total has vanished
+    laser_wavelength       of the factor (1 - nu/nu_in)^4, temperature: of the Bose-Einstein factor; None without either
+    mean_polarizability    of the cell, a third of the trace; None where alpha is known but for a constant
+    atoms                  in the cell; None where the series does not say
     """
 
     wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
@@ -205,6 +228,19 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     angle_map: AngleMap | None = stored("angle_map", "1", default=None)
     central_peak: CentralPeak | None = stored("central_peak", "1", default=None)
     warnings: tuple[str, ...] = stored("warnings", "1", default=())
+    laser_wavelength: float | None = stored("laser_wavelength", "nm", default=None)
+    temperature: float | None = stored("temperature", "K", default=None)
+    mean_polarizability: float | None = stored("mean_polarizability", "Angstrom^3", default=None)
+    atoms: int | None = stored("atoms", "1", default=None)
+
+    def relative(self, variance: float | None) -> float:
+        """N V/<a>^2: a variance V of alpha (Angstrom^6) for each atom, over the square of an atom's share of <a>.
+
+        N atoms that move alike and independently give the same number whatever N. NaN where N or <a> is not known.
+        """
+        if variance is None or self.atoms is None or not self.mean_polarizability:
+            return float("nan")
+        return self.atoms * variance / self.mean_polarizability**2
 
 
 @dataclass(frozen=True)

@@ -37,15 +37,20 @@ def summary(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list[R
     """Low-frequency scattering and diffusion, side by side."""
     rows: list[Row] = []
     if spectrum is not None and spectrum.central_peak is not None:
-        rows += _raman_rows(spectrum.central_peak)
+        rows += _raman_rows(spectrum, spectrum.central_peak)
     if dynamics is not None:
         for name in dynamics.mobile or tuple(dynamics.diffusion):
             rows += _dynamics_rows(dynamics, name)
     return rows
 
 
-def _raman_rows(peak: CentralPeak) -> list[Row]:
-    rows = [(f"share of the Raman intensity below {peak.cutoff:g} cm⁻¹", number(peak.weight, peak.weight_error), "")]
+def _raman_rows(spectrum: RamanSpectrum, peak: CentralPeak) -> list[Row]:
+    weight = number(peak.weight, peak.full_weight_error)
+    rows = [(f"share of the Raman intensity below {peak.cutoff:g} cm⁻¹", weight, "")]
+    relaxing, error = spectrum.relative(peak.relaxing_below), spectrum.relative(peak.full_relaxing_error)
+    if math.isfinite(relaxing):
+        name = f"relaxing variance of the polarizability below {peak.cutoff:g} cm⁻¹, per atom and relative"
+        rows.append((name, number(relaxing, error), ""))
     for name in ("isotropic", "anisotropic"):
         limit = number(getattr(peak, f"zero_{name}"), getattr(peak, f"zero_{name}_error"))
         rows.append((f"zero-frequency limit of the polarizability's fluctuations, {name}", limit, "Å⁶\u00a0cm"))

@@ -81,7 +81,9 @@ def test_ranking_files_and_log(whole):
     folder, files, said = whole
     found = hdf5.load(Ranking, folder / "out/campaign.h5")
     assert set(found.name) == set("abcd") and found.status[-1] == "dynamics only" and found.name[-1] == "d"
-    assert (np.diff(found.weight[:3]) <= 0).all() and np.isnan(found.weight[3])
+    assert found.name[2] == "b" and "Bose-Einstein factor yes (the others: Bose" in found.unlike[2]
+    assert found.unlike[:2] == ("", "") and found.weight[0] >= found.weight[1] and np.isnan(found.weight[3])
+    assert np.isnan(found.relaxing).all() and not found.ranked.any()  # so short a series has no fit
     models = dict(zip(found.name, found.model))
     assert models == {"a": "common", "b": "common", "c": "own", "d": "none"}
     assert found.tested[found.name.index("c")] == 8 and found.tested[3] == 0
@@ -90,8 +92,17 @@ def test_ranking_files_and_log(whole):
     assert [row["name"] for row in rows] == list(found.name)
     assert float(rows[0]["weight"]) == pytest.approx(found.weight[0]) and rows[3]["weight"] == ""
     page = (folder / "out/campaign.html").read_text()
-    for part in ('href="c/report.html"', "dynamics only", "common model", "Too few materials", "own, left out"):
+    for part in (
+        "Not ranked with the others",
+        "b: Bose-Einstein",
+        'href="c/report.html"',
+        "dynamics only",
+        "common model",
+        "Too few materials",
+        "own, left out",
+    ):
         assert part in page
+    assert "not ranked, another convention: Bose-Einstein factor yes" in said and "nan" not in said
     assert said.count("of 4]") == 4 and "dynamics only" in said
     assert "raman.png" not in " ".join(files) and "campaign_spectra.png" in files
     assert "predicting" in (folder / "out/a/log.txt").read_text()

@@ -101,7 +101,7 @@ def test_report_is_well_formed_and_has_each_number_and_warning(values):
         *(" ".join(row).strip() for row in values["summary"] if "VDOS" in row[0]),
         values["coupling_sentence"],
         *values["jump_sentences"],
-        number(peak.weight, peak.weight_error),
+        number(peak.weight, peak.full_weight_error),
         scientific(dynamics.diffusion["Ag"], dynamics.diffusion_error["Ag"]),
         "not determined",
         *(f"{dynamics.rms_displacement[name]:.3f}" for name in dynamics.diffusion),
@@ -163,6 +163,8 @@ def campaign(**changes) -> Checker:
         "ranking": replace(ranking, **changes),
         "computed": 3,
         "correlation": "Too few materials",
+        "unlike_texts": ["d: smoothing <9>"],
+        "cutoffs": [50.0],
         "most_spectra": 24,
         "figures": {},
         "models": dict.fromkeys([*ranking.name, *changes.get("name", ())], "own labels"),
@@ -170,7 +172,14 @@ def campaign(**changes) -> Checker:
         "warning_texts": ["a: too short"],
     }
     page = Checker(render("campaign.html", **values))
-    for row in ("Too few materials", "d: failed: no such file", "a: too short", "3 of 4 materials"):
+    for row in (
+        "Too few materials",
+        "d: smoothing <9>",
+        "below 50 cm⁻¹",
+        "d: failed: no such file",
+        "a: too short",
+        "3 of 4 materials",
+    ):
         assert row in page.words
     return page
 
@@ -179,6 +188,7 @@ def test_campaign_page_is_well_formed_and_has_its_numbers():
     page, ranking = campaign(), gallery.campaign_ranking("usual")
     for k in range(2):
         assert number(ranking.weight[k], ranking.weight_error[k]) in page.words
+        assert number(ranking.relaxing[k], ranking.relaxing_error[k]) in page.words
         assert scientific(ranking.diffusion[k], ranking.diffusion_error[k]) in page.words
     assert page.addresses == [f"{name}/report.html" for name in ranking.name[:3]]
     arrhenius = ranking.arrhenius

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from mlraman_hpc.numerics import Floats
-from mlraman_hpc.numerics.spectra.errorbars import jackknife
+from mlraman_hpc.numerics.spectra.errorbars import committee_deviation, jackknife
 from mlraman_hpc.numerics.spectra.intensity import AVERAGES
 from mlraman_hpc.numerics.spectra.plan import SpectrumPlan
 from mlraman_hpc.numerics.spectra.spectral_fit import (
@@ -25,6 +25,7 @@ from mlraman_hpc.numerics.spectra.spectral_fit import (
     Fit,
     best_fit,
     components_of,
+    falling_part,
     improve,
     make_bins,
     model,
@@ -125,15 +126,23 @@ def rise_to_zero(plan: SpectrumPlan, density: Floats, remaining: float) -> Float
     return rise
 
 
-def analyse(plan: SpectrumPlan, density: Floats, without: Floats, factor: Floats, calibration: float) -> CentralPeak:
+def analyse(
+    plan: SpectrumPlan,
+    density: Floats,
+    without: Floats,
+    factor: Floats,
+    calibration: float,
+    members: Floats | None = None,
+) -> CentralPeak:
     """Weight, zero-frequency limit, rise and fit of the low-frequency part, with jackknife errors.
 
     density (2, n): S_a and S_g; without (blocks, 2, n): the same without one block at a time; factor (n,) makes
-    intensities of densities. The zero-frequency limit is that of the smoothed density, with what the subtraction of
-    the mean takes away added again; NaN if that is more than half.
+    intensities of densities; members (M, 2, n) of a committee, for the model's errors. The zero-frequency limit is that
+    of the smoothed density, with what the subtraction of the mean takes away added again; NaN if more than half.
     """
     a, g = AVERAGES["total"]
     total, total_without = a * density[0] + g * density[1], a * without[:, 0] + g * without[:, 1]
+    total_of_members = None if members is None else a * members[:, 0] + g * members[:, 1]
     cutoff = plan.options.low_frequency
     lost = plan.lost_with_mean
     remaining = 1 - lost if lost < 0.5 else np.nan
@@ -144,18 +153,33 @@ def analyse(plan: SpectrumPlan, density: Floats, without: Floats, factor: Floats
         cutoff=float(cutoff),
         weight=float(weight),
         weight_error=float(jackknife(weight_without, calibration)),
+        weight_model_error=_model_error(
+            None
+            if total_of_members is None
+            else low_frequency_weight(plan.wavenumber, total_of_members * factor, cutoff)
+        ),
         zero_isotropic=float(zero[0]),
         zero_isotropic_error=float(zero_error[0]),
         rise=float(rise_to_zero(plan, total, remaining)),
         rise_error=float(jackknife(rise_to_zero(plan, total_without, remaining), calibration)),
         zero_anisotropic=float(zero[1]),
         zero_anisotropic_error=float(zero_error[1]),
-        **_fit_with_errors(plan, density, total, total_without, calibration),
+        **_fit_with_errors(plan, density, total, total_without, calibration, total_of_members),
     )
 
 
+def _model_error(values: Floats | None) -> float | None:
+    """Of values of the members (M,): a bar that holds 68 % of further members; None without a committee."""
+    return None if values is None else float(committee_deviation(values))
+
+
 def _fit_with_errors(
-    plan: SpectrumPlan, density: Floats, total: Floats, total_without: Floats, calibration: float
+    plan: SpectrumPlan,
+    density: Floats,
+    total: Floats,
+    total_without: Floats,
+    calibration: float,
+    total_of_members: Floats | None,
 ) -> dict[str, Any]:
     """Fields of CentralPeak."""
     if not total.max() > 0:
@@ -175,6 +199,9 @@ def _fit_with_errors(
     probability = _probability(oscillating, [fit for fit in fits if fit.relaxes])
     chosen = min(fits, key=lambda fit: fit.criterion)
     without = [improve(bins_of(values), chosen) for values in total_without]
+    members = None
+    if total_of_members is not None:
+        members = [improve(bins_of(values), chosen) for values in total_of_members]
     errors = jackknife(np.array([fit.values for fit in without]), calibration)
     area, share = jackknife(np.array([(fit.relaxing, fit.relaxing_share) for fit in without]), calibration)
     fitted = model(chosen.theta, chosen.term, bins.wavenumber)[0]
@@ -186,9 +213,29 @@ def _fit_with_errors(
         "relaxing_area_error": float(area),
         "relaxing_share": chosen.relaxing_share,
         "relaxing_share_error": float(share),
+        **_relaxing_below(plan.options.low_frequency, chosen, without, members, probability, calibration),
         "maximum_at_zero": int(_falls_from_zero(chosen, bins.resolution)),
         **_terms(chosen, errors),
         "verdict": str(_verdict(bins, chosen, errors, probability)),
+    }
+
+
+def _relaxing_below(
+    cutoff: float, chosen: Fit, without: list[Fit], members: list[Fit] | None, probability: float, calibration: float
+) -> dict[str, Any]:
+    """P V, with V the falling part of the fit below the cutoff, and P the probability that something relaxes.
+
+    Its variance is P^2 var(V) + P (1 - P) V^2: that of V, and that of whether there is anything.
+    """
+    variance, width = falling_part(chosen, cutoff)
+    error = float(jackknife(np.array([falling_part(fit, cutoff)[0] for fit in without]), calibration))
+    whether = np.sqrt(probability * (1 - probability)) * variance
+    model_error = None if members is None else _model_error(np.array([falling_part(fit, cutoff)[0] for fit in members]))
+    return {
+        "relaxing_below": probability * variance,
+        "relaxing_below_error": float(np.hypot(probability * error, whether)),
+        "relaxing_below_model_error": None if model_error is None else probability * model_error,
+        "relaxing_half_width": width,
     }
 
 

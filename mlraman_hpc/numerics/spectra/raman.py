@@ -77,6 +77,7 @@ def raman_spectrum(
     factor = intensity_factor(plan.wavenumber, options.laser_wavelength, options.temperature)
     intensity = _smoothed(powder, factor, plan)
     component = plan.smooth(density * factor)
+    by_member = None if members is None else _member_densities(members, plan)
     result = RamanSpectrum(
         wavenumber=plan.wavenumber,
         intensity=intensity,
@@ -94,12 +95,15 @@ def raman_spectrum(
         geometry=_geometries(component, options),
         angle_map=_angle_map(component, options),
         species=None if shares is None else _species_spectra(shares, species, plan, factor),
-        error_model=None if members is None else _model_error(members, plan, factor),
+        error_model=None if by_member is None else _model_error(by_member, plan, factor),
+        laser_wavelength=options.laser_wavelength,
+        temperature=options.temperature,
+        mean_polarizability=float(np.trace(series, axis1=1, axis2=2).mean() / 3),
     )
     warnings = [*quality.aliasing(result), *quality.short_trajectory(plan)]
     if by_block is not None:
         block_density = plan.density(by_block)
-        result = _with_errors(result, block_density, plan, factor)
+        result = _with_errors(result, block_density, plan, factor, by_member)
         block_total = averages(block_density[:, 0] * factor, block_density[:, 1] * factor)["total"]
         warnings += [
             *quality.short_blocks(plan),
@@ -233,8 +237,8 @@ def _invariants(products: Floats) -> Floats:
     return np.stack([products[..., 0, :], products[..., 1:, :].sum(axis=-2)], axis=-2)
 
 
-def _model_error(members: npt.ArrayLike, plan: SpectrumPlan, factor: Floats) -> Spectra | None:
-    """Standard deviation of the members' spectra; None for fewer than two members."""
+def _member_densities(members: npt.ArrayLike, plan: SpectrumPlan) -> Floats | None:
+    """(members, 2, wavenumbers) S_a and S_g; None for fewer than two members."""
     committee = _array(members, "committee's series")
     if committee.ndim != 4 or committee.shape[1:] != (len(plan.h), 3, 3):
         raise DataError(
@@ -243,14 +247,19 @@ def _model_error(members: npt.ArrayLike, plan: SpectrumPlan, factor: Floats) -> 
     if len(committee) < 2:
         return None
     pairs = [(c, c) for c in range(6)]
-    spectra = []
-    for member in committee:
-        powder = plan.density(_invariants(_products(member, invariant_channels, pairs, plan)))
-        spectra.append(_smoothed(powder, factor, plan))
-    return {name: committee_deviation(np.array([member[name] for member in spectra])) for name in spectra[0]}
+    return np.array(
+        [plan.density(_invariants(_products(member, invariant_channels, pairs, plan))) for member in committee]
+    )
 
 
-def _with_errors(result: RamanSpectrum, density: Floats, plan: SpectrumPlan, factor: Floats) -> RamanSpectrum:
+def _model_error(members: Floats, plan: SpectrumPlan, factor: Floats) -> Spectra:
+    """Standard deviation of the members' spectra, from their densities."""
+    return {name: committee_deviation(values) for name, values in _smoothed(members, factor, plan).items()}
+
+
+def _with_errors(
+    result: RamanSpectrum, density: Floats, plan: SpectrumPlan, factor: Floats, members: Floats | None
+) -> RamanSpectrum:
     """Error bars and the central peak from the blocks' densities (blocks, 2 + geometries, wavenumbers)."""
     blocks = len(density)
     without = (density.sum(axis=0) - density) * (blocks / (blocks - 1))
@@ -265,7 +274,9 @@ def _with_errors(result: RamanSpectrum, density: Floats, plan: SpectrumPlan, fac
         error_statistical={name: jackknife(values, calibration) for name, values in spectra.items()},
         error_geometry=geometries or None,
         blocks=blocks,
-        central_peak=central_peak.analyse(plan, density[:, :2].sum(axis=0), without[:, :2], factor, calibration),
+        central_peak=central_peak.analyse(
+            plan, density[:, :2].sum(axis=0), without[:, :2], factor, calibration, members
+        ),
     )
 
 

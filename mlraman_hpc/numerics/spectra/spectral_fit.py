@@ -103,6 +103,25 @@ class Fit:
         return self.relaxing / total if total > 0 else 0.0
 
 
+def falling_part(fit: Fit, cutoff: float) -> tuple[float, float]:
+    """Variance below the cutoff that falls from zero wavenumber on, and its half width (cm^-1).
+
+        V = int_0^c [m(nu) - m(2 c)] dnu,      m(nu) = min of S(nu') over nu' <= nu,
+
+    the area between the fitted S, as far as it does not rise, and its level at twice the cutoff c. Of a relaxator it is
+    what lies below c; of an oscillator only its level at zero counts, of white noise and of a flat background nothing.
+    It depends on S alone, not on which terms describe it. Half of V lies below the half width.
+    """
+    nu = np.geomspace(1e-5 * cutoff, 2 * cutoff, 2001)
+    envelope = np.minimum.accumulate(model(fit.theta, fit.term, nu)[0])
+    below = nu <= cutoff
+    density = (envelope - envelope[-1])[below]
+    nu = nu[below]
+    steps = 0.5 * (density[1:] + density[:-1]) * np.diff(nu)
+    total = nu[0] * density[0] + np.concatenate([[0.0], np.cumsum(steps)])
+    return float(total[-1]), float(np.interp(0.5 * total[-1], total, nu)) if total[-1] > 0 else np.nan
+
+
 def components_of(density: Floats) -> float:
     """Effective number of independent tensor components in S_a + (7/45) S_g, between 1 and 6."""
     a, g = AVERAGES["total"][0] * density[0].sum(), AVERAGES["total"][1] * density[1].sum()

@@ -5,7 +5,7 @@ import pytest
 
 from mlraman_hpc.numerics.spectra.central_peak import Verdict, low_frequency_weight
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
-from mlraman_hpc.numerics.spectra.spectral_fit import Bins, model, whittle
+from mlraman_hpc.numerics.spectra.spectral_fit import Bins, Fit, falling_part, model, whittle
 from mlraman_hpc.records.spectra import CentralPeak, Relaxation, RelaxingTerm
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic, six_channels
 
@@ -192,3 +192,26 @@ def test_vibrations_alone_do_not_rise():
     found = rises([(1.0, Oscillator(120.0, 20.0)), (0.5, Oscillator(70.0, 10.0))])
     assert ((found[:, 0] - 1) / found[:, 1] > 3).sum() == 0
     assert found[:, 0].mean() < 0.2
+
+
+def fit_of(term: RelaxingTerm, *values: float) -> Fit:
+    return Fit(np.log(values), term, 0.0)
+
+
+def test_falling_part_of_single_terms():
+    area, width, cutoff = 2.0, 9.0, 50.0
+    variance, half = falling_part(fit_of(RelaxingTerm.DEBYE, 1e-9, area, width), cutoff)
+    level = 2 / np.pi * width / (width**2 + 4 * cutoff**2)
+    assert variance == pytest.approx(area * (2 / np.pi * np.arctan(cutoff / width) - cutoff * level), rel=1e-3)
+    assert 0.8 * width < half < width
+    assert falling_part(fit_of(RelaxingTerm.NONE, 0.7), cutoff) == (0.0, pytest.approx(np.nan, nan_ok=True))
+    soft = falling_part(fit_of(RelaxingTerm.NONE, 1e-9, area, 30.0, 0.1), cutoff)[0]
+    assert 0 < soft < 2 / np.pi * area * 0.1 / 30 * cutoff  # its level at zero, as far as the cutoff
+
+
+def test_falling_part_does_not_depend_on_the_terms():
+    """A Debye term is two equal ones of half the area, and a Cole-Cole term of exponent one."""
+    one = falling_part(fit_of(RelaxingTerm.DEBYE, 0.01, 2.0, 9.0), 50.0)
+    two = falling_part(fit_of(RelaxingTerm.TWO_DEBYE, 0.01, 1.0, 9.0, 1.0, 9.0), 50.0)
+    cole = falling_part(fit_of(RelaxingTerm.COLE_COLE, 0.01, 2.0, 9.0, 1.0), 50.0)
+    assert one == pytest.approx(two, rel=1e-9) and one == pytest.approx(cole, rel=1e-6)
