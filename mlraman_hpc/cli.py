@@ -141,6 +141,7 @@ COMMANDS = {
         passes=("template", "show_template", "dry_run"),
     ),
     "collect": Command("results of calculations: labels.extxyz, what failed and why, what to submit again"),
+    "label": Command("labels until the spectrum is known: select, prepare, run, collect, train, compare: labelling.h5"),
     "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
     "convert-labels": Command("derivatives of alpha, as from forces in fields: derivatives.extxyz", beside="convert"),
     "benchmark": Command("frames per second by stage and ranks, memory, time for a job"),

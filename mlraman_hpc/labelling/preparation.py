@@ -93,6 +93,8 @@ def calculations_folder(job: Job) -> Path:
 def prepare_calculations(job: Job, dry_run: bool = False) -> Manifest:
     """Input for every calculation that has no result; on root. `dry_run`: say what would be written, and show one."""
     manifest = required_manifest(job)
+    if job.force and not dry_run:
+        manifest = retry_failed(job, manifest)
     waiting = manifest.open
     if not waiting:
         job.console.say("every calculation has a result; 'mlraman select' chooses more frames")
@@ -128,6 +130,31 @@ def prepare_calculations(job: Job, dry_run: bool = False) -> Manifest:
         + (f", {written} of them new or changed" if written < len(changed) else "")
     )
     return manifest
+
+
+def retry_failed(job: Job, manifest: Manifest) -> Manifest:
+    """With calculations that failed or did not converge as if they had not been started; on root."""
+    failed = [item for item in manifest.calculations if item.status in (Status.FAILED, Status.UNCONVERGED)]
+    for item in failed:
+        _remove_results(calculations_folder(job), run_folders(job, item), CODES[item.code].recipes[item.kind])
+    manifest = manifest.updated(replace(item, status=Status.PREPARED, reason="") for item in failed)
+    write_manifest(manifest_path(job), manifest)
+    if failed:
+        job.console.say(f"{len(failed)} calculations that failed are tried again")
+    return manifest
+
+
+def _remove_results(folder: Path, runs: list[Path], recipe: Recipe) -> None:
+    """Output that did not end well; what ended well stays."""
+    for run in runs:
+        last = folder / run / recipe.steps[-1].output
+        text = last.read_bytes() if last.is_file() else b""
+        step = recipe.steps[-1]
+        if step.end in text and not any(mark in text for mark in step.unconverged):
+            continue
+        for step in recipe.steps:
+            (folder / run / step.output).unlink(missing_ok=True)
+        (folder / run / RUN_FILE).unlink(missing_ok=True)
 
 
 def _refuse_results(job: Job, item: Calculation, recipe: Recipe) -> None:

@@ -44,6 +44,10 @@ SAMPLE = 256  # candidates from which the random rule's expected error is estima
 LEAST_ROOM = 2.0  # the interval is at most what leaves each frame that may be labelled so many times its room
 
 
+class NoFramesLeft(DataError):
+    """There is no frame to select that is far enough in time from all others."""
+
+
 @dataclass(frozen=True)
 class State:
     """Root's view: trajectory, candidates (frame numbers) and the manifest as it is."""
@@ -218,7 +222,7 @@ def _write(
 ) -> Manifest:
     section, say = section_of(job), job.console.say
     if not frames:
-        raise DataError(
+        raise NoFramesLeft(
             f"{job.deck.location('labelling.min_interval')}: no frame is left that is far enough in time from all "
             "that are selected; lower labelling.min_interval, or compute a longer trajectory"
         )

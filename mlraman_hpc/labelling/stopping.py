@@ -16,7 +16,10 @@ from enum import Enum
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.labelling.manifest import Kind
 from mlraman_hpc.records.spectra import RamanSpectrum
+
+LEAST_LABELS = {Kind.POLARIZABILITY: 16, Kind.DERIVATIVES: 2}  # of fewer a committee tells too little to stop by it
 
 
 class Verdict(str, Enum):
@@ -44,8 +47,10 @@ class SpectrumErrors:
     def ratio(self) -> float:
         return self.model / self.statistical if self.statistical > 0 else float("inf")
 
-    def verdict(self, share: float, target: float) -> Verdict:
-        """By the deck's stop_share and stop_error."""
+    def verdict(self, share: float, target: float, labels: int, kind: Kind) -> Verdict:
+        """By the deck's stop_share and stop_error, from LEAST_LABELS on."""
+        if labels < LEAST_LABELS[kind]:
+            return Verdict.GO_ON
         if self.ratio <= share:
             return Verdict.BELOW_STATISTICS
         return Verdict.BELOW_TARGET if self.model <= target else Verdict.GO_ON

@@ -1,0 +1,108 @@
+"""`mlraman label`: select, prepare, run, collect, train, predict, spectrum, until more labels cannot matter.
+
+Every part is where it was left when the command is started again: rounds in labels.json, calculations in their folders.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+
+from mlraman_hpc.base.errors import DataError, StoppedEarly
+from mlraman_hpc.labelling.collection import collect_calculations
+from mlraman_hpc.labelling.evaluation import enough_to_train, job_of_labels, record_round, rows_of, train_on_labels
+from mlraman_hpc.labelling.manifest import Kind, Manifest, Purpose, Status, read_manifest
+from mlraman_hpc.labelling.preparation import code_of, prepare_calculations, retry_failed, submit_hint
+from mlraman_hpc.labelling.rounds import NoFramesLeft, manifest_path, required_manifest, section_of, select_round
+from mlraman_hpc.labelling.runner import run_calculations
+from mlraman_hpc.labelling.stopping import Verdict
+from mlraman_hpc.pipeline.job import Job
+
+
+def label(job: Job) -> None:
+    """Rounds until a verdict ends them. Without labelling.command: StoppedEarly while calculations are to be run.
+
+    With --force, calculations that failed are tried again first.
+    """
+    with job.located():
+        code_of(job)
+        manifest: Manifest | None = job.session.on_root(_known, job)
+        job = replace(job, force=False)
+        verdict = Verdict.GO_ON
+        if manifest is not None and manifest.rounds and not manifest.open:
+            verdict = _evaluate(job, manifest)
+        while not verdict.ends:
+            verdict = _round(job)
+
+
+def _known(job: Job) -> Manifest | None:
+    """What was done before."""
+    manifest = read_manifest(manifest_path(job))
+    return retry_failed(job, manifest) if manifest is not None and job.force else manifest
+
+
+def _round(job: Job) -> Verdict:
+    session, section = job.session, section_of(job)
+    with job.stage("select"):
+        try:
+            manifest = select_round(job)
+        except NoFramesLeft:
+            return _evaluate(job, session.on_root(required_manifest, job), Verdict.NO_FRAMES)
+    if manifest.open:
+        with job.stage("prepare"):
+            manifest = session.on_root(prepare_calculations, job)
+        if section.command:
+            with job.stage("calculate"):
+                run_calculations(job, code_of(job), manifest.open, section.command, section.parallel, section.retries)
+    with job.stage("collect"):
+        manifest = session.on_root(collect_calculations, job)
+    if manifest.open:
+        _wait_for_array(job, manifest)
+    _check_any_label(job, manifest)
+    return _evaluate(job, manifest)
+
+
+def _wait_for_array(job: Job, manifest: Manifest) -> None:
+    hint = job.session.on_root(submit_hint, job)
+    stop = StoppedEarly(
+        f"{len(manifest.open)} calculations are to be run ({hint}); start the same command again when they have"
+    )
+    stop.shared = True
+    raise stop
+
+
+def _check_any_label(job: Job, manifest: Manifest) -> None:
+    """Rounds that give no label at all would go on for ever."""
+    own = [item for item in manifest.of(Purpose.TRAIN) if item.round == manifest.rounds]
+    if own and not any(item.status is Status.FINISHED for item in own):
+        error = DataError(
+            f"{manifest_path(job)}: none of the {len(own)} calculations of round {manifest.rounds} gave a label; the "
+            f"first: {own[0].status.value}: {own[0].reason}. Repair the input and start again with --force"
+        )
+        error.shared = True
+        raise error
+
+
+def _evaluate(job: Job, manifest: Manifest, end: Verdict = Verdict.GO_ON) -> Verdict:
+    """A model and a spectrum of all labels so far, and whether they are enough; `end`: why there can be no more."""
+    section = section_of(job)
+    count = sum(item.status is Status.FINISHED for item in manifest.of(Purpose.TRAIN))
+    if count >= section.most:
+        end = Verdict.MOST_LABELS
+    if not enough_to_train(manifest, Kind(section.kind)):
+        if end.ends:
+            error = DataError(
+                f"{manifest_path(job)}: {count} labels are too few for a model with error bars; {end.value}"
+            )
+            error.shared = True
+            raise error
+        return end
+    labelled = job_of_labels(job)
+    with job.stage("train"):
+        train_on_labels(labelled, rows_of(manifest))
+    for name in ("predict", "spectrum"):
+        with job.stage(name):
+            getattr(importlib.import_module(f"mlraman_hpc.commands.{name}"), name)(labelled)
+    with job.stage("compare"):
+        verdict: Verdict = job.session.on_root(record_round, labelled, manifest, end)
+    return verdict

@@ -1,0 +1,264 @@
+"""Runs calculations inside the allocation with the deck's command, several at a time; may be killed at any moment.
+
+Placing is left to the command: `srun --exact` or `mpirun` put each calculation on cores of its own. Every run holds a
+lock on a file in its folder that its processes inherit, so that whoever starts again knows whether it still computes:
+it is then waited for, not started a second time. What has ended is never repeated.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from mlraman_hpc.base.atomic_files import atomic_write
+from mlraman_hpc.base.errors import DeckKeyError
+from mlraman_hpc.labelling.codes import Code, Recipe
+from mlraman_hpc.labelling.collection import run_record, run_state
+from mlraman_hpc.labelling.inputs import goes_to_output, step_command
+from mlraman_hpc.labelling.manifest import Calculation
+from mlraman_hpc.labelling.preparation import RUN_FILE, calculations_folder, run_folders
+from mlraman_hpc.pipeline.job import Job
+
+LOCK_FILE = "process.lock"  # held while a run computes; its content is the id of the process group
+PAUSE = 0.05  # s between two looks at the processes, growing to LONGEST_PAUSE
+LONGEST_PAUSE = 1.0
+GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
+NOT_FOUND = (126, 127)  # exit codes of the shell
+_OF_LAUNCHERS = ("PMI_", "PMIX_", "OMPI_", "HYDRA_", "HYDI_", "MPI_LOCAL", "PRTE_")
+
+
+@dataclass
+class _Process:
+    """A run that computes. `popen` is None for one that an earlier start has left behind."""
+
+    folder: Path
+    step: int
+    popen: subprocess.Popen[bytes] | None
+    began: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class _Task:
+    """A calculation and its runs, which follow one another."""
+
+    item: Calculation
+    recipe: Recipe
+    folders: list[Path]
+    process: _Process | None = None
+
+
+class Runner:
+    """Computes what of these calculations has not ended. For root; `poll` is to be called until it gives 0.
+
+    command  of the deck, with {program}, {input} and {output}; parallel: calculations at a time
+    retries  how often a run that ends without a result is started again
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        items: list[tuple[Calculation, list[Path]]],
+        command: str,
+        parallel: int,
+        retries: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._code, self._command, self._say = code, command, say
+        self._parallel, self._retries = parallel, retries
+        self._environment = _environment()
+        self._waiting = [_Task(item, code.recipes[item.kind], folders) for item, folders in items]
+        self._running: list[_Task] = []
+
+    def poll(self) -> int:
+        """Look at the processes, start what can be started; the number of calculations that are left."""
+        for task in list(self._running):
+            if self._ended(task) and not self._start_next(task):
+                self._running.remove(task)
+        while self._waiting and len(self._running) < self._parallel:
+            task = self._waiting.pop(0)
+            if self._start_next(task):
+                self._running.append(task)
+        return len(self._running) + len(self._waiting)
+
+    def stop(self) -> None:
+        """End all processes; their runs begin anew the next time."""
+        processes = [task.process for task in self._running if task.process is not None]
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in processes:
+                _signal(process, number)
+            end = time.monotonic() + GRACE_SECONDS
+            while time.monotonic() < end and any(_is_alive(process) for process in processes):
+                time.sleep(PAUSE)
+
+    def _start_next(self, task: _Task) -> bool:
+        """Start the first run of a calculation that has not ended; False where nothing is left to be done."""
+        task.process = None
+        for folder in task.folders:
+            state = run_state(self._code, task.recipe, folder)
+            if state.ended:
+                continue
+            if state.unconverged or _attempts(folder) > self._retries:
+                return False
+            task.process = self._started(task, folder)
+            return True
+        return False
+
+    def _started(self, task: _Task, folder: Path) -> _Process:
+        lock = _locked(folder / LOCK_FILE)
+        if lock is None:
+            self._say(f"{folder} still computes, since an earlier start; it is waited for")
+            return _Process(folder, 0, None)
+        steps = task.recipe.steps
+        number = next(k for k, step in enumerate(steps) if not _has_end(folder / step.output, step.end))
+        for step in steps[number:]:
+            (folder / step.output).unlink(missing_ok=True)
+        _record(folder, attempts=_attempts(folder), exit_code=None, host=socket.gethostname())
+        step = steps[number]
+        command = step_command(self._command, step)
+        script = f"echo $$ > {LOCK_FILE}; {command}"
+        own_file = goes_to_output(self._command)
+        printed = folder / (f"{Path(step.output).stem}.log" if own_file else step.output)
+        with open(printed, "ab") as text:
+            popen = subprocess.Popen(
+                ["/bin/bash", "-c", script],
+                cwd=folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=text,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(lock.fileno(),),
+            )
+        lock.close()  # the processes hold it
+        return _Process(folder, number, popen)
+
+    def _ended(self, task: _Task) -> bool:
+        """Whether the process of a task has ended; what is known of it is written down."""
+        process = task.process
+        assert process is not None
+        if process.popen is None:
+            return not _is_alive(process)
+        number, status, usage = os.wait4(process.popen.pid, os.WNOHANG)
+        if number == 0:
+            return False
+        code = process.popen.returncode = os.waitstatus_to_exitcode(status)
+        if code in NOT_FOUND:
+            self.stop()
+            raise DeckKeyError(
+                "labelling.command",
+                f"the shell finds no such program (code {code}): {self._command}; see {process.folder}",
+            )
+        step = task.recipe.steps[process.step]
+        done = _has_end(process.folder / step.output, step.end)
+        before = run_record(process.folder)
+        seconds = float(str(before.get("cpu_seconds") or 0.0)) + usage.ru_utime + usage.ru_stime
+        attempts = _attempts(process.folder) + (not done)
+        _record(
+            process.folder,
+            attempts=attempts,
+            exit_code=code,
+            cpu_seconds=round(seconds, 2),
+            seconds=round(time.monotonic() - process.began, 2),
+            host=socket.gethostname(),
+        )
+        if not done:
+            again = "it is tried again" if attempts <= self._retries else "it is given up"
+            self._say(f"{process.folder}: ended with code {code} and without a result; {again}")
+        return True
+
+
+def _environment() -> dict[str, str]:
+    """As the program was started, before it set threads for itself, and without what makes a rank of a process."""
+    try:
+        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+        variables = dict(os.fsdecode(entry).split("=", 1) for entry in entries if b"=" in entry)
+    except OSError:
+        variables = dict(os.environ)
+    return {name: value for name, value in variables.items() if not name.startswith(_OF_LAUNCHERS)}
+
+
+def _has_end(path: Path, mark: bytes) -> bool:
+    return path.is_file() and mark in path.read_bytes()
+
+
+def _attempts(folder: Path) -> int:
+    value = run_record(folder).get("attempts", 0)
+    return value if isinstance(value, int) else 0
+
+
+def _record(folder: Path, **changes: object) -> None:
+    """Into the run's process.json, whatever else it holds kept."""
+    values = run_record(folder) | changes
+    with atomic_write(folder / RUN_FILE) as temporary:
+        temporary.write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def _locked(path: Path) -> IO[str] | None:
+    """The lock's open file, to be inherited; None where somebody holds it."""
+    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _is_alive(process: _Process) -> bool:
+    if process.popen is not None and process.popen.returncode is None:
+        number, status, _ = os.wait4(process.popen.pid, os.WNOHANG)
+        if number:
+            process.popen.returncode = os.waitstatus_to_exitcode(status)
+    lock = _locked(process.folder / LOCK_FILE)
+    if lock is not None:
+        lock.close()
+    return lock is None
+
+
+def _signal(process: _Process, number: signal.Signals) -> None:
+    """To the whole group, whose id the run itself has written."""
+    if not _is_alive(process):
+        return
+    with suppress(OSError, ValueError):
+        os.killpg(int((process.folder / LOCK_FILE).read_text(encoding="utf-8")), number)
+
+
+def run_calculations(job: Job, code: Code, items: list[Calculation], command: str, parallel: int, retries: int) -> None:
+    """All of them, to the end or to a stop; for all ranks, of which root starts the processes and the others wait.
+
+    Errors: StoppedEarly on every rank, after the processes were ended; DeckKeyError for a command that does not exist.
+    """
+    session = job.session
+    session.enter_step("calculations")
+
+    def start() -> Runner:
+        folders = [[calculations_folder(job) / name for name in run_folders(job, item)] for item in items]
+        return Runner(code, list(zip(items, folders)), command, parallel, retries, job.console.say)
+
+    runner: Runner | None = session.only_on_root(start)
+    pause, before = PAUSE, len(items)
+    try:
+        with session.stop.deferred(), job.console.progress("calculations", len(items), "calculations") as advance:
+            while True:
+                left = session.on_root(lambda: runner.poll() if runner is not None else 0)
+                advance(before - left)
+                if not left:
+                    return
+                if (stop := session.stop_requested()) is not None:
+                    raise stop
+                pause = PAUSE if left < before else min(LONGEST_PAUSE, 1.1 * pause)
+                before = left
+                time.sleep(pause)
+    finally:
+        if runner is not None:
+            runner.stop()
