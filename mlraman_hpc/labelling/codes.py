@@ -7,7 +7,7 @@ A polarizability is one run; derivatives of it are thirteen, one for each field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mlraman_hpc.labelling.manifest import Kind
@@ -21,7 +21,8 @@ class Step:
 
     program   name of the executable
     input     file that it reads
-    output    file that its text goes to, from which its end is told
+    output    file from which its end is told
+    log       file for what it prints, where that is not the output itself
     end       text that a finished output has; unconverged: texts that one that did not converge has
     """
 
@@ -30,6 +31,7 @@ class Step:
     output: str
     end: bytes
     unconverged: tuple[bytes, ...] = ()
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Recipe:
 
     templates  {template that ships: file in the folder of the run}
     steps      in order
-    result     file that the label is read from; format: of the reader
+    results    files of a run that the label is read from; format: of the reader
     """
 
     templates: Mapping[str, str]
     steps: tuple[Step, ...]
-    result: str
+    results: tuple[str, ...]
     format: str
 
 
@@ -51,6 +53,7 @@ class Recipe:
 class Code:
     """An electronic-structure code: recipes, defaults of the placeholders, and how its output tells the band gap.
 
+    What has no default only the user knows. command: for the job array, where the deck has none.
     gap  regular expression with one group, the gap in eV, or two, highest occupied and lowest unoccupied level
     """
 
@@ -59,7 +62,6 @@ class Code:
     defaults: Mapping[str, Any]
     gap: bytes = b""
     command: str = ""
-    needed: Mapping[str, str] = field(default_factory=dict)
 
 
 _CP2K_STEP = Step(
@@ -73,9 +75,11 @@ CP2K = Code(
     "cp2k",
     {
         Kind.POLARIZABILITY: Recipe(
-            {"cp2k_polarizability.inp": "calculation.inp"}, (_CP2K_STEP,), "calculation.out", "cp2k"
+            {"cp2k_polarizability.inp": "calculation.inp"}, (_CP2K_STEP,), ("calculation.out",), "cp2k"
         ),
-        Kind.DERIVATIVES: Recipe({"cp2k_derivatives.inp": "calculation.inp"}, (_CP2K_STEP,), "calculation.out", "cp2k"),
+        Kind.DERIVATIVES: Recipe(
+            {"cp2k_derivatives.inp": "calculation.inp"}, (_CP2K_STEP,), ("calculation.out",), "cp2k"
+        ),
     },
     {
         "basis_file": "BASIS_MOLOPT",
@@ -96,4 +100,78 @@ CP2K = Code(
     rb"HOMO - LUMO gap \[eV\] *: *(\S+)",
     "srun {program} -i {input} -o {output}",
 )
-CODES = {code.name: code for code in (CP2K,)}
+_VASP_STEP = Step(
+    "vasp_std",
+    "INCAR",
+    "OUTCAR",
+    b"General timing and accounting",
+    (b"self-consistency was not achieved", b"EDIFF was not reached"),
+    "vasp.log",
+)
+_VASP_FILES = {"vasp_KPOINTS": "KPOINTS", "vasp_POSCAR": "POSCAR", "vasp_POTCAR": "POTCAR"}
+VASP = Code(
+    "vasp",
+    {
+        Kind.POLARIZABILITY: Recipe(
+            {"vasp_polarizability.INCAR": "INCAR", **_VASP_FILES}, (_VASP_STEP,), ("OUTCAR",), "outcar"
+        ),
+        Kind.DERIVATIVES: Recipe(
+            {"vasp_derivatives.INCAR": "INCAR", **_VASP_FILES}, (_VASP_STEP,), ("OUTCAR",), "outcar"
+        ),
+    },
+    {"kpoints": [1, 1, 1], "ediff": "1E-8", "ediff_fields": "1E-8", "gga": None, "kpar": 1, "potcars": {}},
+    command="srun {program}",
+)
+_PW_STEP = Step("pw.x", "pw.in", "pw.out", b"JOB DONE.", (b"convergence NOT achieved",))
+_PH_STEP = Step("ph.x", "ph.in", "ph.out", b"JOB DONE.", (b"NOT achieved",))
+QE = Code(
+    "qe",
+    {
+        Kind.POLARIZABILITY: Recipe(
+            {"qe_pw.in": "pw.in", "qe_ph.in": "ph.in"}, (_PW_STEP, _PH_STEP), ("ph.out", "pw.out"), "qe-ph"
+        ),
+        Kind.DERIVATIVES: Recipe({"qe_pw.in": "pw.in"}, (_PW_STEP,), ("pw.out",), "qe-pw"),
+    },
+    {
+        "kpoints": [1, 1, 1],
+        "ecutrho": None,
+        "gap_bands": None,
+        "conv_thr": "1.0d-12",
+        "conv_thr_fields": "1.0d-12",
+        "tr2_ph": "1.0d-14",
+        "nberrycyc": 3,
+    },
+    rb"highest occupied, lowest unoccupied level \(ev\): *(\S+) +(\S+)",
+    "srun {program} -i {input}",
+)
+ABINIT = Code(
+    "abinit",
+    {
+        Kind.POLARIZABILITY: Recipe(
+            {"abinit_polarizability.abi": "calculation.abi", "abinit_anaddb.abi": "anaddb.abi"},
+            (
+                Step(
+                    "abinit",
+                    "calculation.abi",
+                    "calculation.abo",
+                    b"Calculation completed",
+                    (b"was not enough SCF cycles to converge",),
+                    "calculation.log",
+                ),
+                Step("anaddb", "anaddb.abi", "anaddb.log", b"the run completed succesfully"),
+            ),
+            ("anaddb_anaddb.nc",),
+            "anaddb",
+        )
+    },
+    {
+        "kpoints": [1, 1, 1],
+        "ixc": None,
+        "nband": None,
+        "tolvrs": "1.0d-14",
+        "tolwfr": "1.0d-16",
+        "tolvrs_response": "1.0d-8",
+    },
+    command="srun {program} {input}",
+)
+CODES = {code.name: code for code in (CP2K, VASP, QE, ABINIT)}

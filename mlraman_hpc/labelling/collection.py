@@ -124,7 +124,7 @@ def _collected(job: Job, item: Calculation, frame: Frames) -> Collected:
     if gaps and min(gaps) < LEAST_GAP:
         reason = f"the gap between occupied and empty levels is {min(gaps):.3g} eV: a metal has no polarizability"
         return Collected(replace(item, status=Status.METALLIC, reason=reason), frame)
-    return _read(item, frame, recipe, [folder / recipe.result for folder in folders])
+    return _read(item, frame, recipe, [folder / name for folder in folders for name in recipe.results])
 
 
 def _unfinished(item: Calculation, runs: list[tuple[Path, RunState]]) -> Calculation:

@@ -41,6 +41,8 @@ FIXED = {  # what a template may use without the deck's doing, beside the parame
     "intensity": "its length, hartree/(e bohr); 0: no field",
     "direction": "its direction",
     "first_folder": "folder of the run without field, whose wave functions are a start; '' in this run itself",
+    "kind": "polarizability or derivatives",
+    "read": "read(file): its text",
     "of": "of(value, symbol): value[symbol] of a parameter that differs between elements, or value",
     "zip": "Python's",
     "enumerate": "Python's",
@@ -92,8 +94,15 @@ class Templates:
         for number, (direction, vector) in enumerate(fields.items()):
             folder = f"{number:02d}_{direction}" if direction else ""
             first = f"../00_{next(iter(fields))}" if number else ""
-            values = {**_structure(frame), **_field(direction, vector, strength), "title": name, "first_folder": first}
-            files = {self._recipe.templates[key]: self._rendered(path, values) for key, path in self._sources.items()}
+            values = {
+                **_structure(frame),
+                **_field(direction, vector, strength),
+                "title": name,
+                "first_folder": first,
+                "kind": kind.value,
+            }
+            rendered = ((key, self._rendered(path, values)) for key, path in self._sources.items())
+            files = {self._recipe.templates[key]: text for key, text in rendered if text.strip()}
             files[SCRIPT] = run_script(self._recipe.steps, command)
             runs.append(Run(folder, files))
         return runs
@@ -101,7 +110,7 @@ class Templates:
     def _rendered(self, path: Path, values: Mapping[str, Any]) -> str:
         with _template_errors(path):
             template = self._environment.from_string(path.read_text(encoding="utf-8"))
-            return template.render(**self._values, **values, of=_of, zip=zip, enumerate=enumerate)
+            return template.render(**self._values, **values, of=_of, read=_read, zip=zip, enumerate=enumerate)
 
 
 class _template_errors:
@@ -140,6 +149,10 @@ def _of(value: Any, symbol: str) -> Any:
     if symbol not in value:
         raise LookupError(f"a parameter has no value for {symbol}, only for {', '.join(map(str, value))}")
     return value[symbol]
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def atom_order(numbers: np.ndarray) -> np.ndarray:
@@ -184,9 +197,11 @@ def step_command(command: str, step: Step) -> str:
     return command
 
 
-def goes_to_output(command: str) -> bool:
-    """Whether the command names the output file itself; else what it prints is written there."""
-    return "{output}" in command
+def printed_to(command: str, step: Step) -> str:
+    """File for what a step prints: its output, unless the program or the command writes that itself."""
+    if step.log:
+        return step.log
+    return f"{Path(step.output).stem}.log" if "{output}" in command else step.output
 
 
 def run_script(steps: tuple[Step, ...], command: str) -> str:
@@ -197,10 +212,9 @@ def run_script(steps: tuple[Step, ...], command: str) -> str:
         'cd "$(dirname "$0")" || exit',
     ]
     for step in steps:
-        redirect = "" if goes_to_output(command) else f" > {step.output} 2>&1"
         lines.append(
             f"grep -qs '{step.end.decode()}' {step.output} || {{ rm -f {step.output}; "
-            f"{step_command(command, step)}{redirect}; }} || exit"
+            f"{step_command(command, step)} > {printed_to(command, step)} 2>&1; }} || exit"
         )
     return "\n".join(lines) + "\n"
 

@@ -52,14 +52,25 @@ def recipes_of(job: Job, kinds: set[Kind]) -> Recipes:
     """Templates that are read and parameters that fit to them. Errors: DeckKeyError."""
     section, code = section_of(job), code_of(job)
     own = template_path(job)
+    parameters = _with_paths(section.parameters, Path(job.deck.folder))
     templates = {}
     for kind in kinds:
         if kind not in code.recipes:
             raise DeckKeyError("labelling.kind", f"{kind.value} cannot be computed by {code.name} yet")
         file = own if own is None or own.is_dir() or kind is Kind(section.kind) else None
-        templates[kind] = Templates(code, code.recipes[kind], file, section.parameters)
+        templates[kind] = Templates(code, code.recipes[kind], file, parameters)
     _check_parameters(code, templates, own, section.parameters)
     return Recipes(code, templates, section.field, section.command or code.command)
+
+
+def _with_paths(value: Any, folder: Path) -> Any:
+    """Texts that name something that exists, seen from the deck, as absolute paths; all else as it is."""
+    if isinstance(value, dict):
+        return {key: _with_paths(item, folder) for key, item in value.items()}
+    if isinstance(value, str) and "/" in value and "\n" not in value:
+        path = folder / Path(value).expanduser()
+        return str(path.absolute()) if path.exists() else value
+    return value
 
 
 def _check_parameters(code: Code, templates: dict[Kind, Templates], own: Path | None, given: dict[str, Any]) -> None:

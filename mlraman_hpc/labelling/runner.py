@@ -24,7 +24,7 @@ from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DeckKeyError
 from mlraman_hpc.labelling.codes import Code, Recipe
 from mlraman_hpc.labelling.collection import run_record, run_state
-from mlraman_hpc.labelling.inputs import goes_to_output, step_command
+from mlraman_hpc.labelling.inputs import printed_to, step_command
 from mlraman_hpc.labelling.manifest import Calculation
 from mlraman_hpc.labelling.preparation import RUN_FILE, calculations_folder, run_folders
 from mlraman_hpc.pipeline.job import Job
@@ -126,8 +126,7 @@ class Runner:
         step = steps[number]
         command = step_command(self._command, step)
         script = f"echo $$ > {LOCK_FILE}; {command}"
-        own_file = goes_to_output(self._command)
-        printed = folder / (f"{Path(step.output).stem}.log" if own_file else step.output)
+        printed = folder / printed_to(self._command, step)
         with open(printed, "ab") as text:
             popen = subprocess.Popen(
                 ["/bin/bash", "-c", script],

@@ -1,0 +1,143 @@
+"""Input for VASP, Quantum ESPRESSO and ABINIT: VASP's key by key, the others' by the programs themselves."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.io import read
+
+from mlraman_hpc.commands.collect import collect
+from mlraman_hpc.commands.prepare import prepare
+from mlraman_hpc.commands.select import select
+from mlraman_hpc.readers.tensors.labels import read_labels
+from tests import small_system as small
+from tests.labelling import boron_nitride, system
+
+ESPRESSO, ABINIT = Path("/usr/share/espresso/pseudo"), Path("/usr/share/abinit/psp")  # of Debian's packages
+CELL = 2.8 * (np.ones((3, 3)) - np.eye(3))  # two atoms of AlAs
+PROGRAMS = {
+    "qe": (
+        ("pw.x", "ph.x"),
+        [ESPRESSO / "Al.pz-vbc.UPF", ESPRESSO / "As.pz-bhs.UPF"],
+        "ecutwfc: 16, gap_bands: 5",
+        "{program} -i {input}",
+    ),
+    "abinit": (("abinit", "anaddb"), [ABINIT / "13al.pspnc", ABINIT / "33as.SGS_mod"], "ecut: 8", "{program} {input}"),
+}
+
+
+def arsenide(folder: Path, code: str) -> tuple[str, ...]:
+    """A deck of one frame of AlAs, moved off its sites; the changes that make its input."""
+    positions = np.array([[0, 0, 0], [1.4, 1.4, 1.4]]) + np.random.default_rng(0).normal(scale=0.05, size=(20, 2, 3))
+    text = small.extxyz(positions, interval=100.0, species=["Al", "As"], cell=CELL, digits=10)
+    (folder / "trajectory.extxyz").write_text(text)
+    _, files, more, command = PROGRAMS[code]
+    names = dict(zip(("Al", "As"), (file.name for file in files)))
+    parameters = f"{{pseudo_dir: {files[0].parent}, pseudopotentials: {json.dumps(names)}, kpoints: [3, 3, 3], {more}}}"
+    (folder / "deck.yaml").write_text(
+        "output: out\ntrajectory: {files: trajectory.extxyz}\n"
+        f"labelling: {{code: {code}, frames: 1, test: 0, min_interval: 0, parameters: {parameters}, "
+        f"command: '{command}'}}\n"
+    )
+    return ()
+
+
+def made(folder: Path, *changes: str) -> Path:
+    """Folder of all calculations."""
+    job = system.job(folder, *changes)
+    select(job)
+    prepare(job)
+    return folder / "out" / "calculations"
+
+
+def incar(path: Path) -> dict[str, str]:
+    lines = (line.partition("!")[0] for line in path.read_text().splitlines()[1:])
+    return dict(map(str.strip, line.split("=")) for line in lines if "=" in line)
+
+
+COMMON = {  # https://www.vasp.at/wiki: single point, no symmetry, tight, plain projectors, nothing left behind
+    "IBRION": "-1", "NSW": "0", "ISYM": "0", "ENCUT": "520", "PREC": "Accurate", "EDIFF": "1E-8", "NELM": "200",
+    "ISMEAR": "0", "SIGMA": "0.01", "LREAL": ".FALSE.", "NCORE": "1", "KPAR": "1", "LWAVE": ".FALSE.",
+    "LCHARG": ".FALSE.",
+}  # fmt: skip
+
+
+def test_vasp_key_by_key(tmp_path):
+    """LEPSILON alone, never IBRION 7 or 8; EFIELD_PEAD in eV/Angstrom, absent without a field; vasp_std."""
+    boron_nitride.write(tmp_path)
+    for name in "BN":
+        (tmp_path / f"POTCAR_{name}").write_text(f"potential of {name}\n")
+    changes = [
+        "labelling.code=vasp",
+        "labelling.command=null",
+        "labelling.parameters={encut: 520, kpoints: [2, 2, 2], potcars: {B: ./POTCAR_B, N: ./POTCAR_N}}",
+        "labelling.kind=derivatives",
+        "labelling.frames=1",
+        "labelling.test=1",
+    ]
+    calculations = made(tmp_path, *changes)
+    (tensor,), (fields,) = calculations.glob("*_polarizability"), calculations.glob("*_derivatives")
+    assert incar(tensor / "INCAR") == {**COMMON, "LEPSILON": ".TRUE."}
+    assert incar(fields / "00_0" / "INCAR") == COMMON
+    keys = incar(fields / "04_+x+y" / "INCAR")
+    strength = 0.002 * 27.211386 / 0.529177
+    np.testing.assert_allclose([float(x) for x in keys.pop("EFIELD_PEAD").split()], [strength, strength, 0], rtol=1e-6)
+    assert keys == COMMON and len(list(fields.glob("*/INCAR"))) == 13
+    assert (tensor / "KPOINTS").read_text().splitlines()[1:] == ["0", "Gamma", "2 2 2", "0 0 0"]
+    assert (tensor / "POTCAR").read_text() == "potential of B\npotential of N\n"
+    assert "srun vasp_std > vasp.log" in (tensor / "run.sh").read_text()
+    atoms = read(tensor / "POSCAR")
+    frame = boron_nitride.positions(120)[int(tensor.name.split("_")[1])]
+    difference = (atoms.positions - frame) / 3.615
+    np.testing.assert_allclose(difference, np.round(difference), atol=1e-9)
+    assert atoms.get_chemical_symbols() == boron_nitride.SPECIES
+
+
+def test_vasp_needs_a_cutoff_and_never_has_a_potential_of_ours(tmp_path):
+    boron_nitride.write(tmp_path)
+    with pytest.raises(Exception, match="the templates also need encut"):
+        made(tmp_path, "labelling.code=vasp", "labelling.parameters={}")
+    job = system.job(tmp_path, "labelling.code=vasp", "labelling.parameters={encut: 400}")
+    prepare(job)
+    assert not list((tmp_path / "out").glob("**/POTCAR"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", list(PROGRAMS))
+def test_the_program_takes_its_input_and_collect_its_output(tmp_path, code):
+    programs, files, *_ = PROGRAMS[code]
+    if any(shutil.which(program) is None for program in programs) or not all(file.exists() for file in files):
+        pytest.skip(f"{code} is not installed")
+    arsenide(tmp_path, code)
+    calculations = made(tmp_path)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(["bash", str(calculations / "array.sh")], env=environment, check=True, timeout=300)
+    collect(system.job(tmp_path))
+    labels = read_labels([tmp_path / "out" / "labels.extxyz"], "auto", None, "angstrom^3", pytest.fail)
+    mean = np.trace(labels.polarizability[0]) / 3
+    epsilon = 1 + 4 * np.pi * mean / abs(np.linalg.det(CELL))
+    assert 15 < epsilon < 30  # a coarse mesh and LDA; both programs and potentials are within a few per cent
+    deviation = labels.polarizability[0] - mean * np.eye(3)
+    assert 0.01 < np.abs(deviation).max() / mean < 0.3  # the atoms are off their sites
+
+
+@pytest.mark.slow
+def test_pw_takes_its_input_in_fields(tmp_path):
+    programs, files, *_ = PROGRAMS["qe"]
+    if shutil.which(programs[0]) is None or not files[0].exists():
+        pytest.skip("Quantum ESPRESSO is not installed")
+    arsenide(tmp_path, "qe")
+    calculations = made(tmp_path, "labelling.kind=derivatives")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    (folder,) = calculations.glob("*_derivatives")
+    forces = {}
+    for name in ("00_0", "01_+x"):
+        subprocess.run(["bash", str(folder / name / "run.sh")], env=environment, check=True, timeout=300)
+        lines = (folder / name / "pw.out").read_text().splitlines()
+        forces[name] = np.array([line.split("=")[1].split() for line in lines if "   force =" in line], float)
+    change = (forces["01_+x"] - forces["00_0"])[:, 0] / 2 / 0.002  # hartree/bohr in a field: Born charges
+    np.testing.assert_allclose(change, [2.1, -2.1], atol=0.4)
