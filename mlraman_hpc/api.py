@@ -222,6 +222,7 @@ class PolarizabilityModel(Result):
         if not parts:
             raise DataError("there are no structures to predict")
         found = joined(parts)
+        assert found.outliers is not None
         if found.outliers.any():
             _warn(
                 f"in {np.count_nonzero(found.outliers)} of {len(found.outliers)} frames some atoms are far outside the "

@@ -21,9 +21,13 @@ ALLOWED = {  # package -> (packages of ours, packages of others); no command imp
     "reports": ({*BASE, "reports"}, {"jinja2", "numpy"}),
     "storage": ({*BASE, "storage", "runtime"}, {"h5py", "numpy", "yaml"}),
     "model": ({*BASE, "numerics", "model"}, {"ase", "featomic", "llvmlite", "metatensor", "numba", "numpy", "scipy"}),
+    "predictors": ({*BASE, "numerics", "model", "predictors"}, {"ase", "numpy"}),
     "md": ({*BASE, "numerics", "storage", "md"}, {"ase", "h5py", "numpy"}),
     "pipeline": (
-        {*BASE, "runtime", "config", "readers", "numerics", "plots", "reports", "storage", "model", "md", "pipeline"},
+        {
+            *(*BASE, "runtime", "config", "readers", "numerics", "plots", "reports", "storage", "model", "predictors"),
+            *("md", "pipeline"),
+        },
         {"ase", "numpy"},
     ),
 }

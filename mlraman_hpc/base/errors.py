@@ -124,6 +124,17 @@ class DataError(UserError):
     exit_code = ExitCode.DATA
 
 
+class FrameError(DataError):
+    """A frame that cannot be used: its number in the trajectory, from 0, and why."""
+
+    def __init__(self, frame: int, reason: str) -> None:
+        super().__init__(frame, reason)
+        self.frame, self.reason = frame, reason
+
+    def __str__(self) -> str:
+        return f"frame {self.frame}: {self.reason}"
+
+
 class StoppedEarly(UserError):
     """The run was asked to stop; starting it again continues (EX_TEMPFAIL)."""
 

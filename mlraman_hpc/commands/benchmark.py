@@ -51,6 +51,10 @@ def benchmark(job: Job) -> None:
     """Print the table."""
     session = job.session
     job.section("trajectory")
+    if job.deck.model.predictor:
+        raise job.deck.error(
+            "model.predictor", "the benchmark is of the linear model's stages; 'mlraman check' times another model"
+        )
     model = session.on_root(_model, job)
     sample = session.on_root(_sample, job)
     predictor = session.on_root(_ready, sample, model)
@@ -177,7 +181,8 @@ def _rate(sample: Sample, predictor: Predictor, threads: int, first: int, step: 
     while (seconds := time.perf_counter() - began) < STAGE_SECONDS:
         numbers = [k % len(sample.batches) for k in range(turn, turn + threads * step, step)]
         chosen = np.concatenate([sample.batches[k] for k in numbers])
-        predict_unit(WorkUnit(sample.index.take(chosen), len(numbers)), predictor, threads)
+        sizes = np.array([len(sample.batches[k]) for k in numbers])
+        predict_unit(WorkUnit(sample.index.take(chosen), sizes), predictor, threads)
         frames, turn = frames + len(chosen), turn + threads * step
     return frames / seconds
 

@@ -31,8 +31,11 @@ from mlraman_hpc.pipeline.labels import (
 from mlraman_hpc.pipeline.molecular_dynamics import plan_report
 from mlraman_hpc.pipeline.motion import jumps
 from mlraman_hpc.pipeline.prediction import load_model, model_path
+from mlraman_hpc.pipeline.predictors import settings_of, try_on
 from mlraman_hpc.pipeline.spectra import read_series
 from mlraman_hpc.pipeline.trajectory import batches, frame_interval, selected_frames, trajectory_index
+from mlraman_hpc.predictors import making
+from mlraman_hpc.predictors.other_model import Resources
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Labels
 from mlraman_hpc.records.model import Model
@@ -114,6 +117,9 @@ def _trajectory(job: Job, labels: Labels | None, add: Callable[[str], None], tri
     )
     jumps.preview(job, index, chosen)
     reading = _reading(index, chosen, trial_seconds) * len(index) if job.deck.dynamics else 0.0
+    if job.deck.model.predictor:
+        other = _other_model(job, index, chosen, trial_seconds)
+        return other + ((1 + ANALYSIS) * reading if job.deck.dynamics else 0.0)
     if labels is None and job.deck.dynamics and not model_path(job).exists():  # stands alone
         return (1 + ANALYSIS) * reading
     model = _trial_model(job, labels) if labels is not None else load_model(job)
@@ -171,6 +177,22 @@ def _prediction(
         root += 2 * len(labels) * columns * 8 / 2**20
     job.console.say(f"memory: about {here:.0f} MB on each rank, and {root:.0f} MB more on the first")
     return seconds * ranks
+
+
+def _other_model(job: Job, index: TrajectoryIndex, chosen: range, trial_seconds: float) -> float:
+    """Seconds on one rank with the model of another program, tried on two frames and timed on some."""
+    model = making.make(settings_of(job), Resources(job.session.threads))
+    try_on(job, model, read_frames(index, chosen[:: len(chosen) - 1]), index.names[0])
+    began, done = time.perf_counter(), 0
+    while done == 0 or (done < len(chosen) and time.perf_counter() - began < trial_seconds):
+        model(read_frames(index, chosen[done : done + 1]))
+        done += 1
+    rate, ranks = done / (time.perf_counter() - began), job.session.size
+    job.console.say(
+        f"prediction: about {rate:.3g} frames/s on one rank; {duration(len(chosen) / rate / ranks)} on {ranks} "
+        f"rank{'s' if ranks > 1 else ''}"
+    )
+    return len(chosen) / rate
 
 
 def _range(numbers: np.ndarray) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.independent_runs import are_independent, jobs_of_runs
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.prediction import existing_model, load_model, predict_along_trajectory
+from mlraman_hpc.pipeline.prediction import (
+    existing_model,
+    load_model,
+    predict_along_trajectory,
+    predict_with_other_model,
+)
 from mlraman_hpc.pipeline.step import run_step
 from mlraman_hpc.records.spectra import PolarizabilitySeries
 from mlraman_hpc.storage import hdf5
@@ -23,7 +29,19 @@ def predict(job: Job) -> None:
         for each in runs:
             predict(each)
         return
-    run_step(job, PolarizabilitySeries, _origin, partial(predict_along_trajectory, model=load_model))
+    if job.deck.model.predictor:
+        run_step(job, PolarizabilitySeries, _origin_of_other_model, predict_with_other_model)
+    else:
+        run_step(job, PolarizabilitySeries, _origin, partial(predict_along_trajectory, model=load_model))
+
+
+def _origin_of_other_model(job: Job) -> Origin:
+    from mlraman_hpc.pipeline.predictors import predictor_origin  # and ASE with it
+
+    parents, predictor, notes = predictor_origin(job)
+    parents = hashes(job.files("trajectory.files")) | parents
+    settings = job.section("trajectory").model_dump(exclude={"files"})
+    return replace(job.origin("predict", parents, settings, predictor), notes=notes)
 
 
 def _origin(job: Job) -> Origin:

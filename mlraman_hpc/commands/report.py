@@ -40,7 +40,7 @@ def report_text(job: Job) -> None:
 def _print_text(job: Job) -> None:
     files = _files(job)
     records = _records(files)
-    words = _words(records, job)
+    words = _words(records, job, _other_model(files))
     texts = [*words["sentences"], *words["jump_sentences"], words["coupling_sentence"]]
     print(text_report(job.deck.title, str(job.output), records, words["summary"], texts, _warnings(records, files)))
 
@@ -65,7 +65,7 @@ def _report(job: Job) -> None:
         deck=resolved_yaml(job.deck),
         warning_texts=_warnings(records, files),
         **records,
-        **_words(records, job),
+        **_words(records, job, _other_model(files)),
         **_origins(files),
     )
     path = job.output / "report.html"
@@ -84,12 +84,23 @@ def _load(path: Path):
     return read_outliers(path) if path.name == "alpha.h5" else hdf5.load(RESULTS[path.name], path)
 
 
-def _words(records: dict, job: Job) -> dict:
+def _other_model(files: list[Path]) -> str:
+    """The model of another program that alpha.h5 was made with, in words; empty where it was a linear one."""
+    made = next((hdf5.history_of(path)[-1] for path in files if path.name == PolarizabilitySeries.file_name), {})
+    if "predictor" not in made:
+        return ""
+    versions = [f"{name} {version}" for name, version in made["predictor"]["packages"].items()]
+    return ", ".join([made["predictor"]["calculator"], *versions])
+
+
+def _words(records: dict, job: Job, other_model: str) -> dict:
     """What is said of the numbers."""
     raman, dynamics, coupling = records["raman"], records["dynamics"], records["coupling"]
     tuning = records["model"].tuning if records["model"] is not None else None
     jumps = dynamics.jumps if dynamics is not None else None
     rows = [("convention of the spectrum", convention(raman_options(job)), "")] if raman is not None else []
+    if other_model:
+        rows.append(("model of the polarizability", other_model, ""))
     return {
         "summary": rows + wording.summary(raman, dynamics),
         "sentences": wording.sentences(raman, dynamics),

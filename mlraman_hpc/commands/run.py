@@ -9,7 +9,7 @@ from mlraman_hpc.pipeline.job import Job
 
 def _polarizabilities(deck) -> bool:
     """Whether there are any: a series, or a trajectory and a model. Without a model, dynamics stands alone."""
-    model = deck.reference or deck.model.file or not deck.dynamics
+    model = deck.reference or deck.model.file or deck.model.predictor or not deck.dynamics
     return bool(deck.series or (deck.trajectory and model))
 
 

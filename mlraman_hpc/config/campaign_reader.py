@@ -218,6 +218,9 @@ class _CampaignReader:
     def _deck(self, values: dict[str, Any], locations: KeyLocations) -> Deck | None:
         deck, mistakes = deck_reader.validate(values, locations, self.folder)
         self.mistakes += mistakes
+        if deck is not None and deck.model.predictor:
+            text = "is not for campaigns, which compare models on labels; 'mlraman run' takes it for one material"
+            self.mistakes.append(deck.mistake("model.predictor", text))
         if deck is not None:
             make_absolute(deck, deck.folder)
         return deck

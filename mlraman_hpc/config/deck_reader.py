@@ -153,6 +153,15 @@ def _contradictions(deck: Deck) -> list[Mistake]:
     )
     if not (deck.series or deck.reference or deck.trajectory or deck.forces or deck.md):
         mistakes.append(Mistake(deck.source, "", "nothing to do: give reference and trajectory, or series, or md"))
+    if deck.model.predictor:
+        for value, key in ((deck.reference, "reference"), (deck.model.file, "model.file")):
+            refuse_if(value, "model.predictor", f"takes the place of {key}; keep one of them")
+        refuse_if(deck.series, "model.predictor", "is for a trajectory; a series has its polarizabilities already")
+        refuse_if(
+            deck.model.committee,
+            "model.committee",
+            "is of the linear model; a predictor's ensemble has several model.predictor.files",
+        )
     if md := deck.md:
         refuse_if(
             md.time_step and md.frame_interval and not _is_multiple(md.frame_interval, md.time_step),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlraman_hpc.config.keys import (
     Components,
@@ -125,10 +125,46 @@ class DescriptorSection(Section):
     )
 
 
+def _as_list_of_mappings(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+Arguments = Annotated[
+    list[dict[str, Any]],
+    BeforeValidator(_as_list_of_mappings, json_schema_input_type=dict[str, Any] | list[dict[str, Any]]),
+    Field(min_length=1),
+]
+
+
+class PredictorSection(Section):
+    """A model of the polarizability that another program made, instead of model.h5."""
+
+    calculator: str = key(
+        ..., "tnep or mace, or 'module:Class' of an ASE calculator whose results hold the polarizability", min_length=1
+    )
+    files: Files | None = key(
+        None,
+        "the model's file; several make an ensemble, whose mean is alpha and whose members give the model's error bars",
+    )
+    arguments: Arguments = key(
+        [{}],
+        "of the calculator, such as {device: cuda}; files are relative to this deck; a list of mappings makes an "
+        "ensemble",
+    )
+    output: str | None = key(
+        None, "what the polarizability is called among the model's results; null: 'polarizability'"
+    )
+    quantity: Quantity = key("polarizability", "what the tensors are, of the whole cell")
+    unit: PolarizabilityUnit | None = key(
+        None, "of a polarizability: the unit of the labels that the model was trained on; never guessed"
+    )
+
+
 class ModelSection(Section):
     """The linear model of the polarizability."""
 
     file: str | None = key(None, "a model.h5 trained before, instead of 'reference'")
+    predictor: PredictorSection | None = key(None, "a model that another program made, instead of both")
     regularization: Regularization = key(
         "auto", "ridge parameter relative to the features' variance; auto: leave-one-out, for each lambda"
     )

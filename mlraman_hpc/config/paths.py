@@ -47,8 +47,10 @@ def make_absolute(deck: BaseModel, folder: str) -> None:
     """Paths of input files relative to `folder`, `output` to the current one: the deck means the same anywhere."""
     for section, name, dotted in list(_paths(deck, "")):
         _change(section, name, partial(_absolute, os.getcwd() if dotted == "output" else folder))
-    if (md := getattr(deck, "md", None)) and md.arguments:
-        md.arguments = _absolute_files(md.arguments, folder)
+    predictor = getattr(getattr(deck, "model", None), "predictor", None)
+    for holder in (getattr(deck, "md", None), predictor):
+        if holder and "arguments" in holder.model_fields_set:
+            holder.arguments = _absolute_files(holder.arguments, folder)
     if (labelling := getattr(deck, "labelling", None)) and labelling.parameters:
         labelling.parameters = _absolute_files(labelling.parameters, folder)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlraman_hpc.base.errors import DeckKeyError, first_line
+from mlraman_hpc.base.named_objects import named_object, resolved
 
 Factory = Callable[[], Any]
 
@@ -52,19 +51,11 @@ def has_memory(name: str) -> bool:
 def calculator_class(name: str) -> Any:
     """The class, or function, behind 'md.calculator'. Raises DeckKeyError where it cannot be imported."""
     known = KNOWN.get(name)
-    module, colon, attribute = (known.target if known else name).partition(":")
-    if not (module and colon and attribute):
+    if known is None and ":" not in name:
         raise DeckKeyError(
             "md.calculator", f"'{name}' is neither module:Class nor one of the short names {', '.join(KNOWN)}"
         )
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # packages fail to load in many ways
-        needed = f"the package {known.package}" if known else f"the module {module}"
-        reason = first_line(error)
-        raise DeckKeyError(
-            "md.calculator", f"'{name}' needs {needed}, which cannot be imported here: {reason}"
-        ) from None
+    return named_object(known.target if known else name, "md.calculator", known.package if known else None)
 
 
 def calculator_factory(name: str, arguments: Mapping[str, Any], folder: str = ".", threads: int = 1) -> Factory:
@@ -89,28 +80,3 @@ def calculator_factory(name: str, arguments: Mapping[str, Any], folder: str = ".
 
     first = [make()]
     return lambda: first.pop() if first else make()
-
-
-def resolved(value: Any, folder: str) -> Any:
-    """A text that names a file below `folder` as its path; lists and mappings item by item; the rest as it is."""
-    if isinstance(value, str):
-        path = Path(folder) / value
-        return str(path) if path.is_file() else value
-    if isinstance(value, list):
-        return [resolved(item, folder) for item in value]
-    if isinstance(value, dict):
-        return {key: resolved(item, folder) for key, item in value.items()}
-    return value
-
-
-def named_files(arguments: Mapping[str, Any], folder: str) -> list[Path]:
-    """The files among the arguments, such as that of a model: results depend on their content."""
-    flat: list[Any] = list(arguments.values())
-    files = []
-    while flat:
-        value = flat.pop(0)
-        if isinstance(value, (list, dict)):
-            flat += value if isinstance(value, list) else list(value.values())
-        elif isinstance(value, str) and (Path(folder) / value).is_file():
-            files.append(Path(folder) / value)
-    return files

@@ -34,32 +34,32 @@ class Prediction:
     shares    (frames, species, 3, 3) Angstrom^3 of the atoms of each species, baseline included; their sum is alpha
     members   (frames, M, 3, 3) alpha of each committee member; None without a committee
     outliers  (frames,) number of atoms far outside the training range (see `OUTLIER_MARGIN`)
+    total     (frames, 3, 3) alpha of a model that knows neither shares nor outliers, which are None then
     """
 
-    shares: np.ndarray
+    shares: np.ndarray | None
     members: np.ndarray | None
-    outliers: np.ndarray
+    outliers: np.ndarray | None
+    total: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.shares)
+        return len(self.total if self.shares is None else self.shares)
 
     @property
     def polarizability(self) -> np.ndarray:
         """alpha (frames, 3, 3) Angstrom^3"""
-        return self.shares.sum(axis=1)
+        return self.total if self.shares is None else self.shares.sum(axis=1)
 
     def rows(self, rows: slice) -> Prediction:
         """Of some of the frames."""
-        members = None if self.members is None else self.members[rows]
-        return Prediction(self.shares[rows], members, self.outliers[rows])
+        values = (self.shares, self.members, self.outliers, self.total)
+        return Prediction(*(None if value is None else value[rows] for value in values))
 
 
 def joined(parts: list[Prediction]) -> Prediction:
     """Of all their frames, one after another."""
-    shares, members, outliers = zip(*((part.shares, part.members, part.outliers) for part in parts))
-    return Prediction(
-        np.concatenate(shares), None if members[0] is None else np.concatenate(members), np.concatenate(outliers)
-    )
+    columns = zip(*((part.shares, part.members, part.outliers, part.total) for part in parts))
+    return Prediction(*(None if column[0] is None else np.concatenate(column) for column in columns))
 
 
 class Predictor:
@@ -68,6 +68,8 @@ class Predictor:
     A frame's result is the same to the last bit in any company. Made on one rank and sent to the others: these need
     neither featomic nor the time to make the tables.
     """
+
+    concurrent, whole_batches = True, False  # by several threads at once, in any company
 
     def __init__(self, model: Model):
         self.cutoff = model.descriptor.cutoff

@@ -12,7 +12,7 @@ import numpy as np
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
-from mlraman_hpc.md.calculators import named_files
+from mlraman_hpc.base.named_objects import named_files
 from mlraman_hpc.numerics.regression.force_errors import Density, ForceSums, density, force_sums
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.molecular_dynamics import md_factory

@@ -7,6 +7,7 @@ key, the files that the deck names by their hashes, and does the same for the re
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from mlraman_hpc.storage.verified import damage
 OWN_KEYS: dict[str, tuple[str, ...]] = {
     Model.file_name: ("reference", "descriptor", "model.regularization", "model.committee"),
     LearningCurve.file_name: ("learning_curve", "reference", "descriptor", "model.regularization"),
-    PolarizabilitySeries.file_name: ("trajectory",),
+    PolarizabilitySeries.file_name: ("trajectory", "model.predictor"),
     RamanSpectrum.file_name: ("series", "spectrum"),
     Dynamics.file_name: ("dynamics", "trajectory"),
     Coupling.file_name: ("spectrum.low_frequency",),
@@ -50,6 +51,7 @@ FREE_KEYS = {"dynamics.memory", "dynamics.arrhenius"}
 FILE_KEYS = (
     "reference.files",
     "trajectory.files",
+    "model.predictor.files",
     "series.file",
     "forces.files",
     "forces.predicted_files",
@@ -88,9 +90,19 @@ def difference(job: Job, path: Path) -> Difference | None:
         return None
     for dotted in OWN_KEYS[path.name]:
         for key, new, old in _compared(now, then, dotted):
-            if new != old and not (path.name == Dynamics.file_name and key == "trajectory.every"):
+            free = path.name == Dynamics.file_name and key == "trajectory.every"
+            if not free and _without_folders(new) != _without_folders(old):
                 return Difference(path, key, f"with {_in_words(old)}, the deck says {_in_words(new)}")
     return _of_files(job, path, origin.parents) or _of_parents(job, path, origin.parents)
+
+
+def _without_folders(value: Any) -> Any:
+    """Absolute paths among the items of a list or mapping as names alone: the files may have been moved together."""
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _without_folders(item) for name, item in value.items()}
+    return os.path.basename(value) if isinstance(value, str) and os.path.isabs(value) else value
 
 
 def _compared(now: Any, then: Any, dotted: str) -> Iterator[tuple[str, Any, Any]]:
@@ -116,11 +128,13 @@ def _of_files(job: Job, path: Path, parents: dict[str, str]) -> Difference | Non
     if not (known := set(parents.values()) | _of_runs(path, parents)):
         return None
     for key in FILE_KEYS:
-        section, name = key.split(".")
-        if not any(section == own.split(".")[0] for own in OWN_KEYS[path.name]):
+        section, *names = key.split(".")
+        if not any(key.startswith(f"{own}.") for own in OWN_KEYS[path.name]):
             continue
-        values = getattr(job.deck, section)
-        if values is None or getattr(values, name) is None or (section == "trajectory" and not _from_files(path)):
+        value = getattr(job.deck, section)
+        for name in names:
+            value = getattr(value, name, None)
+        if value is None or (section == "trajectory" and not _from_files(path)):
             continue
         try:
             digests = hashes(job.files(key)).values()

@@ -36,7 +36,8 @@ def _decks(job: Job) -> list:
     files, folder = job.files("trajectory.files"), job.deck.folder
     if len(files) < 2:
         raise DeckKeyError("trajectory.runs", f"needs two files or more, one for each run; found {len(files)}")
-    model = deck.model.model_copy(update={"file": os.path.relpath(model_path(job), folder)})
+    file = None if deck.model.predictor else os.path.relpath(model_path(job), folder)
+    model = deck.model.model_copy(update={"file": file})
     decks = []
     for number, file in enumerate(files):
         trajectory = section.model_copy(update={"files": [os.path.relpath(file, folder)], "runs": False})

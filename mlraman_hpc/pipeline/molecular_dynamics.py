@@ -10,8 +10,9 @@ from typing import Any
 
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
+from mlraman_hpc.base.named_objects import named_files
 from mlraman_hpc.md import planning
-from mlraman_hpc.md.calculators import Factory, calculator_factory, has_memory, named_files
+from mlraman_hpc.md.calculators import Factory, calculator_factory, has_memory
 from mlraman_hpc.md.planning import Plan
 from mlraman_hpc.md.settings import Run, Settings
 from mlraman_hpc.pipeline.job import Job, hashes

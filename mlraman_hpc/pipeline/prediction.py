@@ -16,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.base.errors import DataError, UserError
+from mlraman_hpc.base.errors import DataError, DeckKeyError, FrameError, UserError
+from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.step import Output, Step
 from mlraman_hpc.pipeline.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
+from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.runtime.console import duration
@@ -29,6 +31,8 @@ from mlraman_hpc.runtime.fault_injection import slow_down
 from mlraman_hpc.storage import hdf5, provenance
 from mlraman_hpc.storage.alpha_file import AlphaFile
 from mlraman_hpc.storage.checkpoint import partial_path
+
+predictors = LazyModule("mlraman_hpc.pipeline.predictors")  # and ASE with it
 
 ROUND_SECONDS = 3.0
 UNIT_BYTES, ROUND_BYTES = 1 << 20, 1 << 28  # of results, of a rank and of all together; bounds memory
@@ -48,7 +52,9 @@ def load_model(job: Job) -> Model:
 
 
 def existing_model(job: Job) -> Path:
-    """`model_path`; DataError where there is no such file."""
+    """`model_path`; DataError where there is no such file, DeckKeyError where the deck has `model.predictor`."""
+    if job.deck.model.predictor:
+        raise DeckKeyError("model.predictor", "this command needs a linear model, of model.file or reference")
     path = model_path(job)
     if not path.exists():
         raise DataError(f"{path}: no model yet; 'mlraman train' makes it from the deck's 'reference'")
@@ -57,27 +63,41 @@ def existing_model(job: Job) -> Path:
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """What one rank computes in a round: every frame of its part of the index."""
+    """What one rank computes in a round: every frame of its part of the index, sizes[k] of them in batch k."""
 
     index: TrajectoryIndex
-    batches: int
+    sizes: np.ndarray
 
 
 @dataclass
-class Plan:
-    """Root's view of the work: what to compute, what is done, where it goes.
+class Selection:
+    """The frames that are used, on root.
 
     chosen    frame numbers; batch k has the rows starts[k] to starts[k + 1] of them
-    todo      batches that are not assigned yet; assigned: those of each rank in this round
+    interval  fs between two of them
     ends      {path: size and hash of both ends} of the trajectory's files when they were indexed
     """
 
     index: TrajectoryIndex
     chosen: range
     starts: np.ndarray
+    interval: float
+    ends: dict[str, tuple[int, str]]
+
+    def frames(self, *rows: int) -> Frames:
+        """These rows of the selection, read."""
+        return read_frames(self.index, np.array([self.chosen[row] for row in rows]))
+
+
+@dataclass
+class Plan(Selection):
+    """Root's view of the work: what to compute, what is done, where it goes.
+
+    todo      batches that are not assigned yet; assigned: those of each rank in this round
+    """
+
     file: AlphaFile
     todo: np.ndarray
-    ends: dict[str, tuple[int, str]]
     assigned: list[np.ndarray] = field(default_factory=list)
     committed: float = 0.0
 
@@ -100,7 +120,7 @@ class Plan:
     def work_unit(self, batches: np.ndarray) -> WorkUnit:
         parts = [self.chosen[rows] for _, rows in self.runs(batches)]
         frames = np.concatenate([np.empty(0, int), *(np.arange(part.start, part.stop, part.step) for part in parts)])
-        return WorkUnit(self.index.take(frames), len(batches))
+        return WorkUnit(self.index.take(frames), self.sizes(batches))
 
 
 def predict_along_trajectory(step: Step, model: Callable[[Job], Model]) -> Output:
@@ -110,42 +130,67 @@ def predict_along_trajectory(step: Step, model: Callable[[Job], Model]) -> Outpu
     """
     job, session = step.job, step.job.session
     session.enter_step("index")
-    plan, known = session.only_on_root(_plan, step, model) or (None, None)
+    plan, known = session.only_on_root(_plan_for_model, step, model) or (None, None)
     session.enter_step("first frame")
     predictor = session.on_root(_predictor, job, plan, known)  # the others find its machine code on disk
+    return _predict_and_finish(step, plan, predictor)
+
+
+def predict_with_other_model(step: Step) -> Output:
+    """The same with the deck's `model.predictor`, which each rank loads; all ranks."""
+    job, session = step.job, step.job.session
+    session.enter_step("index")
+    selection = session.only_on_root(_select, job)
+    session.enter_step("first frame")
+    predictor = predictors.ready(job, selection)
+    plan = session.only_on_root(lambda: _plan(step, selection, (), predictor.members))
+    return _predict_and_finish(step, plan, predictor)
+
+
+def _predict_and_finish(step: Step, plan: Plan | None, predictor: Predictor) -> Output:
+    session = step.job.session
     session.enter_step("batches")
-    _predict_all(job, plan, predictor)
+    _predict_all(step.job, plan, predictor)
     session.enter_step("write")
     return session.only_on_root(_finish, step, plan)
 
 
-def _plan(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
-    from mlraman_hpc.model.regression import check_applicable  # and featomic with it: root alone needs that
-
-    job, model = step.job, load(step.job)
+def _select(job: Job) -> Selection:
     index = trajectory_index(job)
     ends = {path: provenance.hash_of_ends(Path(path)) for path in index.paths}
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
-    check_applicable(model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance)
-    atoms = len(index.numbers)
-    starts = even_batches(len(chosen), atoms)
-    file = _open_partial(step, model, index, chosen, interval, len(starts) - 1)
+    return Selection(index, chosen, even_batches(len(chosen), len(index.numbers)), interval, ends)
+
+
+def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
+    from mlraman_hpc.model.regression import check_applicable  # and featomic with it: root alone needs that
+
+    job, model = step.job, load(step.job)
+    selection = _select(job)
+    check_applicable(model, selection.index.species, selection.frames(0), job.deck.model.density_tolerance)
+    return _plan(step, selection, model.species, len(model.members)), model
+
+
+def _plan(step: Step, selection: Selection, species: tuple[str, ...], members: int) -> Plan:
+    starts = selection.starts
+    file = _open_partial(step, selection, species, members)
     whole = file.whole(starts)
     if damaged := np.count_nonzero(file.done & ~whole):
-        job.console.warn(
+        step.job.console.warn(
             f"{partial_path(step.path)}: {damaged} batches were damaged on the disk; they are computed anew"
         )
     todo = np.flatnonzero(~whole)
     done = len(starts) - 1 - len(todo)
-    job.console.say(
-        f"{len(chosen)} frames of {atoms} atoms, {interval:g} fs apart, in "
+    step.job.console.say(
+        f"{len(selection.chosen)} frames of {len(selection.index.numbers)} atoms, {selection.interval:g} fs apart, in "
         f"{len(starts) - 1} batches" + (f"; {done} batches are there already" if done else "")
     )
-    return Plan(index, chosen, starts, file, todo, ends), model
+    return Plan(**vars(selection), file=file, todo=todo)
 
 
-def _open_partial(step: Step, model: Model, index, chosen: range, interval: float, batches: int) -> AlphaFile:
+def _open_partial(step: Step, selection: Selection, species: tuple[str, ...], members: int) -> AlphaFile:
+    index, chosen, interval = selection.index, selection.chosen, selection.interval
     partial = partial_path(step.path)
     if step.job.force:
         partial.unlink(missing_ok=True)
@@ -162,9 +207,9 @@ def _open_partial(step: Step, model: Model, index, chosen: range, interval: floa
         frames=len(chosen),
         steps=steps,
         times=lambda rows: interval * np.arange(rows.start, rows.stop),
-        species=model.species,
-        members=len(model.members),
-        batches=batches,
+        species=species,
+        members=members,
+        batches=len(selection.starts) - 1,
         origin=step.origin,
     )
 
@@ -257,14 +302,24 @@ def predict_unit(unit: WorkUnit, predictor: Predictor, threads: int) -> Predicti
     frames = len(unit.index)
     if not frames:
         return None
-    slow_down(unit.batches / threads)
-    size = min(-(-frames // threads), max(1, READ_ATOMS // len(unit.index.numbers)))
+    slow_down(len(unit.sizes) / threads)
+    if predictor.whole_batches:
+        ends = np.cumsum(unit.sizes)
+    else:
+        size = min(-(-frames // threads), max(1, READ_ATOMS // len(unit.index.numbers)))
+        ends = np.append(np.arange(size, frames, size), frames)
 
-    def predict_from(first: int) -> Prediction:
-        return predictor(read_frames(unit.index, np.arange(first, min(first + size, frames))))
+    def predict_rows(first: int, end: int) -> Prediction:
+        return predictor(read_frames(unit.index, np.arange(first, end)))
 
+    parts = zip([0, *ends[:-1]], ends)
+    if not predictor.concurrent:
+        try:
+            return joined([predict_rows(*part) for part in parts])
+        except FrameError as error:
+            raise DataError(f"{unit.index.names[0]}: {error}") from None
     with ThreadPoolExecutor(threads) as pool:  # the compiled loops leave the interpreter to the other threads
-        return joined(list(pool.map(predict_from, range(0, frames, size))))
+        return joined(list(pool.map(lambda part: predict_rows(*part), parts)))
 
 
 def _write(plan: Plan, gathered: list[Prediction | None]) -> int:
@@ -275,13 +330,13 @@ def _write(plan: Plan, gathered: list[Prediction | None]) -> int:
         for run, rows in plan.runs(batches):  # none where there is no prediction
             assert prediction is not None
             part = prediction.rows(slice(begin, begin + rows.stop - rows.start))
-            bad = np.flatnonzero(~np.isfinite(part.shares).all(axis=(1, 2, 3)))
+            bad = np.flatnonzero(~np.isfinite(part.polarizability).all(axis=(1, 2)))
             if len(bad):
                 raise DataError(
                     f"{plan.index.names[0]}: frame {plan.chosen[rows][bad[0]]}: the predicted "
                     "polarizability is not a number"
                 )
-            plan.file.write(run, rows, part.shares, part.members, part.outliers)
+            plan.file.write(run, rows, part.shares, part.members, part.outliers, part.total)
             begin += rows.stop - rows.start
         written += begin
     if not len(plan.todo) or time.monotonic() - plan.committed > COMMIT_SECONDS:

@@ -112,6 +112,11 @@ class Session:
         return self._comm.rank == 0
 
     @property
+    def host(self) -> str:
+        """Name of the machine that this rank runs on."""
+        return self._process.host
+
+    @property
     def oversubscribed(self) -> bool:
         """Whether any host has more threads of ranks than cores that they may use."""
         return any(ranks * self.threads > self.cores_by_host[host] for host, ranks in self.ranks_by_host.items())

@@ -87,7 +87,10 @@ class AlphaFile:
         batches: int,
         origin: Origin,
     ) -> AlphaFile:
-        """`steps` and `times` (fs) give the values of a slice of frames."""
+        """`steps` and `times` (fs) give the values of a slice of frames.
+
+        Without `species` the file has no shares of species, and no outliers.
+        """
         with atomic_write(path) as temporary:
             temporary.write_bytes(bytes(_ATTRIBUTES))  # is there any space at all? HDF5 would crash
             with h5py.File(temporary, "w", locking=False) as file:
@@ -95,13 +98,14 @@ class AlphaFile:
                 _allocate(file, _STEP, (frames,), "1", np.int64)
                 _allocate(file, _TIME, (frames,), "fs")
                 _allocate(file, _VALUE, (frames, 3, 3), "Angstrom^3")
-                _allocate(file, _SPECIES, (frames, len(species), 3, 3), "Angstrom^3")
-                _allocate(file, _OUTLIERS, (frames,), "1", np.int32)
+                if species:
+                    _allocate(file, _SPECIES, (frames, len(species), 3, 3), "Angstrom^3")
+                    _allocate(file, _OUTLIERS, (frames,), "1", np.int32)
                 if members:
                     _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
                 _allocate(file, _DONE, (batches,), "1", np.int8)
                 _allocate(file, _CHECKSUM, (frames,), "1", np.uint32)
-                _link_time(file)
+                _link_time(file, bool(species))
                 bind(file, origin)
             _fill(temporary, {_STEP: steps, _TIME: times})
             growing = [item for name, item in _extents_in(temporary).items() if name not in (_STEP, _TIME)]
@@ -149,17 +153,29 @@ class AlphaFile:
             yield from (int(row) for row in start + np.flatnonzero(found != known[start : start + count]))
 
     def write(
-        self, batches: slice, rows: slice, shares: np.ndarray, members: np.ndarray | None, outliers: np.ndarray
+        self,
+        batches: slice,
+        rows: slice,
+        shares: np.ndarray | None,
+        members: np.ndarray | None,
+        outliers: np.ndarray | None,
+        total: np.ndarray | None = None,
     ) -> None:
-        """Rows of these batches; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3)."""
-        values = {_VALUE: shares.sum(axis=1), _SPECIES: shares, _OUTLIERS: outliers}
-        if members is not None:
-            values[_MEMBERS] = members
-        columns = {name: np.ascontiguousarray(value, self._extents[name].dtype) for name, value in values.items()}
+        """Rows of these batches; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3).
+
+        total (frames, 3, 3): alpha where there are no shares, whose sum it is otherwise
+        """
+        value = total if shares is None else shares.sum(axis=1)
+        given = {_VALUE: value, _SPECIES: shares, _OUTLIERS: outliers, _MEMBERS: members}
+        columns = {
+            name: np.ascontiguousarray(column, self._extents[name].dtype)
+            for name, column in given.items()
+            if column is not None
+        }
         for name, column in columns.items():
             self._put(name, rows.start, column)
         if _CHECKSUM in self._extents:
-            raw = [columns[name].reshape(len(shares), -1).view(np.uint8) for name in _ROWS if name in columns]
+            raw = [columns[name].reshape(len(columns[name]), -1).view(np.uint8) for name in _ROWS if name in columns]
             self._put(_CHECKSUM, rows.start, _row_checksums(raw))
         self._pending.append(batches)
 
@@ -172,7 +188,9 @@ class AlphaFile:
         self._pending = []
 
     def count_outliers(self) -> tuple[int, int]:
-        """Atoms outside the training range in all frames, and frames that have any."""
+        """Atoms outside the training range in all frames, and frames that have any; (0, 0) where it is not known."""
+        if _OUTLIERS not in self._extents:
+            return 0, 0
         extent, atoms, frames = self._extents[_OUTLIERS], 0, 0
         for start, count in _chunks(extent):
             data = os.pread(self._handle, count * extent.row_bytes, extent.offset + start * extent.row_bytes)
@@ -295,16 +313,18 @@ def _lay_out(file: h5py.File, species) -> None:
     root.attrs["version"] = np.array([1, 1], dtype=np.int32)
     root.create_group("author").attrs["name"] = "unknown"
     root.create_group("creator").attrs.update(name="mlraman_hpc", version=__version__)
-    names = file.create_group("observables/polarizability_by_species").create_dataset(
-        "species", data=np.array(species, dtype=h5py.string_dtype())
-    )
-    names.attrs["unit"] = "1"
+    if species:
+        names = file.create_group("observables/polarizability_by_species").create_dataset(
+            "species", data=np.array(species, dtype=h5py.string_dtype())
+        )
+        names.attrs["unit"] = "1"
 
 
-def _link_time(file: h5py.File) -> None:
+def _link_time(file: h5py.File, species: bool) -> None:
     for name in ("polarizability_by_species", "polarizability_committee", "outliers"):
-        group = file.require_group(f"observables/{name}")
-        group["step"], group["time"] = file[_STEP], file[_TIME]
+        if species or f"observables/{name}/value" in file:
+            group = file.require_group(f"observables/{name}")
+            group["step"], group["time"] = file[_STEP], file[_TIME]
 
 
 def _allocate(file: h5py.File, path: str, shape, unit: str, dtype=np.float64) -> None:

@@ -29,6 +29,7 @@ class Origin:
     parents  what it was made from -> hash
     history  one entry for each step, the oldest first
     warnings of the log so far, which grows while the result is made; before: those of earlier steps
+    notes    further entries of this step's history, {name: what JSON can hold}
     """
 
     task: str
@@ -38,6 +39,7 @@ class Origin:
     history: tuple[dict, ...] = ()
     warnings: Mapping[str, int] = field(default_factory=dict, compare=False)
     before: frozenset[str] = field(default=frozenset(), compare=False)
+    notes: Mapping[str, object] = field(default_factory=dict, compare=False)
 
     def entry(self) -> dict:
         return {
@@ -47,6 +49,7 @@ class Origin:
             "packages": package_versions(),
             "parents": self.parents,
             "warnings": [text for text in self.warnings if text not in self.before],
+            **self.notes,
         }
 
 

@@ -1,0 +1,54 @@
+"""Objects of other packages by name, 'module:Class', and the files among the arguments that they get."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlraman_hpc.base.errors import DeckKeyError, first_line
+
+
+def named_object(name: str, key: str, package: str | None = None) -> Any:
+    """What 'module:Name' names, imported. Raises DeckKeyError of the deck's `key` where it cannot be.
+
+    package  what pip calls the package that is needed, where that is known
+    """
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise DeckKeyError(key, f"'{name}' is not of the form module:Class")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # packages fail to load in many ways
+        needed = f"the package {package}" if package else f"the module {module}"
+        advice = f"; 'pip install {package}'" if package else "; one of your own is found through PYTHONPATH"
+        missing = advice if isinstance(error, ModuleNotFoundError) else ""
+        raise DeckKeyError(
+            key, f"'{name}' needs {needed}, which cannot be imported here: {first_line(error)}{missing}"
+        ) from None
+
+
+def resolved(value: Any, folder: str) -> Any:
+    """A text that names a file below `folder` as its path; lists and mappings item by item; the rest as it is."""
+    if isinstance(value, str):
+        path = Path(folder) / value
+        return str(path) if path.is_file() else value
+    if isinstance(value, list):
+        return [resolved(item, folder) for item in value]
+    if isinstance(value, dict):
+        return {key: resolved(item, folder) for key, item in value.items()}
+    return value
+
+
+def named_files(arguments: Mapping[str, Any], folder: str) -> list[Path]:
+    """The files among the arguments, such as that of a model: results depend on their content."""
+    flat: list[Any] = list(arguments.values())
+    files = []
+    while flat:
+        value = flat.pop(0)
+        if isinstance(value, (list, dict)):
+            flat += value if isinstance(value, list) else list(value.values())
+        elif isinstance(value, str) and (Path(folder) / value).is_file():
+            files.append(Path(folder) / value)
+    return files

@@ -1,0 +1,69 @@
+"""The deck's `model.predictor`: where results made with it come from; the model, tried on two frames, on every rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlraman_hpc.base.errors import DataError, FrameError
+from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.prediction import Selection
+from mlraman_hpc.predictors import making
+from mlraman_hpc.predictors.checks import check
+from mlraman_hpc.predictors.other_model import OtherModel, Resources, Settings
+from mlraman_hpc.records.frames import Frames
+
+
+def settings_of(job: Job) -> Settings:
+    """The deck's section, with the paths of files."""
+    section = job.deck.model.predictor
+    return Settings(
+        section.calculator,
+        tuple(str(path) for path in job.files("model.predictor.files")),
+        tuple(section.arguments),
+        section.output,
+        section.quantity,
+        section.unit,
+        job.deck.folder,
+    )
+
+
+def predictor_origin(job: Job) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+    """Parents, settings that the results depend on, and what their history says of the model; for root."""
+    settings = settings_of(job)
+    making.check_name(settings)
+    section = job.deck.model.predictor.model_dump(exclude={"files"})
+    return hashes(making.files_of(settings)), section, {"predictor": making.provenance_of(settings)}
+
+
+def ready(job: Job, selection: Selection | None) -> OtherModel:
+    """The model on every rank, tried on root's first and last frame."""
+    session = job.session
+    model = session.only_on_root(_tried, job, selection)
+    hosts = session.allgather(session.host)
+    resources = Resources(session.threads, hosts[: session.rank].count(session.host))
+    with session.collective_errors():
+        model = model or making.make(settings_of(job), resources)
+    if any(device != "CPU" for device in session.allgather(model.device)):
+        job.console.say(f"{session.size} ranks on {len(set(hosts))} hosts, the first on {model.device}")
+    return model
+
+
+def _tried(job: Job, selection: Selection) -> OtherModel:
+    model = making.make(settings_of(job), Resources(job.session.threads))
+    frames = selection.frames(0, -1)
+    try_on(job, model, frames, selection.index.names[0])
+    return model
+
+
+def try_on(job: Job, model: OtherModel, frames: Frames, name: str) -> None:
+    """Log what the first of these frames says of the model, and raise where it cannot be used. `name` of the file."""
+    members = f", an ensemble of {model.members}: their spread is the model error, as it is" if model.members else ""
+    job.console.say(f"polarizabilities of {model.name}{members}")
+    try:
+        found = check(model, frames)
+    except FrameError as error:
+        raise DataError(f"{name}: {error}") from None
+    for line in found.lines:
+        job.console.say(line)
+    for text in found.warnings:
+        job.console.warn(text)

@@ -1,0 +1,150 @@
+"""ASE calculators whose results hold the polarizability: by 'module:Class', or by a short name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ase
+import numpy as np
+from ase.calculators.calculator import all_changes
+
+from mlraman_hpc.base.errors import DeckKeyError, FrameError, UserError
+from mlraman_hpc.base.named_objects import named_object, resolved
+from mlraman_hpc.numerics import Floats
+from mlraman_hpc.predictors.other_model import (
+    KEY,
+    PROPERTY,
+    OtherModel,
+    Resources,
+    Settings,
+    as_tensor,
+    check_unit,
+    described,
+)
+from mlraman_hpc.records.frames import Frames
+
+
+@dataclass(frozen=True)
+class Known:
+    """A calculator that has a short name.
+
+    target    'module:Class'
+    package   what pip calls it
+    file      argument that takes the model's file
+    defaults  of other arguments
+    uses_gpu  whether an argument 'device' chooses between 'cpu' and 'cuda'
+    """
+
+    target: str
+    package: str
+    file: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    uses_gpu: bool = False
+
+
+KNOWN = {
+    "tnep": Known("calorine.calculators:CPUNEP", "calorine", "model_filename"),
+    "mace": Known(
+        "mace.calculators:MACECalculator",
+        "mace-torch",
+        "model_paths",
+        {"model_type": "DipolePolarizabilityMACE"},
+        uses_gpu=True,
+    ),
+}
+
+
+class AseModel(OtherModel):
+    """Calculators, one for each member; frames are computed one by one."""
+
+    def __init__(self, settings: Settings, resources: Resources):
+        """Raises DeckKeyError for a package that is missing, or arguments that the calculator refuses."""
+        check_unit(settings)
+        known = KNOWN.get(settings.calculator)
+        target, package = (known.target, known.package) if known else (settings.calculator, None)
+        calculator = named_object(target, f"{KEY}.calculator", package)
+        variants = _arguments(settings, known)
+        super().__init__(settings, settings.calculator, len(variants))
+        self._property = settings.output or PROPERTY
+        gpu = _use_torch(resources)
+        if known and known.uses_gpu:
+            variants = [{"device": "cuda" if gpu else "cpu", **variant} for variant in variants]
+            self.device = gpu or self.device
+        self._calculators = [self._make(calculator, variant) for variant in variants]
+
+    def _make(self, calculator: Any, arguments: dict[str, Any]) -> Any:
+        try:
+            made = calculator(**arguments)
+        except UserError:
+            raise
+        except Exception as error:  # another program's
+            raise DeckKeyError(f"{KEY}.arguments", f"{self.name} refuses them: {described(error)}") from None
+        if not hasattr(made, "calculate"):
+            raise DeckKeyError(
+                f"{KEY}.calculator", f"'{self.name}' gives a {type(made).__name__}, which is no ASE calculator"
+            )
+        return made
+
+    def _evaluate(self, frames: Frames) -> Floats:
+        result = np.empty((len(self._calculators), len(frames), 3, 3))
+        for k, frame in enumerate(frames.index):
+            rows = slice(*frames.first_atom[k : k + 2])
+            atoms = ase.Atoms(
+                frames.numbers[rows], frames.positions[rows], cell=frames.cells[k], pbc=frames.periodic[k]
+            )
+            for member, calculator in enumerate(self._calculators):
+                result[member, k] = self._of_frame(calculator, atoms, int(frame))
+        return result
+
+    def _of_frame(self, calculator: Any, atoms: ase.Atoms, frame: int) -> Floats:
+        name = self._property
+        try:
+            if hasattr(calculator, "reset"):
+                calculator.reset()  # nothing is carried over from the frame before
+            calculator.calculate(atoms, [name], all_changes)
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # another program's
+            raise FrameError(frame, f"{self.name} failed: {described(error)}") from None
+        results = getattr(calculator, "results", {})
+        if name not in results:
+            found = ", ".join(map(str, results)) or "nothing"
+            raise FrameError(
+                frame,
+                f"the results of {self.name} hold no '{name}', but {found}; model.predictor.output names the one that "
+                "is the polarizability",
+            )
+        return as_tensor(results[name], frame, self.name)
+
+
+def _use_torch(resources: Resources) -> str:
+    """Threads for PyTorch, where it was loaded; the name of this rank's GPU, empty without one."""
+    if (torch := sys.modules.get("torch")) is None:
+        return ""
+    torch.set_num_threads(resources.threads)
+    if not torch.cuda.is_available():
+        return ""
+    number = resources.rank_on_host % torch.cuda.device_count()
+    torch.cuda.set_device(number)
+    return f"GPU {number} ({torch.cuda.get_device_name(number)})"
+
+
+def _arguments(settings: Settings, known: Known | None) -> list[dict[str, Any]]:
+    """Arguments of each member's calculator."""
+    given = [{name: resolved(value, settings.folder) for name, value in one.items()} for one in settings.arguments]
+    if not settings.files:
+        if known and not any(known.file in one for one in given):
+            raise DeckKeyError(f"{KEY}.files", "must be given: the file of the model, or several of an ensemble")
+        return [{**(known.defaults if known else {}), **one} for one in given]
+    if known is None:
+        raise DeckKeyError(
+            f"{KEY}.files",
+            f"which argument of {settings.calculator} takes them is not known here; name the file in "
+            "model.predictor.arguments, which may be a list of mappings, one for each member of an ensemble",
+        )
+    if len(given) > 1:
+        raise DeckKeyError(f"{KEY}.arguments", "give several files or several mappings of arguments, not both")
+    return [{**known.defaults, **given[0], known.file: file} for file in settings.files]
