@@ -147,7 +147,7 @@ def _fit_all_frames(
     if not todo:
         return
     known = label_features(job, labels, derivative_descriptor(job), (derivatives.frames,))
-    rows = derivative_set(job, derivatives, labels, grouped=True)
+    rows = derivative_set(job, derivatives, labels, single_frames=True)
     session.enter_step("fits")
     with (
         checkpoint.guard(),

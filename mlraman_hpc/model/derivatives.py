@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import gcd, sqrt
 
 import numpy as np
 
@@ -28,8 +28,9 @@ DISPLACEMENT = 1e-3  # Angstrom; the error of the central difference is a few 1e
 BATCH = 16  # atoms displaced at a time
 GROUPS = 8  # of neighbouring atoms, the units of few frames: four parts of a frame, each in two halves
 FEW_FRAMES = 8  # below, rows are made in groups of atoms, of which the committee draws instead of frames
+MOST_UNITS = 20  # more frames share units, which are left out and drawn together: that bounds the memory
 FOLDS = 5
-MOST_COLUMNS, SAMPLED_ROWS = 2000, 3000  # more columns are projected on the leading directions of a sample of rows
+MOST_COLUMNS, SAMPLED_ROWS = 2000, 3000  # more columns are projected on the leading directions of so many rows of all
 LEAST_VALUE = 1e-12  # of the largest eigenvalue, below which a direction is rounding
 NAMES = {0: "isotropic", 2: "anisotropic"}
 
@@ -137,7 +138,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Sample:
-    """Every n-th row of a frame for each lambda that has too many columns: {lambda: (rows, P)}."""
+    """Every n-th row of all frames, of one of them, for each lambda with too many columns: {lambda: (rows, P)}."""
 
     rows: dict[int, np.ndarray]
 
@@ -148,16 +149,18 @@ def needs_projection(calculator: FeatureCalculator) -> bool:
 
 
 def sample(calculator: FeatureCalculator, labels: DerivativeLabels, k: int) -> Sample:
-    """Rows of frame k for `columns_of`."""
-    total = len(labels.frames.numbers)
+    """Rows of frame k for `columns_of`: its share of SAMPLED_ROWS of all frames, whose time grows with their cube."""
+    before, total = int(labels.frames.first_atom[k]), len(labels.frames.numbers)
     chosen: dict[int, list[np.ndarray]] = {order: [] for order in (0, 2)}
     for atoms, *features in derivative_features(calculator, labels.frames, k):
         for order, values in zip((0, 2), features):
             if values.shape[-1] <= MOST_COLUMNS:
                 continue
             step = max(1, -(-total * 3 * (2 * order + 1) // SAMPLED_ROWS))
+            while gcd(step, 15) > 1:  # else only some axes or components would be sampled
+                step += 1
             flat = values.reshape(-1, values.shape[-1])
-            first = -(atoms[0] * 3 * (2 * order + 1)) % step
+            first = -((before + atoms[0]) * 3 * (2 * order + 1)) % step
             chosen[order].append(flat[first::step].copy())
     return Sample({order: np.concatenate(rows) for order, rows in chosen.items() if rows})
 
@@ -200,6 +203,18 @@ def frame_rows(
     return result
 
 
+def added(units: list[FrameRows], rows: FrameRows, k: int) -> list[FrameRows]:
+    """With the rows of frame k, k = 0, 1, ... in turn: the first MOST_UNITS frames are units, later ones join them.
+
+    A unit holds at most P + 1 rows of each element and group then, whatever the number of frames.
+    """
+    if k < MOST_UNITS:
+        return [*units, rows]
+    own = k % MOST_UNITS
+    joined = {order: [Rows.join(units[own][order] + rows[order]).reduced()] for order in rows}
+    return [*units[:own], joined, *units[own + 1 :]]
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The model, warnings to the user, and left-out pairs {lambda: {element: (reference, predicted)}} Angstrom^2."""
@@ -225,7 +240,8 @@ def fit_with_derivatives(
 ) -> Fitted:
     """Weighted least squares over derivatives and tensors; the noise of each kind is that of its left-out residuals.
 
-    rows               of all frames, in their order, as from `frame_rows`; with groups for fewer than FEW_FRAMES
+    rows               of the units, in their order, from `frame_rows` and `added`: frames, or some frames together;
+                       with groups for fewer than FEW_FRAMES
     derivative_ranges  features of the frames themselves
     features, labels   of all tensors, may be empty; train and test are rows of them
     The rest as in `regression.fit`. Errors: DataError for a committee that cannot be made.

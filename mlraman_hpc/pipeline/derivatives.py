@@ -56,7 +56,7 @@ def trial_labels(job: Job, labels: Labels) -> Labels:
 class DerivativeSet:
     """What a fit needs of the frames with derivatives; complete on root, with no rows elsewhere.
 
-    rows    of each frame, in order
+    rows    of each frame, in order, or of units of several frames (see `regression.added`)
     ranges  features of the frames themselves
     """
 
@@ -72,16 +72,16 @@ class DerivativeSet:
 
 
 def derivative_set(
-    job: Job, derivatives: DerivativeLabels, labels: Labels, grouped: bool | None = None
+    job: Job, derivatives: DerivativeLabels, labels: Labels, single_frames: bool = False
 ) -> DerivativeSet:
     """Rows of all frames, each frame made by one rank; for all ranks.
 
-    grouped  whether rows come in groups of atoms; None: where frames are few
+    single_frames  whether frames will be chosen one by one: rows in groups of atoms, and never of several frames
     """
     job.session.enter_step("derivatives")
     numbers = elements_of(labels, derivatives.frames)
     calculator = job.session.on_root(compiled_calculator, job, derivatives.frames, derivative_descriptor(job), numbers)
-    grouped = len(derivatives) < regression.FEW_FRAMES if grouped is None else grouped
+    grouped = single_frames or len(derivatives) < regression.FEW_FRAMES
     columns = Columns({})
     if regression.needs_projection(calculator):
         samples = _by_frame(job, len(derivatives), "sample", lambda k: regression.sample(calculator, derivatives, k))
@@ -91,20 +91,25 @@ def derivative_set(
         len(derivatives),
         "derivatives",
         lambda k: regression.frame_rows(calculator, derivatives, k, columns, grouped),
+        None if single_frames else regression.added,
     )
     ranges = job.session.on_root(_ranges, calculator, derivatives)
     return DerivativeSet(derivatives, columns, rows, ranges)
 
 
-def _by_frame(job: Job, count: int, what: str, make) -> list:
-    """[make(0), make(1), ...] on root; empty elsewhere. One frame for each rank at a time, which bounds the memory."""
+def _by_frame(job: Job, count: int, what: str, make, add=None) -> list:
+    """[make(0), make(1), ...] on root, or add(results, make(k), k) for k in turn; empty elsewhere.
+
+    One frame for each rank at a time, which bounds the memory.
+    """
     session, results = job.session, []
     with job.console.progress(what, count, "frames") as advance:
         for start in range(0, count, session.size):
             with session.collective_errors():
                 own = [make(k) for k in range(start, min(start + session.size, count))[session.rank : session.rank + 1]]
             parts = session.gather(own)
-            results += [item for part in parts or [] for item in part]
+            for k, item in enumerate((item for part in parts or [] for item in part), start):
+                results = [*results, item] if add is None else add(results, item, k)
             advance(min(session.size, count - start))
     return results
 

@@ -8,6 +8,7 @@ from mlraman_hpc.model import derivatives as module
 from mlraman_hpc.model.derivatives import Columns, atom_groups, derivative_features, fit_with_derivatives, frame_rows
 from mlraman_hpc.model.descriptors import FeatureCalculator, features, reference_features
 from mlraman_hpc.model.regression import predict_features
+from mlraman_hpc.numerics.regression.normal_equations import Rows
 from mlraman_hpc.numerics.tensors import from_spherical, rotate
 from mlraman_hpc.records.frames import DerivativeLabels, Frames, Labels
 from tests.model.small_model import DESCRIPTOR, NUMBERS
@@ -184,3 +185,39 @@ def test_projection_on_leading_directions_changes_little(monkeypatch):
     X = features(frames(*(gas(40 + k, 10, CUBE) for k in range(4))), DESCRIPTOR, NUMBERS)
     one, two = predict_features(exact, X), predict_features(fitted.model, X)
     assert np.sqrt(np.mean((one - two) ** 2)) < 0.1 * np.std(one - one.mean(axis=0))
+
+
+def test_sampled_rows_of_all_frames_are_bounded_and_see_every_axis_and_component(monkeypatch):
+    labels, _ = derivative_labels(frames(*(gas(10 + k, 10, CUBE) for k in range(4))))
+    calculator = FeatureCalculator(DESCRIPTOR, NUMBERS)
+    monkeypatch.setattr(module, "MOST_COLUMNS", 10)
+    monkeypatch.setattr(module, "SAMPLED_ROWS", 200)  # of 600 for lambda = 2: each third, which would be one axis
+    samples = [module.sample(calculator, labels, k).rows[2] for k in range(4)]
+    assert 100 < sum(map(len, samples)) <= 200
+    rows = np.concatenate(
+        [part[2].reshape(-1, samples[0].shape[1]) for part in derivative_features(calculator, labels.frames, 0)]
+    )
+    found = {int(np.flatnonzero((rows == row).all(axis=1))[0]) % 15 for row in samples[0]}
+    assert {k // 5 for k in found} == {0, 1, 2} and {k % 5 for k in found} == {0, 1, 2, 3, 4}
+
+
+def test_many_frames_share_units_and_give_the_same_sums(monkeypatch):
+    labels, _ = derivative_labels(frames(*(gas(10 + k, 8, CUBE) for k in range(5))), noise=0.1)
+    calculator = FeatureCalculator(DESCRIPTOR, NUMBERS)
+    rows = [frame_rows(calculator, labels, k, Columns({}), False) for k in range(5)]
+    monkeypatch.setattr(module, "MOST_UNITS", 2)
+    units: list = []
+    for k, part in enumerate(rows):
+        units = module.added(units, part, k)
+    assert len(units) == 2
+    for order in (0, 2):
+        apart, together = (Rows.join([r for unit in parts for r in unit[order]]) for parts in (rows, units))
+        assert together.count.sum() == apart.count.sum() == 5 * 8 * 3 * (2 * order + 1)
+        for kind in (0, 1):
+            sums = [r.columns[r.kind == kind].T @ r.targets[r.kind == kind] for r in (apart, together)]
+            np.testing.assert_allclose(*sums, rtol=0, atol=1e-10 * np.abs(sums[0]).max())
+    monkeypatch.setattr(Rows, "reduced", lambda self: self)
+    longer: list = []
+    for k, part in enumerate(rows):
+        longer = module.added(longer, part, k)
+    assert len(units[0][2][0].targets) <= len(longer[0][2][0].targets)

@@ -57,6 +57,18 @@ class Rows:
             np.full(stored, rows / max(1, stored)),
         )
 
+    def reduced(self) -> Rows:
+        """The same sums of each kind and unit in at most P + 1 rows each; with offsets as they are."""
+        if self.offsets.shape[1]:
+            return self
+        parts = []
+        for unit, kind in np.unique(np.stack([self.unit, self.kind]), axis=1).T:
+            own = (self.unit == unit) & (self.kind == kind)
+            part = Rows.of(self.columns[own], self.targets[own], int(kind), int(unit))
+            total = float(self.count[own].sum())
+            parts.append(replace(part, count=np.full(len(part.targets), total / max(1, len(part.targets)))))
+        return Rows.join(parts)
+
     @staticmethod
     def join(parts: list[Rows]) -> Rows:
         """All rows, one after another; parts without offsets have zeros there."""
@@ -190,10 +202,10 @@ class _System:
         lengths = np.sqrt((scaled**2).sum(axis=0) / max(1, scaled.any(axis=1).sum()))
         wanted = sqrt(FREE * self.row_norm)
         self._offset_scale = np.divide(wanted, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-        columns = np.hstack([rows.columns, rows.offsets * self._offset_scale])
-        self.columns = columns * self.row_scale[:, None]
+        self.columns = np.hstack([rows.columns, rows.offsets * self._offset_scale])
+        self.columns *= self.row_scale[:, None]
         self.targets = rows.targets * self.row_scale
-        self._dual = len(columns) <= columns.shape[1]
+        self._dual = len(self.columns) <= self.columns.shape[1]
         self._product = self.columns @ self.columns.T if self._dual else self.columns.T @ self.columns
         self._right = self.columns.T @ self.targets
 
