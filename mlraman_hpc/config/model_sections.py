@@ -30,10 +30,10 @@ class Derivatives(Section):
     """Derivatives of the polarizability with respect to the atoms' positions, as labels."""
 
     files: Files = key(..., "one file, a list, or a glob; of runs in fields all thirteen of each structure")
-    format: Literal["auto", "extxyz", "field-forces", "cp2k"] = key(
+    format: Literal["auto", "extxyz", "field-forces", "cp2k", "outcar", "vasprun", "qe-pw", "qe-ph", "anaddb"] = key(
         "auto",
-        "extxyz: 18 or 27 numbers an atom; field-forces: extended XYZ of forces in thirteen fields; cp2k: outputs of "
-        "such runs",
+        "extxyz: 18 or 27 numbers an atom; field-forces: extended XYZ of forces in thirteen fields; cp2k, outcar, "
+        "vasprun, qe-pw: outputs of such runs; qe-ph (lraman), anaddb (dchidt): third-order response",
     )
     unit: DerivativeUnit | None = key(None, "unit of the numbers, where the comment line does not declare it")
     order: Components | None = key(

@@ -80,12 +80,12 @@ class Response:
 
     derivatives   (atoms, 3, 3, 3) Angstrom^2, [i, c, a, b] = d alpha_ab / d r_ic
     born_charges  (atoms, 3, 3) e, [i, c, a] = d F_ic / d E_a
-    warning       what is doubtful, or ''
+    warnings      what is doubtful
     """
 
     derivatives: np.ndarray
     born_charges: np.ndarray
-    warning: str
+    warnings: tuple[str, ...]
 
 
 def field_sets(runs: list[FieldRun]) -> list[FieldSet]:
@@ -127,8 +127,9 @@ def response(item: FieldSet) -> Response:
         combined = forces[f"+{first}+{second}"] + forces[f"-{first}-{second}"]
         mixed = (combined - even[first] - even[second] + 2 * forces["0"]) / (2 * strength**2)
         derivatives[:, :, a, b] = derivatives[:, :, b, a] = mixed
-    born, warning = _born_charges(item, forces, strength)
-    return Response(derivatives * ANGSTROM_PER_BOHR**2, born, warning)
+    born, warnings = _born_charges(item, forces, strength)
+    warnings += _net_charges(item, born) + _linearity(item, forces, strength)
+    return Response(derivatives * ANGSTROM_PER_BOHR**2, born, warnings)
 
 
 def _by_direction(item: FieldSet) -> tuple[dict[str, np.ndarray], float]:
@@ -165,8 +166,8 @@ def _check_sums(item: FieldSet, forces: dict[str, np.ndarray]) -> None:
             )
 
 
-def _born_charges(item: FieldSet, forces: dict[str, np.ndarray], strength: float) -> tuple[np.ndarray, str]:
-    """Z_a = [F(+a) - F(-a)]/(2 e), and a warning; those of x + y have to be Z_x + Z_y."""
+def _born_charges(item: FieldSet, forces: dict[str, np.ndarray], strength: float) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Z_a = [F(+a) - F(-a)]/(2 e), and warnings; those of x + y have to be Z_x + Z_y."""
     odd = {name: (forces[f"+{name}"] - forces[f"-{name}"]) / (2 * strength) for name in "xyz"}
     born = np.stack([odd[name] for name in "xyz"], axis=-1)
     scale = np.sqrt(np.mean(born**2))
@@ -187,9 +188,61 @@ def _born_charges(item: FieldSet, forces: dict[str, np.ndarray], strength: float
     if deviations[worst] > STRONG_DISAGREEMENT:
         return born, (
             f"{item.source}: Born charges from combined and from single fields differ by {deviations[worst]:.2g} of "
-            "their size; the field is too strong, or the forces are not converged"
+            "their size; the field is too strong, or the forces are not converged",
         )
-    return born, ""
+    return born, ()
+
+
+def _net_charges(item: FieldSet, born: np.ndarray) -> tuple[str, ...]:
+    """Born charges of a cell without net charge sum to zero."""
+    net = np.abs(born.sum(axis=0)).max() / (np.sqrt(np.mean(born**2)) * np.sqrt(len(born)))
+    if net <= STRONG_DISAGREEMENT:
+        return ()
+    return (
+        f"{item.source}: the Born charges sum to {np.abs(born.sum(axis=0)).max():.2g} e instead of zero, {net:.2f} of "
+        "what independent atoms would give; the forces are not converged with grid or k points",
+    )
+
+
+def _linearity(item: FieldSet, forces: dict[str, np.ndarray], strength: float) -> tuple[str, ...]:
+    """Second differences along the same directions in stronger fields, where there are any: they have to be the same.
+
+    Fields that no other run belongs to are named.
+    """
+    zero, unused, deviations = forces["0"], [], []
+    others = [run for run in item.runs if not _is_of_set(run, strength)]
+    for run in others:
+        size = np.abs(run.field).max()
+        name = next(
+            (n for n, d in DIRECTIONS.items() if np.allclose(run.field, size * np.array(d), atol=1e-3 * size)), ""
+        )
+        opposite = next((r for r in others if np.abs(r.field + run.field).max() < SAME_FIELD * size), None)
+        if not name.startswith("+") or opposite is None:
+            if opposite is None or not name:
+                unused.append(f"({', '.join(f'{x:g}' for x in run.field)})")
+            continue
+        small = (forces[name] + forces[name.replace("+", "-")] - 2 * zero) / strength**2
+        large = (run.forces + opposite.forces - 2 * zero) / size**2
+        deviations.append(float(np.sqrt(np.mean((large - small) ** 2) / np.mean(small**2))))
+    warnings = []
+    if unused:
+        warnings.append(
+            f"{item.source}: runs in the fields {', '.join(unused)} hartree/(e bohr) fit to no set, not used"
+        )
+    if deviations and max(deviations) > STRONG_DISAGREEMENT:
+        warnings.append(
+            f"{item.source}: derivatives in the stronger field differ from those in the weaker, which are used, by "
+            f"{max(deviations):.2g} of their size: the field is too strong, or the forces are not converged for the "
+            "weaker one"
+        )
+    return tuple(warnings)
+
+
+def _is_of_set(run: FieldRun, strength: float) -> bool:
+    return any(
+        np.abs(run.field - strength * np.array(direction)).max() < SAME_FIELD * strength
+        for direction in DIRECTIONS.values()
+    )
 
 
 # extended XYZ with `field` on the comment line of each frame

@@ -12,6 +12,7 @@ import numpy as np
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.base.units import DERIVATIVE_UNITS
+from mlraman_hpc.readers.derivatives import anaddb
 from mlraman_hpc.readers.derivatives.field_forces import (
     FORCES,
     FieldRun,
@@ -21,7 +22,9 @@ from mlraman_hpc.readers.derivatives.field_forces import (
     runs_of_cp2k,
     runs_of_extended_xyz,
 )
-from mlraman_hpc.readers.tensors.base import FileError
+from mlraman_hpc.readers.derivatives.quantum_espresso import raman_of_ph, runs_of_pw
+from mlraman_hpc.readers.derivatives.vasp import runs_of_outcar, runs_of_vasprun
+from mlraman_hpc.readers.tensors.base import Calculation, FileError
 from mlraman_hpc.readers.tensors.components import check_order, from_columns
 from mlraman_hpc.readers.text import FrameLocation, Warn, build_frames, parse_words, quoted, read_bytes, valid_cells
 from mlraman_hpc.readers.trajectory import extxyz
@@ -29,6 +32,14 @@ from mlraman_hpc.records.frames import DerivativeLabels
 
 COLUMNS = ("polarizability_gradient", "polarizability_derivative", "polarizability_derivatives", "dalpha_dr")
 KEY = "reference.derivatives"
+_MARKS = {
+    "cp2k": rb"CP2K\|",
+    "outcar": rb"\A\s*vasp\.",
+    "vasprun": rb"\A<\?xml[^>]*>\s*<modeling>",
+    "qe-ph": rb"Program PHONON",
+    "qe-pw": rb"Program PWSCF",
+    "anaddb": rb"\A(CDF|\x89HDF)",
+}
 STRONG_NET, IMPOSSIBLE_NET = 0.1, 1.0  # |sum over atoms| / (rms sqrt(atoms)): noise over signal of a single number
 ASYMMETRY = 0.05
 
@@ -47,8 +58,8 @@ def read_derivatives(
 ) -> DerivativeLabels:
     """d alpha_ab / d r_ic of all structures in the files, Angstrom^2, with the sum over atoms taken off.
 
-    format  'extxyz' (18 or 27 numbers an atom), 'field-forces' (extended XYZ of forces in fields), 'cp2k' (outputs of
-            runs in fields), or 'auto'
+    format  'extxyz' (18 or 27 numbers an atom), 'field-forces' (extended XYZ of forces in fields), 'cp2k', 'outcar',
+            'vasprun' or 'qe-pw' (outputs of runs in fields), 'qe-ph' or 'anaddb' (third-order response), or 'auto'
     unit    of the numbers of extended XYZ, one of DERIVATIVE_UNITS, where its comment lines do not declare it
     order   their components for each of d/dx, d/dy, d/dz, such as [xx, yy, zz, xy, yz, zx], where these do not
 
@@ -62,21 +73,23 @@ def read_derivatives(
     else:
         for given, key in ((unit, "unit"), (order, "order")):
             if given is not None:
-                raise DeckKeyError(f"{KEY}.{key}", f"forces in fields have it already; remove {given}.")
-        structures = _read_fields(files, name, warn)
+                raise DeckKeyError(f"{KEY}.{key}", f"these files have it already; remove {given}.")
+        structures = _read_outputs(files, name, warn)
     return _labels(structures, warn)
 
 
 def _detected(path: Path) -> str:
-    """By the comment line, or as a CP2K output."""
+    """By the comment line, or by what the program prints at the start of its output."""
     start = read_bytes(path)[:20000]
     lines = start.split(b"\n", 2)
     if re.match(rb"\s*\d+\s*$", lines[0]) and len(lines) == 3:
         properties = (extxyz.value(lines[1], "properties") or b"").decode("utf-8", "replace").lower().split(":")
         return "field-forces" if set(properties) & set(FORCES) and not set(properties) & set(COLUMNS) else "extxyz"
-    if b"CP2K|" in start:
-        return "cp2k"
-    raise FileError(path, f"the format is not recognised; give {KEY}.format, one of extxyz, field-forces, cp2k.")
+    found = next((name for name, mark in _MARKS.items() if re.search(mark, start)), None)
+    if found is None:
+        known = ", ".join(["extxyz", "field-forces", *_MARKS])
+        raise FileError(path, f"the format is not recognised; give {KEY}.format, one of {known}.")
+    return found
 
 
 # 18 or 27 numbers an atom
@@ -165,20 +178,34 @@ def _check_symmetry(tensors: np.ndarray, location: FrameLocation) -> None:
         )
 
 
-# forces in fields
+# outputs of programs
 
 
-def _read_fields(files: list[Path], format: str, warn: Warn) -> list[_Derivatives]:
-    runs: list[FieldRun] = []
-    for path in files:
-        runs += runs_of_cp2k(path) if format == "cp2k" else runs_of_extended_xyz(path, warn)
+def _read_outputs(files: list[Path], format: str, warn: Warn) -> list[_Derivatives]:
+    if format == "anaddb":
+        return [_of_response(*anaddb.derivatives_of(path)) for path in files]
+    if format == "qe-ph":
+        return [_of_response(*item) for item in raman_of_ph(files)]
+    runs = [run for path in files for run in _runs(path, format, warn)]
     return [_of_set(item, warn) for item in field_sets(runs)]
+
+
+def _runs(path: Path, format: str, warn: Warn) -> list[FieldRun]:
+    if format == "field-forces":
+        return runs_of_extended_xyz(path, warn)
+    readers = {"cp2k": runs_of_cp2k, "outcar": runs_of_outcar, "vasprun": runs_of_vasprun, "qe-pw": runs_of_pw}
+    return readers[format](path)
+
+
+def _of_response(structure: Calculation, values: np.ndarray) -> _Derivatives:
+    configuration = (structure.positions, structure.numbers, structure.cell, structure.periodic)
+    return _Derivatives(configuration, (values + np.swapaxes(values, 2, 3)) / 2, structure.source)
 
 
 def _of_set(item: FieldSet, warn: Warn) -> _Derivatives:
     measured = response(item)
-    if measured.warning:
-        warn(measured.warning)
+    for text in measured.warnings:
+        warn(text)
     run = item.runs[0]
     return _Derivatives((run.positions, run.numbers, run.cell, run.periodic), measured.derivatives, item.source)
 

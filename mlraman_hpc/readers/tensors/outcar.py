@@ -34,20 +34,29 @@ class Outcar(TextOutput):
     magic = rb"\s*vasp\."
 
     def parse(self, text: bytes, name: str) -> list[Calculation]:
-        _check_finished(text, name)
+        check_finished(text, name)
         tensors = {"dielectric": _tensor(text, name)}
-        unconverged = _not_converged(text, name)
+        unconverged = not_converged(text, name)
         _check_one_structure(text, name)
-        cell, fractional = _structure(text, name)
-        numbers = _numbers(text, len(fractional), name)
+        cell, fractional = structure(text, name)
         gap = _gap(text)
-        return [Calculation(fractional @ cell, numbers, cell, tensors, name, unconverged=unconverged, gap=gap)]
+        return [
+            Calculation(
+                fractional @ cell,
+                numbers(text, len(fractional), name),
+                cell,
+                tensors,
+                name,
+                unconverged=unconverged,
+                gap=gap,
+            )
+        ]
 
 
 FORMAT = Outcar()
 
 
-def _check_finished(text: bytes, name: str) -> None:
+def check_finished(text: bytes, name: str) -> None:
     if b"General timing and accounting" not in text:
         raise FileError(name, "the calculation did not finish ('General timing and accounting' is missing).")
 
@@ -92,7 +101,7 @@ def _gap(text: bytes) -> float | None:
     return None if values is None else band_gap(*values.reshape(-1, 2).T)
 
 
-def _not_converged(text: bytes, name: str) -> FileError | None:
+def not_converged(text: bytes, name: str) -> FileError | None:
     """None where every self-consistency loop ended because EDIFF was reached, else what to say.
 
     VASP 6 says where it was not; VASP 5 says nothing and stops after NELM iterations. Errors: FileError where the
@@ -131,7 +140,7 @@ def _check_one_structure(text: bytes, name: str) -> None:
         )
 
 
-def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+def structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Cell (Angstrom) and fractional coordinates with the eight decimals printed before the first iteration.
 
     The forces' table has five decimals only, and the first table of coordinates may be of the primitive cell.
@@ -143,11 +152,11 @@ def _structure(text: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     if ions is None or not lattices or positions < 0:
         raise FileError(name, "no cell and positions before the first iteration; is it an OUTCAR of VASP 5 or 6?")
     atoms = int(ions[1])
-    cell = _block(start, lattices[-1], 3, 6, name, "lattice vectors")[:, :3]
-    return cell, _block(start, positions, atoms, 3, name, "fractional coordinates")
+    cell = block(start, lattices[-1], 3, 6, name, "lattice vectors")[:, :3]
+    return cell, block(start, positions, atoms, 3, name, "fractional coordinates")
 
 
-def _block(text: bytes, heading: int, rows: int, columns: int, name: str, what: str) -> np.ndarray:
+def block(text: bytes, heading: int, rows: int, columns: int, name: str, what: str) -> np.ndarray:
     """(rows, columns) numbers on the lines after the one at `heading`."""
     lines = text[text.find(b"\n", heading) + 1 :].split(b"\n", rows)[:rows]
     values = parse_numbers(split_touching_numbers(b"\n".join(lines)), rows * columns)
@@ -157,7 +166,7 @@ def _block(text: bytes, heading: int, rows: int, columns: int, name: str, what: 
     return values.reshape(rows, columns)
 
 
-def _numbers(text: bytes, atoms: int, name: str) -> np.ndarray:
+def numbers(text: bytes, atoms: int, name: str) -> np.ndarray:
     """Atomic numbers from the potentials' titles and 'ions per type'."""
     titles = re.findall(rb"TITEL *= *\S+ +([A-Z][a-z]?)", text)
     per_type = re.search(rb"ions per type *= *([\d ]+)", text)

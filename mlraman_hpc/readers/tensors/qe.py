@@ -34,7 +34,7 @@ class QuantumEspresso(TextOutput):
         ground_state = b"Program PWSCF" in text[:2000]
         tensors = {} if ground_state else {"dielectric": _tensor(text, name)}
         unconverged = None if ground_state else _not_converged(text, name)
-        return [replace(_structure(text, tensors, name), unconverged=unconverged, gap=_gap(text))]
+        return [replace(structure(text, tensors, name), unconverged=unconverged, gap=_gap(text))]
 
     def combine(self, calculations: list[Calculation]) -> list[Calculation]:
         """The outputs of ph.x, with the digits of the pw.x outputs of the same structures."""
@@ -42,13 +42,13 @@ class QuantumEspresso(TextOutput):
         responses = [item for item in calculations if item.tensors]
         if not responses:
             raise FileError(calculations[0].source, "outputs of pw.x have no dielectric tensor; give those of ph.x.")
-        return [_refined(item, ground_states) for item in responses]
+        return [refined(item, ground_states) for item in responses]
 
 
 FORMAT = QuantumEspresso()
 
 
-def _refined(response: Calculation, ground_states: list[Calculation]) -> Calculation:
+def refined(response: Calculation, ground_states: list[Calculation]) -> Calculation:
     """With the digits of the pw.x output that has the same structure to within rounding, where there is one."""
     for item in ground_states:
         if (
@@ -91,7 +91,7 @@ def _gap(text: bytes) -> float | None:
     return None if values is None else float(values[1] - values[0])
 
 
-def _structure(text: bytes, tensors: dict[str, np.ndarray], name: str) -> Calculation:
+def structure(text: bytes, tensors: dict[str, np.ndarray], name: str) -> Calculation:
     """The structure in the header, with the volume as printed."""
     end = text.find(b"number of k points")
     head = text[: end if end >= 0 else len(text)]
