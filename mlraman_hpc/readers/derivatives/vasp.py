@@ -48,7 +48,7 @@ def runs_of_outcar(path: Path) -> list[FieldRun]:
 def _force_table(text: bytes, heading: int, atoms: int, name: str) -> np.ndarray:
     """(atoms, 6) positions and forces below the heading and its rule."""
     rule = text.find(b"\n", heading)
-    return outcar.block(text, text.find(b"\n", rule), atoms, 6, name, "the table of forces")
+    return outcar.block(text, rule + 1, atoms, 6, name, "the table of forces")
 
 
 def runs_of_vasprun(path: Path) -> list[FieldRun]:
