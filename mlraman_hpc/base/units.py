@@ -7,6 +7,7 @@ cm^-1 for wavenumbers, K.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import pi
 
 _ANGSTROM = 1e-10  # m
@@ -50,14 +51,45 @@ VELOCITY_UNITS = {
     "atomic": _ATOMIC_VELOCITY / _ANGSTROM * 1e-15,
 }
 
-# polarizability volumes in Angstrom^3
-POLARIZABILITY_UNITS = {"angstrom^3": 1.0, "bohr^3": ANGSTROM3_PER_BOHR3, "e^2 angstrom^2/eV": COULOMB_EV_ANGSTROM}
+# polarizability volumes in Angstrom^3; C m^2/V: alpha/(4 pi epsilon_0) = e^2/(4 pi epsilon_0) (e V)^-1 m^2/e
+POLARIZABILITY_UNITS = {
+    "angstrom^3": 1.0,
+    "bohr^3": ANGSTROM3_PER_BOHR3,
+    "e^2 angstrom^2/eV": COULOMB_EV_ANGSTROM,
+    "C m^2/V": COULOMB_EV_ANGSTROM / _ELEMENTARY_CHARGE * 1e20,
+}
 
 # derivatives of a polarizability volume with respect to a position in Angstrom^2
 DERIVATIVE_UNITS = {"angstrom^2": 1.0, "bohr^2": ANGSTROM_PER_BOHR**2, "e^2 angstrom/eV": COULOMB_EV_ANGSTROM}
 
 # diffusion coefficients: Angstrom^2/fs times this is cm^2/s
 CM2_PER_S_PER_ANGSTROM2_PER_FS = 1e-16 / 1e-15
+
+
+# other names of units, without blanks, dots, hyphens, stars and carets, in lower case
+_OTHER_NAMES = {
+    **dict.fromkeys(("a3", "ang3", "angstroms3", "angstrom3", "å3", "ångström3"), "angstrom^3"),
+    **dict.fromkeys(("bohr3", "a03", "au", "atomic", "atomicunits", "hartreeatomicunits", "e2a02/eh"), "bohr^3"),
+    **dict.fromkeys(("e2a2/ev", "e2ang2/ev", "e2angstrom2/ev", "e2å2/ev"), "e^2 angstrom^2/eV"),
+    **dict.fromkeys(("cm2/v", "cm2v1", "c2m2/j", "c2m2j1", "si"), "C m^2/V"),
+    **dict.fromkeys(("a2", "ang2", "angstrom2", "å2"), "angstrom^2"),
+    **dict.fromkeys(("bohr2", "a02"), "bohr^2"),
+    **dict.fromkeys(("e2a/ev", "e2ang/ev", "e2angstrom/ev", "e2å/ev"), "e^2 angstrom/eV"),
+    **dict.fromkeys(("a/fs", "ang/fs", "å/fs", "angstrom/fs"), "angstrom/fs"),
+    **dict.fromkeys(("a/ps", "ang/ps", "å/ps", "angstrom/ps"), "angstrom/ps"),
+}
+_POWERS = str.maketrans("²³", "23", " \t.*^·-_")
+
+
+def canonical_unit(name: str, known: Iterable[str]) -> str:
+    """The one of the `known` units that is meant by A^3, Ang3, au, a.u., bohr3, C m^2/V and the like; else `name`."""
+    units = set(known)
+    plain = name.lower().translate(_POWERS)
+    meant = _OTHER_NAMES.get(plain, name)
+    if plain in ("au", "atomic", "atomicunits") and "bohr^2" in units:
+        meant = "bohr^2"
+    same = [unit for unit in units if unit.lower().translate(_POWERS) == plain]
+    return meant if meant in units else same[0] if len(same) == 1 else name
 
 
 def wavenumber_of_laser(wavelength_nm: float) -> float:

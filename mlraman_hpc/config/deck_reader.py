@@ -43,6 +43,24 @@ _SENTENCES = {  # type of pydantic's error -> what the value should be
 }
 
 
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {  # what other programs call a key
+    **dict.fromkeys(("dt", "timestep", "time_step", "interval", "frame_step", "delta_t"), ("frame_interval",)),
+    **dict.fromkeys(("stride", "skip", "step", "thin"), ("every",)),
+    **dict.fromkeys(("elements", "types", "type_map", "symbols", "atom_types"), ("species",)),
+    **dict.fromkeys(("lattice", "box", "unit_cell"), ("cell",)),
+    **dict.fromkeys(("sigma", "fwhm", "width", "broadening", "gaussian"), ("smoothing",)),
+    **dict.fromkeys(("temp", "t", "kelvin"), ("temperature",)),
+    **dict.fromkeys(("laser", "wavelength", "excitation"), ("laser_wavelength",)),
+    **dict.fromkeys(("ntrain", "n_train", "n_t", "training"), ("train",)),
+    **dict.fromkeys(("rcut", "r_cut", "rc", "cutoff_radius"), ("cutoff",)),
+    **dict.fromkeys(("lmax", "l_max"), ("max_angular",)),
+    **dict.fromkeys(("nmax", "n_max"), ("max_radial",)),
+    **dict.fromkeys(("ridge", "alpha", "lambda"), ("regularization",)),
+    **dict.fromkeys(("path", "filename", "input"), ("files", "file")),
+    **dict.fromkeys(("out", "outdir", "output_dir"), ("output",)),
+}
+
+
 def read_deck(path: str | Path, changes: Sequence[str] = ()) -> Deck:
     """The deck in file `path` with `changes` ('spectrum.smoothing=8') applied. Raises DeckError with every mistake."""
     source = yaml_source.read(path, changes)
@@ -101,10 +119,15 @@ def _suggestion(path: tuple[str, ...], locations: KeyLocations) -> str:
     same = [".".join(other) for other in elsewhere if other[-1] == name]
     similar_names = difflib.get_close_matches(name, {other[-1] for other in elsewhere}, n=1, cutoff=0.8)
     similar = [".".join(other) for other in elsewhere if other[-1] in similar_names]
+    meant = [".".join(other) for other in everywhere if other[-1] in _OTHER_NAMES.get(name.lower(), ())]
+    longer = [".".join(other) for other in everywhere if len(other) > 1 and len(name) > 3 and name in other[-1]]
+    prefix = ".".join((*path[:-1], ""))
     candidates = [
         *difflib.get_close_matches(name, here, n=1, cutoff=0.8),
         *same,
+        *(key.removeprefix(prefix) for key in sorted(meant, key=lambda key: not key.startswith(prefix))),
         *similar,
+        *(key.removeprefix(prefix) for key in sorted(longer, key=lambda key: not key.startswith(prefix))),
         *difflib.get_close_matches(name, here, n=1, cutoff=0.6),
     ]
     if candidates:

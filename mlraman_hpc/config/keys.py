@@ -9,17 +9,30 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from mlraman_hpc.base.units import DERIVATIVE_UNITS, POLARIZABILITY_UNITS, VELOCITY_UNITS, canonical_unit
 from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
 
 AXES = ("xx", "yy", "zz", "xy", "yz", "zx", "xz", "yx", "zy")
 Quantity = Literal["polarizability", "dielectric", "susceptibility"]
 LabelFormat = Literal[
-    "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "table"
+    "auto", "extxyz", "outcar", "vasprun", "vaspout", "qe-ph", "cp2k", "anaddb", "aims", "deepmd", "npy", "table"
 ]
 _TRAJECTORY_NAMES = ("auto", *TRAJECTORY_FORMATS)
 TrajectoryFormat = Literal[_TRAJECTORY_NAMES]  # type: ignore[valid-type]
-PolarizabilityUnit = Literal["angstrom^3", "bohr^3", "e^2 angstrom^2/eV"]
-DerivativeUnit = Literal["angstrom^2", "bohr^2", "e^2 angstrom/eV"]
+_POLARIZABILITY_UNITS, _DERIVATIVE_UNITS = tuple(POLARIZABILITY_UNITS), tuple(DERIVATIVE_UNITS)
+_VELOCITY_UNITS = ("auto", "positions", *VELOCITY_UNITS)
+
+
+def _unit_among(known: tuple[str, ...]) -> BeforeValidator:
+    """A^3, au, bohr3 and other usual names are the unit that they mean."""
+    return BeforeValidator(
+        lambda value: canonical_unit(value, known) if isinstance(value, str) else value, json_schema_input_type=str
+    )
+
+
+PolarizabilityUnit = Annotated[Literal[_POLARIZABILITY_UNITS], _unit_among(_POLARIZABILITY_UNITS)]  # type: ignore[valid-type]
+DerivativeUnit = Annotated[Literal[_DERIVATIVE_UNITS], _unit_among(_DERIVATIVE_UNITS)]  # type: ignore[valid-type]
+VelocityUnit = Annotated[Literal[_VELOCITY_UNITS], _unit_among(_VELOCITY_UNITS)]  # type: ignore[valid-type]
 
 
 def key(default: Any, sentence: str, unit: str | None = None, **limits: Any) -> Any:

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mlraman_hpc.config.keys import (
+    Cell,
     Components,
     DerivativeUnit,
+    ElementsOfAtoms,
     Files,
     LabelFormat,
     LeaveOut,
@@ -56,6 +58,10 @@ class Reference(Section):
     )
     tensor: str | None = key(None, "name of the tensor in extended XYZ, where several are there")
     order: Components | None = key(None, "columns of a table, such as [xx, yy, zz, xy, yz, zx]; never guessed")
+    species: ElementsOfAtoms | None = key(
+        None, "npy: elements of atoms 1, 2, ..., or as [Ag16, I16]; extxyz: elements of labels, such as {Ow: O}"
+    )
+    cell: Cell | None = key(None, "npy: three lengths or vectors of the cell; null: in a file, or no cell", "Angstrom")
     first: int = key(0, "table: trajectory frame (from 0) of its first line", ge=0)
     every: int = key(1, "table: trajectory frames from one line to the next", ge=1)
     frame_from_name: str | None = key(

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mlraman_hpc.config.keys import Cell, Elements, ElementsOfAtoms, Files, Section, Temperatures, TrajectoryFormat, key
+from mlraman_hpc.config.keys import (
+    Cell,
+    Elements,
+    ElementsOfAtoms,
+    Files,
+    Section,
+    Temperatures,
+    TrajectoryFormat,
+    VelocityUnit,
+    key,
+)
 
 
 class TrajectorySection(Section):
@@ -99,7 +109,7 @@ class DynamicsSection(Section):
         "MB",
         gt=0,
     )
-    velocities: Literal["auto", "positions", "angstrom/fs", "angstrom/ps", "nm/ps", "m/s", "ase", "atomic"] = key(
+    velocities: VelocityUnit = key(
         "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used"
     )
     arrhenius: str | None = key(

@@ -51,7 +51,7 @@ def reference_settings(job: Job, exclude: set[str]) -> dict:
     """The section's keys without those to `exclude`; those of later versions only where they change something."""
     section = job.section("reference")
     settings = section.model_dump(exclude=exclude)
-    later = {"unconverged": "refuse", "leave_out": None}
+    later = {"unconverged": "refuse", "leave_out": None, "species": None, "cell": None}
     return {name: value for name, value in settings.items() if name not in later or value != later[name]}
 
 
@@ -172,6 +172,9 @@ def _read_labels(job: Job) -> Labels:
         job.console.warn,
         tensor_key=section.tensor,
         unconverged=section.unconverged,
+        order=section.order,
+        species=section.species,
+        cell=section.cell,
     )
     if section.frame_from_name is not None:
         labels, text = on_trajectory(labels, trajectory_index(job), section.frame_from_name, section.frame_offset)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.base.units import POLARIZABILITY_UNITS
+from mlraman_hpc.base.units import POLARIZABILITY_UNITS, canonical_unit
 from mlraman_hpc.records.frames import Frames, Labels
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def labels_of_atoms(structures: Sequence[ase.Atoms], unit: str) -> Labels:
         if tensor.size != 9 or not np.isfinite(tensor).all():
             raise DataError(f"structure {number}: info['{KEY}'] should hold the nine finite numbers of a tensor")
         tensors.append(tensor.reshape(3, 3))
+    unit = canonical_unit(unit, POLARIZABILITY_UNITS)
     if unit not in POLARIZABILITY_UNITS:
         raise DataError(f"unit: '{unit}' is not one of {', '.join(POLARIZABILITY_UNITS)}")
     alpha = np.array(tensors) * POLARIZABILITY_UNITS[unit]

@@ -105,8 +105,8 @@ def split_touching_numbers(text: bytes) -> bytes:
     return re.sub(rb"(?<=[0-9.])-", b" -", text)
 
 
-def numbers_of_atom_types(species: list[str] | dict | None) -> dict[str, int]:
-    """What a file calls an atom -> atomic number, from trajectory.species.
+def numbers_of_atom_types(species: list[str] | dict | None, key: str = "trajectory.species") -> dict[str, int]:
+    """What a file calls an atom -> atomic number, from the deck's `key`.
 
     A list names the elements of types 1, 2, ..., or with counts ([Ag16, I16]) those of atoms 1, 2, ...; a mapping those
     of any labels. Errors: DeckError for what is no element.
@@ -118,9 +118,7 @@ def numbers_of_atom_types(species: list[str] | dict | None) -> dict[str, int]:
     elements = {str(label): isotope_element(str(element)) for label, element in species.items()}
     unknown = [element for element in elements.values() if not is_element(element)]
     if unknown:
-        raise DeckKeyError(
-            "trajectory.species", f"{', '.join(unknown)} is not a chemical element; use symbols such as Ag."
-        )
+        raise DeckKeyError(key, f"{', '.join(unknown)} is not a chemical element; use symbols such as Ag.")
     return {label: _ATOMIC_NUMBERS[element] for label, element in elements.items()}
 
 

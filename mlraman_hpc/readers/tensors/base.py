@@ -49,6 +49,8 @@ class Request:
     tensor    name of the tensor in files that name theirs
     order     components of the columns in files that have columns
     unconverged  what to do with tensors that are not converged: refuse, leave_out, use
+    species   what files call an atom, or the number of an atom in files that call it nothing -> atomic number
+    cell      (3, 3) Angstrom, for files without one
     """
 
     section: str
@@ -57,6 +59,8 @@ class Request:
     tensor: str | None = None
     order: list[str] | None = None
     unconverged: str = "refuse"
+    species: dict[str, int] = field(default_factory=dict)
+    cell: list[list[float]] | None = None
 
 
 class LabelFormat(Protocol):
@@ -77,7 +81,11 @@ class LabelFormat(Protocol):
 
     def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
         """All calculations of one file. Errors: DataError naming what makes it unusable."""
-        ...
+        raise NotImplementedError
+
+    def read_set(self, paths: list[Path], request: Request, warn: Warn) -> list[Calculation] | None:
+        """All calculations of files that only mean something together; None where each is read by itself."""
+        return None
 
     def combine(self, calculations: list[Calculation]) -> list[Calculation]:
         """The calculations that labels are made of, from those of all files of a set. Errors: DataError."""

@@ -8,7 +8,7 @@ from math import pi
 import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
-from mlraman_hpc.base.units import POLARIZABILITY_UNITS
+from mlraman_hpc.base.units import POLARIZABILITY_UNITS, canonical_unit
 from mlraman_hpc.readers.tensors.base import FileError
 from mlraman_hpc.readers.text import Warn
 from mlraman_hpc.records.frames import Frames, Labels
@@ -65,10 +65,11 @@ def check_unit(quantity: str, unit: str | None, section: str) -> float:
         raise DeckKeyError(
             f"{section}.quantity", f"give polarizability, dielectric or susceptibility; found {quantity}."
         )
+    unit = canonical_unit(unit or "", POLARIZABILITY_UNITS)
     if unit not in POLARIZABILITY_UNITS:
         raise DeckKeyError(
             f"{section}.unit",
-            f"a polarizability needs its unit, one of {', '.join(POLARIZABILITY_UNITS)}; found {unit}.",
+            f"a polarizability needs its unit, one of {', '.join(POLARIZABILITY_UNITS)}; found {unit or None}.",
         )
     return POLARIZABILITY_UNITS[unit]
 

@@ -1,4 +1,7 @@
-"""deepmd's NumPy layout: `set.*/polarizability.npy` with coord.npy and box.npy beside it, type.raw one folder up."""
+"""deepmd's NumPy layout: `set.*/polarizability.npy` with coord.npy and box.npy beside it, type.raw one folder up.
+
+`atomic_polarizability.npy` holds nine numbers for each atom, whose sum is the polarizability.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ class Deepmd(LabelFormat):
     """One set of a system: row k of each array belongs to frame k; the deck gives the unit."""
 
     name = "deepmd"
-    file_name = r"^polarizability\.npy$"
+    file_name = r"^(atomic_)?(polarizability|polar)\.npy$"
     unit_is_known = False
 
     def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
         system, quantity = path.parent.parent, request.quantity or "polarizability"
         periodic, numbers = not (system / "nopbc").exists(), _numbers(system)
-        tensors, positions = _array(path, 9), _array(path.parent / "coord.npy", 3 * len(numbers))
+        tensors = _sums_over_atoms(path) if path.name.lower().startswith("atomic") else _array(path, 9)
+        positions = _array(path.parent / "coord.npy", 3 * len(numbers))
         cells = _array(path.parent / "box.npy", 9) if periodic else np.zeros((len(positions), 9))
         if not len(tensors) == len(positions) == len(cells):
             text = f"{len(tensors)} tensors for {len(positions)} coordinates and {len(cells)} cells."
@@ -57,6 +61,16 @@ def _array(path: Path, width: int) -> np.ndarray:
     for row in np.flatnonzero(~np.isfinite(values).all(axis=1)):
         raise FileError(path, f"row {row} holds what is not a finite number.")
     return values.astype(float)
+
+
+def _sums_over_atoms(path: Path) -> np.ndarray:
+    """(frames, 9) of (frames, 9 atoms) or (frames, atoms, 9); of selected atoms, where only these have a tensor."""
+    with reading_errors(str(path), "a .npy array"):
+        values = np.load(path, allow_pickle=False)
+        size = values.size // len(values)
+    if values.dtype.kind not in "fiu" or values.ndim < 2 or not size or size % 9 or not np.isfinite(values).all():
+        raise FileError(path, f"{values.dtype} of shape {values.shape}; needed: finite numbers (frames, 9 atoms).")
+    return values.astype(float).reshape(len(values), -1, 9).sum(axis=1)
 
 
 def _numbers(system: Path) -> np.ndarray:

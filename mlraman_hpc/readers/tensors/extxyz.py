@@ -40,7 +40,7 @@ class ExtendedXYZ(LabelFormat):
     def read(self, path: Path, request: Request, warn: Warn) -> list[Calculation]:
         file = read_tensors(path, request, warn)
         return [
-            _calculation(file.frame(k), file.locations[k], {file.quantity: tensor})
+            _calculation(file.frame(k), file.locations[k], {file.quantity: tensor}, request.species)
             for k, tensor in enumerate(file.tensors)
         ]
 
@@ -48,8 +48,10 @@ class ExtendedXYZ(LabelFormat):
 FORMAT = ExtendedXYZ()
 
 
-def _calculation(text: bytes, location: FrameLocation, tensors: dict[str, np.ndarray]) -> Calculation:
-    positions, numbers, cell, periodic = extxyz.read(text, location, {})
+def _calculation(
+    text: bytes, location: FrameLocation, tensors: dict[str, np.ndarray], species: dict[str, int]
+) -> Calculation:
+    positions, numbers, cell, periodic = extxyz.read(text, location, species)
     source = f"{location.file}, frame {location.frame}"
     return Calculation(positions, numbers, cell, tensors, source, periodic)
 

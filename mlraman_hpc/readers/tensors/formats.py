@@ -12,7 +12,7 @@ from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.readers.tensors.base import FileError, LabelFormat
 
 # one line for each format, in the order in which they are tried; each module holds FORMAT, a LabelFormat
-MODULES = ("outcar", "vasprun", "vaspout", "extxyz", "deepmd", "anaddb", "qe", "aims", "cp2k")
+MODULES = ("outcar", "vasprun", "vaspout", "extxyz", "deepmd", "anaddb", "qe", "aims", "cp2k", "numpy_pair")
 LABEL_FORMATS: list[LabelFormat] = [import_module(f"{__package__}.{module}").FORMAT for module in MODULES]
 MAGIC_BYTES = 20000  # outputs name their program below a banner, or below messages of MPI
 
@@ -50,6 +50,8 @@ def companions(paths: list[Path], name: str = "auto") -> list[Path]:
 
 def _common_format(paths: list[Path]) -> LabelFormat:
     formats = [_detected(path) for path in paths]
+    if len(set(map(id, formats))) > 1 and all(path.suffix == ".npy" for path in paths):
+        formats = [format for format in formats if format.name == "npy"]  # coordinates beside a polarizability.npy
     for path, format in zip(paths, formats):
         if format is not formats[0]:
             raise DataError(

@@ -12,7 +12,7 @@ from mlraman_hpc.readers.tensors.base import BadFilesError, Calculation, FileErr
 from mlraman_hpc.readers.tensors.components import check_unit, labels_of
 from mlraman_hpc.readers.tensors.formats import format_of
 from mlraman_hpc.readers.tensors.gaps import gap_warning
-from mlraman_hpc.readers.text import Warn, build_frames, valid_cells
+from mlraman_hpc.readers.text import Warn, build_frames, numbers_of_atom_types, valid_cells
 from mlraman_hpc.records.frames import Labels
 
 REFUSE, LEAVE_OUT = "refuse", "leave_out"
@@ -29,11 +29,15 @@ def read_labels(
     warn: Warn,
     tensor_key: str | None = None,
     unconverged: str = REFUSE,
+    order: list[str] | None = None,
+    species: list[str] | dict | None = None,
+    cell: list[list[float]] | None = None,
 ) -> Labels:
     """Structures of all files, in order, with alpha in Angstrom^3; alpha = V (epsilon - 1)/(4 pi) = V chi/(4 pi).
 
     A polarizability needs `unit` (one of POLARIZABILITY_UNITS) where the program does not fix it; a dielectric tensor
     or a susceptibility has none and needs a cell that is periodic in all directions. Tensors are symmetrised.
+    order, species, cell: components of columns, elements of labels or of atoms, and the cell, for files that lack them.
     unconverged: 'refuse', 'leave_out' or 'use' tensors of calculations that did not reach their own criterion.
     Errors: DataError for what the files lack, naming file and frame (BadFilesError, naming all files that cannot be
     used); DeckKeyError for a missing unit.
@@ -44,8 +48,11 @@ def read_labels(
     label_format = format_of(paths, format)
     if label_format.unit_is_known and unit is not None:
         raise DeckKeyError("reference.unit", f"the unit of {label_format.name} files is known; remove '{unit}'.")
-    request = Request("reference", quantity, unit, tensor_key, unconverged=unconverged)
-    calculations = label_format.combine(_read_files(label_format, paths, request, warn))
+    known = numbers_of_atom_types(species, "reference.species")
+    request = Request("reference", quantity, unit, tensor_key, order, unconverged, known, cell)
+    together = label_format.read_set(paths, request, warn)
+    calculations = _read_files(label_format, paths, request, warn) if together is None else together
+    calculations = label_format.combine(calculations)
     faults = [item.unconverged for item in calculations if item.unconverged is not None]
     if faults:
         warn(_unconverged(faults, calculations, unconverged))

@@ -169,7 +169,7 @@ def block(text: bytes, heading: int, rows: int, columns: int, name: str, what: s
 def numbers(text: bytes, atoms: int, name: str) -> np.ndarray:
     """Atomic numbers from the potentials' titles and 'ions per type'."""
     titles = re.findall(rb"TITEL *= *\S+ +([A-Z][a-z]?)", text)
-    per_type = re.search(rb"ions per type *= *([\d ]+)", text)
+    per_type = re.search(rb"ions per type *= *((?:[\d ]+\n)+)", text)  # ten on a line
     counts = [int(word) for word in per_type[1].split()] if per_type else []
     labels = [title.decode() for title in titles]
     if len(labels) != len(counts) or sum(counts) != atoms or not set(labels) <= set(atomic_numbers):

@@ -422,7 +422,75 @@ def test_deepmd_refused(tmp_path):
         labels_of(*paths, unit="bohr^3")
 
 
+def test_deepmd_tensors_of_atoms_are_summed(tmp_path):
+    paths, values = deepmd(tmp_path)
+    for k, path in enumerate(paths):
+        whole = values[k]["polarizability"]
+        share = np.random.default_rng(k).normal(size=whole.shape)
+        np.save(path.with_name("atomic_polarizability.npy"), np.hstack([share, whole - share]))
+    atomic = [path.with_name("atomic_polarizability.npy") for path in paths]
+    found, expected = labels_of(*atomic, unit="au"), labels_of(*paths, unit="bohr^3")
+    assert np.allclose(found.polarizability, expected.polarizability) and len(companions(atomic)) == 6
+    np.save(atomic[0], np.zeros((3, 10)))
+    with pytest.raises(DataError, match=r"shape \(3, 10\); needed: finite numbers \(frames, 9 atoms\)"):
+        labels_of(*atomic, unit="bohr^3")
+
+
+# pairs of arrays
+
+
+def numpy_pair(folder, frames: int = 4, tensors: str = "polarizability.npy"):
+    rng = np.random.default_rng(5)
+    positions, alpha = rng.uniform(0, 6, size=(frames, 3, 3)), 30 + rng.normal(size=(frames, 3, 3))
+    alpha = alpha + alpha.transpose(0, 2, 1)
+    np.save(folder / "coordinates.npy", positions)
+    np.save(folder / tensors, alpha)
+    return [folder / "coordinates.npy", folder / tensors], positions, alpha
+
+
+@pytest.mark.parametrize("tensors", ["polarizability.npy", "alpha.npy"])
+def test_a_pair_of_numpy_arrays(tensors, tmp_path):
+    files, positions, alpha = numpy_pair(tmp_path, tensors=tensors)
+    cell = [[6.0, 0, 0], [0, 7, 0], [0, 0, 8]]
+    options = {"species": ["Ag1", "I2"], "cell": cell}
+    labels = read_labels(files[::-1], "auto", None, "A^3", pytest.fail, **options)
+    assert np.allclose(labels.polarizability, alpha) and np.allclose(labels.frames.positions, positions.reshape(-1, 3))
+    assert labels.frames.numbers[:3].tolist() == [47, 53, 53] and labels.frames.periodic.all()
+    assert labels.source[2] == f"{files[1]}, frame 2"
+    np.save(tmp_path / "box.npy", np.tile(np.eye(3) * 9, (4, 1, 1)))
+    labels = read_labels([*files, tmp_path / "box.npy"], "auto", None, "A^3", pytest.fail, species=["Ag", "I", "I"])
+    assert np.allclose(labels.frames.volumes, 729)
+    assert not read_labels(files, "npy", None, "A^3", pytest.fail, species=["Ag", "I", "I"]).frames.periodic.any()
+
+
+def test_pairs_of_numpy_arrays_refused(tmp_path):
+    files, _, _ = numpy_pair(tmp_path, tensors="alpha.npy")
+    with pytest.raises(DeckError, match=r"reference.species"):
+        labels_of(*files, unit="bohr^3")
+    for wrong, message in (
+        (files[:1], "no file of tensors beside it"),
+        ([*files, files[1]], "two files of tensors"),
+        ([*files, files[0]], "two files of coordinates"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_labels(wrong, "npy", None, "bohr^3", pytest.fail, species=["Ag", "I", "I"])
+    with pytest.raises(DataError, match=r"coordinates.npy: shape \(4, 3, 3\); needed: \(frames, 2, 3\)"):
+        read_labels(files, "npy", None, "bohr^3", pytest.fail, species=["Ag", "I"])
+    np.save(files[1], np.ones((5, 3, 3)))
+    with pytest.raises(DataError, match="5 tensors for 4 frames"):
+        read_labels(files, "npy", None, "bohr^3", pytest.fail, species=["Ag", "I", "I"])
+
+
 # what all have in common
+
+
+def test_labels_of_atoms_with_names_of_their_own(tmp_path):
+    text = (
+        '2\nLattice="4 0 0 0 5 0 0 0 6" Properties=species:S:1:pos:R:3 alpha="2 0 0 0 2 0 0 0 2"\n{}1 0 0 0\nOw 1 2 3\n'
+    )
+    (tmp_path / "a.extxyz").write_text(text.replace("{}", "H"))
+    labels = read_labels([tmp_path / "a.extxyz"], "auto", None, "au", pytest.fail, species={"Ow": "O"})
+    assert labels.frames.numbers.tolist() == [1, 8]
 
 
 def test_susceptibility_is_the_dielectric_tensor_less_one(tmp_path):

@@ -124,7 +124,7 @@ def test_table_needs_quantity_and_order(tmp_path):
         read_table_labels(tmp_path / "a", ORDER[:5], "dielectric", None, None, 0, 1, pytest.fail)
 
 
-@pytest.mark.parametrize("unit", [None, "au"])
+@pytest.mark.parametrize("unit", [None, "eV"])
 def test_polarizability_needs_its_unit(unit, tmp_path):
     with pytest.raises(DeckError, match=r"reference.unit.*angstrom\^3, bohr\^3, e\^2 angstrom\^2/eV"):
         labels_of(xyz(), tmp_path, unit=unit)

@@ -218,3 +218,18 @@ def test_sixty_iterations_that_reach_ediff_are_good():
 def test_phonon_run_whose_tensor_precedes_the_displacements():
     one = parse(text_of(tensors=TENSOR + loop() + FORCES + loop() + FORCES), "OUTCAR")
     assert one.tensors["dielectric"][2, 2] == 3.7
+
+
+def test_more_than_ten_elements():
+    """'ions per type' goes on in the next line after ten."""
+    symbols = "Li Na K Rb Cs Be Mg Ca Sr Ba Zn".split()
+    titles = "".join(f"   TITEL  = PAW_PBE {symbol} 05Jan2001\n" for symbol in symbols)
+    text = text_of().decode()
+    head, tail = text.split("   TITEL  = PAW_PBE Na_pv 05Jan2001\n   TITEL  = PAW_PBE Cl 08Apr2002\n")
+    text = (head + titles + tail).replace("NIONS =      3", "NIONS =     11")
+    text = text.replace("ions per type =               1   2\n", f"ions per type =            {'   1' * 10}\n   1\n")
+    rows = "".join(f"   0.{k:02d}000000  0.20000000  0.30000000\n" for k in range(11))
+    begin = text.index("   0.10000001")
+    end = text.index("\n\n", begin) + 1
+    found = parse((text[:begin] + rows + text[end:]).encode(), "OUTCAR")
+    assert found.numbers.tolist() == [3, 11, 19, 37, 55, 4, 12, 20, 38, 56, 30]
