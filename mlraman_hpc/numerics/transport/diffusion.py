@@ -21,8 +21,16 @@ Where displacements are not Gaussian (few, rare jumps) the cumulant kappa of ind
 Generalised least squares with the sum of both, divided by the number of atoms, gives the weights w of D = sum w MSD.
 Its error comes from how sum w MSD of each atom scatters, which holds for any process, moderated by the covariance
 above where atoms are few, (f_0 Sigma + (N - 1) S) / (f_0 + N - 1) (G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 3, 3
-(2004)). Exact covariances for random walks: Bullerjahn, von Buelow, Hummer, J. Chem. Phys. 153, 024116 (2020); their
-use on simulations: McCluskey, Coles, Morgan, J. Chem. Theory Comput. 21, 79 (2025). Atoms count as independent.
+(2004)). What the choice of the fit's window adds is told from the windows that begin elsewhere: with the error s_k of
+the slope D_k of each,
+
+    s_choice^2 = sum_k [(D_k - D)^2 - |s_k^2 - s^2|] / s_k^2 / sum_k 1/s_k^2,        0 at least,
+
+for the slopes of nested windows differ by chance with the variance s_k^2 - s^2 (J. A. Hausman, Econometrica 46, 1251
+(1978)); more is a mean squared displacement that still bends.
+
+Exact covariances for random walks: Bullerjahn, von Buelow, Hummer, J. Chem. Phys. 153, 024116 (2020); their use on
+simulations: McCluskey, Coles, Morgan, J. Chem. Theory Comput. 21, 79 (2025). Atoms count as independent.
 """
 
 from __future__ import annotations
@@ -48,6 +56,11 @@ LEAST_CAUTION = 1.5  # or, where the lags end before, at this multiple at least
 SMALLEST = 1e-9  # eigenvalue of a correlation matrix: one of a noisy MSD may be negative
 AT_REST = 1e-12  # Angstrom^2, what rounding alone may give
 SIGNIFICANT = 3.0  # D in standard errors
+EARLIER = 2.0  # windows that begin this much earlier are compared with the fit's, and all later ones
+BENT = 2.0  # standard errors between slopes of nested windows, beyond which they do not differ by chance
+LOCAL_TIME = 1000.0  # fs, within which vibrations, librations and motion in a cage look like diffusion,
+LOCAL_MSD = 0.35  # Angstrom^2, where atoms move no farther than in a crystal close to melting (0.4 Angstrom each)
+FEW_MOVE = 1.0  # alpha_2, beyond which it is few atoms that move far
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,13 @@ class _Curve:
         total: Floats = self.axes.sum(axis=0)[self.lags]
         return total
 
+    @property
+    def is_local(self) -> bool:
+        """Whether atoms have moved no farther than vibrations take them, all alike."""
+        last = self.total[-1]
+        alpha_2 = 3 * self.quartic[-1] / (5 * last**2) - 1 if last > 0 else 0.0
+        return bool(last < LOCAL_MSD and alpha_2 < FEW_MOVE)
+
     def excess(self, window: slice) -> tuple[Floats, float]:
         """Fourth cumulants of a step: along each axis (3,), and of r; never negative."""
         lags, axes = self.lags[window], self.axes[:, self.lags[window]]
@@ -230,8 +250,10 @@ def diffusion(
 
     interval: fs between frames; fit_from, fit_to: fs; None: from CAUTION times the first lag from which a line fits,
     EARLIEST at least, to half of the trajectory.
-    The motion is called diffusive where there is such a line, its slope is SIGNIFICANT, and at the longest lag 6 D t
-    exceeds the offset of local motion (the local slope d ln MSD / d ln t exceeds 1/2).
+    The motion is called diffusive where there is such a line, its slope is SIGNIFICANT, at the longest lag 6 D t
+    exceeds the offset of local motion (the local slope d ln MSD / d ln t exceeds 1/2), and, unless that lag is longer
+    than LOCAL_TIME or few atoms move far, the mean squared displacement exceeds LOCAL_MSD: a tenth of a picosecond is
+    part of a vibration.
     """
     curve = _curve(sums, lags, interval, fit_to)
     if len(curve.lags) < LEAST_LAGS:
@@ -255,7 +277,26 @@ def diffusion(
         for k, (along, excess) in enumerate(zip(covariance, curve.excess(slice(start, None))[0]))
     ]
     upper = max(line.upper, *(other.upper for lag, other in zip(curve.lags, lines) if 10 * lag >= curve.lags[-1]))
-    return _result(curve, start, line, axes, upper, _motion(line, int(curve.lags[-1]), straight), interval, len(lags))
+    first = start if fit_from is not None else int(np.searchsorted(curve.lags, curve.lags[start] / EARLIER))
+    motion = _motion(line, int(curve.lags[-1]), straight)
+    choice = _choice_of_window(lines[first:], line)
+    line = replace(line, slope_error=float(np.hypot(line.slope_error, choice)))
+    share_of_choice = choice / line.slope if line.slope > 0 else 0.0
+    axes = [replace(axis, slope_error=float(np.hypot(axis.slope_error, axis.slope * share_of_choice))) for axis in axes]
+    if motion is Motion.DIFFUSIVE and curve.lags[-1] * interval < LOCAL_TIME and curve.is_local:
+        motion = Motion.LOCAL
+    return _result(curve, start, line, axes, upper, motion, interval, len(lags))
+
+
+def _choice_of_window(lines: list[Line], line: Line) -> float:
+    """s_choice of the module's head, as the slopes."""
+    errors = np.array([max(other.slope_error, 1e-300) for other in lines])
+    squares = (np.array([other.slope for other in lines]) - line.slope) ** 2
+    chance = np.abs(errors**2 - line.slope_error**2)
+    if not (squares > BENT**2 * chance + 1e-12 * line.slope**2).any():
+        return 0.0
+    excess = squares - chance
+    return float(np.sqrt(max(np.average(excess, weights=errors**-2.0), 0.0)))
 
 
 def _straight_from(curve: _Curve, lines: list[Line]) -> tuple[int, bool]:

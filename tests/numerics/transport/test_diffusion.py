@@ -7,6 +7,7 @@ import pytest
 from scipy.signal import lfilter
 
 from mlraman_hpc.base.cells import cartesian, completed, fractional
+from mlraman_hpc.numerics.transport import diffusion as estimator
 from mlraman_hpc.numerics.transport.diffusion import diffusion, fit_line, jump_covariance, window_covariance
 from mlraman_hpc.numerics.transport.displacements import displacement_sums, log_lags, mean_squared_displacement, unwrap
 from mlraman_hpc.readers.trajectory.index import build_index, read_frames
@@ -258,3 +259,38 @@ def test_covariance_of_a_line_needs_near_windows_only():
     gamma = np.minimum(np.arange(300.0), 20) * 0.3 + np.arange(300) * 0.01
     lags = np.array([1, 10, 50, 150])
     assert_close(window_covariance(gamma, lags, 20), window_covariance(gamma, lags), rtol=1e-9)
+
+
+def crystal(seed: int, atoms: int = 6, frames: int = 100) -> np.ndarray:
+    """Atoms about their sites: twelve modes each, 60 to 1100 cm^-1, amplitudes as with equal energies; 1 fs a frame."""
+    rng = np.random.default_rng(seed)
+    wavenumber = rng.uniform(60, 1100, size=(atoms, 3, 12, 1))
+    phase = rng.uniform(0, 2 * np.pi, size=wavenumber.shape)
+    amplitude = 0.06 * rng.rayleigh(size=wavenumber.shape) * 60 / wavenumber
+    return (amplitude * np.cos(2 * np.pi * 2.99792458e-5 * wavenumber * np.arange(frames) + phase)).sum(axis=2)
+
+
+def test_a_tenth_of_a_picosecond_of_a_crystal_is_no_diffusion(monkeypatch):
+    """A part of a vibration is a straight line that rises; only its length of time and space tell."""
+    crystals = [crystal(seed) for seed in (8, 12, 25)]
+    assert all(found(x).motion is not Motion.DIFFUSIVE for x in crystals)
+    monkeypatch.setattr(estimator, "LOCAL_TIME", 0.0)
+    assert any(found(x).motion is Motion.DIFFUSIVE for x in crystals)
+
+
+def bending(seed: int, atoms: int = 40, frames: int = 400) -> np.ndarray:
+    """A walk on top of motion in a cage that relaxes as slowly as the fit's window is long."""
+    rng, memory = np.random.default_rng(seed), np.exp(-1 / 60)
+    noise = rng.normal(size=(atoms, 3, frames + 600))
+    local = 0.6 * np.sqrt(1 - memory**2) * lfilter([1.0], [1.0, -memory], noise, axis=-1)[..., 600:]
+    return np.cumsum(rng.normal(scale=0.05, size=(atoms, 3, frames)), axis=-1) + local
+
+
+def test_the_bar_holds_the_choice_of_the_window(monkeypatch):
+    """Where the MSD bends, D depends on where the fit begins, and is wrong by more than the bar of one window."""
+    truth, walkers, wrong = 0.05**2 / 2 * UNIT, [bending(seed) for seed in range(9, 14)], []
+    for bent in (estimator.BENT, np.inf):
+        monkeypatch.setattr(estimator, "BENT", bent)
+        results = [result for x in walkers if (result := found(x)).motion is Motion.DIFFUSIVE]
+        wrong.append(np.mean([abs(result.value - truth) / result.error for result in results]))
+    assert wrong[0] < 0.8 * wrong[1]
