@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.readers.tensors.base import BadFilesError, Calculation, FileError, LabelFormat, Request
+from mlraman_hpc.readers.tensors.base import BadFilesError, Calculation, FileError, LabelFormat, Request, gap_warning
 from mlraman_hpc.readers.tensors.components import check_unit, labels_of
 from mlraman_hpc.readers.tensors.formats import format_of
-from mlraman_hpc.readers.tensors.gaps import gap_warning
 from mlraman_hpc.readers.text import Warn, build_frames, numbers_of_atom_types, valid_cells
 from mlraman_hpc.records.frames import Labels
 

@@ -11,8 +11,14 @@ from math import inf
 import numpy as np
 from ase.data import atomic_numbers
 
-from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric, tensor_below
-from mlraman_hpc.readers.tensors.gaps import band_gap
+from mlraman_hpc.readers.tensors.base import (
+    Calculation,
+    FileError,
+    TextOutput,
+    band_gap,
+    single_dielectric,
+    tensor_below,
+)
 from mlraman_hpc.readers.text import parse_numbers, quoted, split_touching_numbers
 
 # LEPSILON says 'in DFT' or 'in RPA (Hartree)'; LCALCEPS says neither, and LRPA among the parameters tells which

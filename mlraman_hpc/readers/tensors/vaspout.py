@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.lazy_module import LazyModule
-from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, single_dielectric
-from mlraman_hpc.readers.tensors.gaps import band_gap
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, band_gap, single_dielectric
 from mlraman_hpc.readers.text import FrameLocation, Warn, reading_errors
 from mlraman_hpc.readers.trajectory.vaspout import KIND, STEPS, complete_frames, decoded, elements, read
 

@@ -6,8 +6,7 @@ import re
 
 import numpy as np
 
-from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, single_dielectric
-from mlraman_hpc.readers.tensors.gaps import band_gap
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, TextOutput, band_gap, single_dielectric
 from mlraman_hpc.readers.text import FrameLocation, parse_numbers
 from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, setting, vectors
 
