@@ -146,7 +146,9 @@ class PredictorSection(Section):
     """A model of the polarizability that another program made, instead of model.h5."""
 
     calculator: str = key(
-        ..., "tnep or mace, or 'module:Class' of an ASE calculator whose results hold the polarizability", min_length=1
+        ...,
+        "metatomic, tnep or mace, or module:Class of an ASE calculator whose results hold the polarizability",
+        min_length=1,
     )
     files: Files | None = key(
         None,

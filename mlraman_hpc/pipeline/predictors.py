@@ -43,6 +43,7 @@ def ready(job: Job, selection: Selection | None) -> OtherModel:
     resources = Resources(session.threads, hosts[: session.rank].count(session.host))
     with session.collective_errors():
         model = model or making.make(settings_of(job), resources)
+    model.sign = session.on_root(lambda: model.sign)
     if any(device != "CPU" for device in session.allgather(model.device)):
         job.console.say(f"{session.size} ranks on {len(set(hosts))} hosts, the first on {model.device}")
     return model

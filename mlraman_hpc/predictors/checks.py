@@ -34,6 +34,9 @@ def check(model: OtherModel, frames: Frames) -> Findings:
     """Try the model on two frames. Raises DataError where the same frame gives two polarizabilities, or none."""
     found = Findings()
     first, last = frames.take([0]), frames.take([len(frames) - 1])
+    model(first)  # which raises where something is wrong
+    if line := model.settle(first):
+        found.lines.append(line)
     alpha = model(first).polarizability[0]
     model(last)
     again = model(first).polarizability[0]

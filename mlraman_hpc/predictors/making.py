@@ -10,21 +10,23 @@ from typing import Any
 from mlraman_hpc.base.errors import DeckKeyError
 from mlraman_hpc.base.named_objects import named_files, named_object
 from mlraman_hpc.predictors.ase_calculator import KNOWN, AseModel
+from mlraman_hpc.predictors.metatomic import NAME, MetatomicModel
 from mlraman_hpc.predictors.other_model import KEY, OtherModel, Resources, Settings
 
 
 def make(settings: Settings, resources: Resources) -> OtherModel:
     """The model, loaded. Raises DeckKeyError that names the key."""
     check_name(settings)
-    return AseModel(settings, resources)
+    return MetatomicModel(settings, resources) if settings.calculator == NAME else AseModel(settings, resources)
 
 
 def check_name(settings: Settings) -> None:
     """Raises DeckKeyError for a calculator that is neither module:Class nor a short name."""
-    if ":" not in settings.calculator and settings.calculator not in KNOWN:
+    names = (NAME, *KNOWN)
+    if ":" not in settings.calculator and settings.calculator not in names:
         raise DeckKeyError(
             f"{KEY}.calculator",
-            f"'{settings.calculator}' is neither module:Class nor one of the short names {', '.join(KNOWN)}",
+            f"'{settings.calculator}' is neither module:Class nor one of the short names {', '.join(names)}",
         )
 
 
@@ -46,14 +48,17 @@ def provenance_of(settings: Settings) -> dict[str, Any]:
 
 
 def _target(settings: Settings) -> str:
+    if settings.calculator == NAME:
+        return "metatomic.torch:load_atomistic_model"
     known = KNOWN.get(settings.calculator)
     return known.target if known else settings.calculator
 
 
 def _own_source(settings: Settings) -> Path | None:
     """The module of a class that belongs to no installed package, such as one beside the deck."""
-    known = KNOWN.get(settings.calculator)
-    if known or metadata.packages_distributions().get(settings.calculator.split(":")[0].split(".")[0]):
+    if ":" not in settings.calculator or metadata.packages_distributions().get(
+        settings.calculator.split(":")[0].split(".")[0]
+    ):
         return None
     target = named_object(settings.calculator, f"{KEY}.calculator")
     try:

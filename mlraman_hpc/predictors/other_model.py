@@ -56,12 +56,14 @@ class OtherModel(ABC):
     name     how messages and logs call it
     members  number of models in the ensemble; 0 where it is a single one
     device   what it runs on, for the log
+    sign     a convention that `settle` decides on; the same for all ranks
     """
 
     species: tuple[str, ...] = ()
     concurrent = False  # not to be called by several threads
     whole_batches = True  # last bits may depend on which frames are computed together
     device = "CPU"
+    sign = 1.0
 
     def __init__(self, settings: Settings, name: str, count: int):
         self.settings, self.name = settings, name
@@ -72,6 +74,10 @@ class OtherModel(ABC):
     def tensors(self) -> int:
         """Number of tensors that come out for each frame."""
         return 1 + self.members
+
+    def settle(self, frames: Frames) -> str:
+        """Decide from frames on what the model does not say of itself; a line for the log, or none."""
+        return ""
 
     @abstractmethod
     def _evaluate(self, frames: Frames) -> Floats:

@@ -121,7 +121,11 @@ def test_checks_before_use():
 @pytest.mark.parametrize(
     ("changes", "key", "message"),
     [
-        ({"calculator": "emt"}, "calculator", "'emt' is neither module:Class nor one of the short names tnep, mace"),
+        (
+            {"calculator": "emt"},
+            "calculator",
+            "'emt' is neither module:Class nor one of the short names metatomic, tnep, mace",
+        ),
         ({"calculator": "no_such:Thing"}, "calculator", "No module named 'no_such'; one of your own is found through"),
         ({"calculator": "tests.predictors.bonds:Band"}, "calculator", "has no attribute 'Band'"),
         ({"calculator": "json:dumps", "arguments": ({"obj": 1},)}, "calculator", "gives a str, which is no ASE calc"),
