@@ -202,13 +202,15 @@ class PolarizabilityModel(Result):
         frame_interval: float | None = None,
         threads: int = 1,
         density_tolerance: float = 0.1,
+        compare: bool = True,
     ) -> Result:
         """alpha of every frame, a `PolarizabilitySeries`.
 
         `value` (frames, 3, 3) Angstrom^3 of the cell, `time` (fs), `by_species` (frames, species, 3, 3), `members`
         (frames, members, 3, 3) of a committee, `outliers` (frames,). Does what `mlraman predict` does: refuses unknown
         elements and number densities outside the training range by more than `density_tolerance`, compares the first
-        frame with featomic, and warns of atoms outside the training range.
+        frame with featomic (where `compare`; it takes as long as hundreds of frames), and warns of atoms outside the
+        training range.
         """
         if isinstance(structures, Trajectory):
             chunks, interval = structures.chunks(), frame_interval or structures.frame_interval
@@ -216,7 +218,7 @@ class PolarizabilityModel(Result):
             chunks, interval = _chunks_of_atoms(structures), frame_interval
         parts: list[Prediction] = []
         with ThreadPoolExecutor(threads) as pool:
-            for frames in self._checked(chunks, density_tolerance):
+            for frames in self._checked(chunks, density_tolerance, compare):
                 rows = [rows for rows in np.array_split(np.arange(len(frames)), threads) if len(rows)]
                 parts += pool.map(self._predictor, [frames.take(part) for part in rows])
         if not parts:
@@ -241,11 +243,11 @@ class PolarizabilityModel(Result):
             )
         )
 
-    def _checked(self, chunks: Iterable[Frames], density_tolerance: float) -> Iterator[Frames]:
+    def _checked(self, chunks: Iterable[Frames], density_tolerance: float, compare: bool) -> Iterator[Frames]:
         for number, frames in enumerate(chunks):
             elements = tuple(symbols(np.unique(frames.numbers)))
             regression.check_applicable(self.record, elements, frames, density_tolerance)
-            if number == 0:
+            if number == 0 and compare:
                 first = frames.take([0])
                 deviation = regression.check_against_featomic(self.record, self._predictor, first)
                 if not deviation <= FEATOMIC_TOLERANCE:

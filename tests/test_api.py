@@ -11,7 +11,9 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+from ase import units
 from ase.calculators.lj import LennardJones
+from ase.md.verlet import VelocityVerlet
 
 import mlraman_hpc as mr
 from mlraman_hpc.base.errors import DataError
@@ -94,7 +96,32 @@ def test_a_calculator_of_alpha(results):
     atoms.calc = model.ase_calculator(LennardJones())
     forces = atoms.get_forces()
     assert forces.shape == (len(atoms), 3)
-    assert np.array_equal(atoms.calc.results["polarizability"], model.predict(atoms).value[0])
+    alpha = model.predict(atoms).value[0]
+    assert np.array_equal(atoms.calc.results["polarizability"], alpha)
+    properties = atoms.get_properties(["energy", "forces"])  # what i-PI's ASE driver asks for
+    assert np.array_equal(properties["polarizability"], alpha) and np.array_equal(properties["forces"], forces)
+    assert {"energy", "forces", "polarizability"} <= set(properties) and len(properties) == len(list(properties))
+
+
+def test_alpha_on_the_fly_is_that_of_predict(results, tmp_path):
+    """Molecular dynamics with ASE; the frames that it leaves are predicted by the command line."""
+    model = mr.load_model(results / "out/model.h5")
+    atoms = mr.Trajectory(results / "XDATCAR", frame_interval=10.0)[0]
+    atoms.calc = model.ase_calculator(LennardJones(sigma=2.5, epsilon=0.01))
+    atoms.set_momenta(np.random.default_rng(0).normal(scale=1.0, size=(len(atoms), 3)))
+    found, frames = [], []
+    run = VelocityVerlet(atoms, 1.0 * units.fs)
+    run.attach(lambda: (found.append(atoms.calc.results["polarizability"]), frames.append(atoms.copy())))
+    run.run(5)
+    ase.io.write(tmp_path / "run.traj", frames)
+    (tmp_path / "deck.yaml").write_text(
+        f"output: out\nmodel: {{file: {results / 'out/model.h5'}}}\n"
+        "trajectory: {files: run.traj, frame_interval: 1.0}\n"
+    )
+    subprocess.run([sys.executable, "-m", "mlraman_hpc", "predict", "deck.yaml", "--quiet"], cwd=tmp_path, check=True)
+    series = mr.load(tmp_path / "out/alpha.h5").value
+    assert len(series) == 6 and np.abs(series[-1] - series[0]).max() > 1e-4
+    np.testing.assert_allclose(np.array(found), series, rtol=0, atol=1e-10)
 
 
 def test_arrays_tables_and_figures(results, tmp_path):
