@@ -62,6 +62,9 @@ POLARIZABILITY_UNITS = {
 # derivatives of a polarizability volume with respect to a position in Angstrom^2
 DERIVATIVE_UNITS = {"angstrom^2": 1.0, "bohr^2": ANGSTROM_PER_BOHR**2, "e^2 angstrom/eV": COULOMB_EV_ANGSTROM}
 
+# conductivities: e^2/(Angstrom fs eV) times this is S/cm
+S_PER_CM_PER_E2_PER_ANGSTROM_FS_EV = _ELEMENTARY_CHARGE / (_ANGSTROM * 100 * 1e-15)
+
 # diffusion coefficients: Angstrom^2/fs times this is cm^2/s
 CM2_PER_S_PER_ANGSTROM2_PER_FS = 1e-16 / 1e-15
 

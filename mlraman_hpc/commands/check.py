@@ -29,7 +29,7 @@ from mlraman_hpc.pipeline.labels import (
     trial_model,
 )
 from mlraman_hpc.pipeline.molecular_dynamics import plan_report
-from mlraman_hpc.pipeline.motion import jumps
+from mlraman_hpc.pipeline.motion import charge_transport, jumps
 from mlraman_hpc.pipeline.prediction import load_model, model_path
 from mlraman_hpc.pipeline.predictors import settings_of, try_on
 from mlraman_hpc.pipeline.spectra import read_series
@@ -116,6 +116,7 @@ def _trajectory(job: Job, labels: Labels | None, add: Callable[[str], None], tri
         f"{len(chosen)} are used, {_span(len(chosen), interval)}"
     )
     jumps.preview(job, index, chosen)
+    charge_transport.preview(job, index, chosen)
     reading = _reading(index, chosen, trial_seconds) * len(index) if job.deck.dynamics else 0.0
     if job.deck.model.predictor:
         other = _other_model(job, index, chosen, trial_seconds)

@@ -1,14 +1,17 @@
-"""`mlraman dynamics`: VDOS by species, MSD and diffusion -> dynamics.h5, vdos.png, msd.png.
+"""`mlraman dynamics`: VDOS by species, MSD, diffusion, conductivity -> dynamics.h5 and figures.
 
 Uses every stored frame between trajectory.first and trajectory.last; `every` thins out only what is predicted.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mlraman_hpc.base.elements import is_element, masses
 from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.config.motion_sections import DynamicsSection
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.numerics.spectra.vdos import Vdos, VdosPlan, vdos, vdos_plan
@@ -17,7 +20,7 @@ from mlraman_hpc.numerics.transport.displacements import log_lags
 from mlraman_hpc.numerics.transport.velocities import diffusion_from_spectrum
 from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.motion import jumps
+from mlraman_hpc.pipeline.motion import charge_transport, jumps
 from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
 from mlraman_hpc.pipeline.motion.species_motion import (
     Frozen,
@@ -29,6 +32,7 @@ from mlraman_hpc.pipeline.motion.species_motion import (
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.plots import transport as figures
+from mlraman_hpc.plots.conductivity import conductivity_figure
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex
 from mlraman_hpc.records.transport import Dynamics, Motion, misses_fast_motion
 from mlraman_hpc.storage.provenance import Origin
@@ -63,6 +67,7 @@ def _compute(step: Step) -> Output | None:
     blocks = session.on_root(lambda: plan[0])
     drift = session.on_root(_drift, job, blocks)
     session.only_on_root(jumps.check, job, drift)
+    charges = session.only_on_root(charge_transport.charges_of, job, blocks)
     index, rows = plan[1:] if session.is_root else (None, None)
     session.enter_step("exchange")
     folder = scratch_folder(job, blocks, section.memory)
@@ -71,11 +76,13 @@ def _compute(step: Step) -> Output | None:
     frozen = unwrap_positions(job, motion)
     session.enter_step("frame")
     resting = [name for name in blocks.species if drift == "total" or name not in section.mobile]
-    frame = reference_frame(job, motion, resting, section.velocities, frozen)
+    charge = charge_transport.ChargeSums(charges, [] if frozen.any else resting) if session.is_root else None
+    frame = reference_frame(job, motion, resting, section.velocities, frozen, charge)
     on_sites = jumps.collect_stays(job, motion, frame.chosen)
     session.enter_step("blocks")
     sums = species_sums(job, motion, frame, _vdos_plan(job, blocks), checkpoint)
-    return session.only_on_root(_output, job, blocks, frozen, drift, frame.unit, sums, on_sites)
+    collected = _Collected(blocks, frozen, drift, frame.unit, motion.mean_cell, sums, on_sites, charge)
+    return session.only_on_root(_output, job, collected)
 
 
 def _origin(job: Job) -> Origin:
@@ -148,36 +155,38 @@ def _vdos_plan(job: Job, blocks: AtomBlocks) -> VdosPlan:
     return vdos_plan(blocks.frames, blocks.interval, section.smoothing, section.blocks)
 
 
-def _output(
-    job: Job,
-    blocks: AtomBlocks,
-    frozen: Frozen,
-    drift: str,
-    unit: str | None,
-    sums: dict[str, SpeciesSums],
-    on_sites: jumps.SiteSums | None,
-) -> Output:
-    return _output_of(job, _result(job, blocks, frozen, drift, unit, sums, on_sites))
+@dataclass(frozen=True)
+class _Collected:
+    """What was added up over the atoms; of the sums, root's. unit: of the velocities that were used, None: none."""
+
+    blocks: AtomBlocks
+    frozen: Frozen
+    drift: str
+    unit: str | None
+    mean_cell: np.ndarray
+    sums: dict[str, SpeciesSums]
+    on_sites: jumps.SiteSums | None
+    charge: charge_transport.ChargeSums
+
+
+def _output(job: Job, collected: _Collected) -> Output:
+    return _output_of(job, _result(job, collected))
 
 
 def _output_of(job: Job, result: Dynamics, origin: Origin | None = None) -> Output:
-    output = Output(result, lines=[*_summary(result), *jumps.lines(result.jumps)], warnings=[*result.warnings])
+    lines = [*_summary(result), *jumps.lines(result.jumps), *charge_transport.lines(result.conductivity)]
+    output = Output(result, lines=lines, warnings=[*result.warnings])
     output.figures["vdos.png"] = (figures.vdos_figure, result, job.deck.title)
     output.figures["msd.png"] = (figures.msd_figure, result, job.deck.title)
     if result.jumps is not None:
         output.figures["jumps.png"] = (figures.jumps_figure, result.jumps, job.deck.title)
+    if result.conductivity is not None:
+        output.figures["conductivity.png"] = (conductivity_figure, result, job.deck.title)
     return output
 
 
-def _result(
-    job: Job,
-    blocks: AtomBlocks,
-    frozen: Frozen,
-    drift: str,
-    unit: str | None,
-    sums: dict[str, SpeciesSums],
-    on_sites: jumps.SiteSums | None,
-) -> Dynamics:
+def _result(job: Job, collected: _Collected) -> Dynamics:
+    blocks, frozen, sums, unit = collected.blocks, collected.frozen, collected.sums, collected.unit
     section, names = _section(job), list(sums)
     if not max(sums[name].displacement.msd.max() for name in names) > AT_REST:
         raise DataError(f"{job.deck.location('trajectory.files')}: no atom moves from frame to frame")
@@ -197,7 +206,10 @@ def _result(
         name: diffusion_from_spectrum(sums[name].power, moved[name].atoms, plan, fits[name].jumps) for name in names
     }
     stated = section.temperature or job.deck.spectrum.temperature
-    jumped, more = jumps.record(on_sites, blocks, fits)
+    jumped, more = jumps.record(collected.on_sites, blocks, fits)
+    factor, volume = VELOCITY_UNITS[unit] if unit else None, abs(float(np.linalg.det(collected.mean_cell)))
+    charged = charge_transport.record(job, collected.charge, factor, volume, fits, plan, states.temperature)
+    more = (*more, *charge_transport.warnings_of(charged, misses_fast_motion(states.total)))
     return Dynamics(
         **_states(names, states),
         **_fits(fits),
@@ -214,10 +226,11 @@ def _result(
         resolution=plan.resolution,
         nyquist=nyquist(blocks.interval),
         mass_weighted=section.mass_weighted,
-        drift=drift,
+        drift=collected.drift,
         mobile=tuple(section.mobile),
         source=f"velocities of the trajectory in {unit}" if unit else "positions, differentiated exactly",
         jumps=jumped,
+        conductivity=charged,
         warnings=(*_warnings(section, fits, zero, plan, states, stated), *frozen.warnings(blocks), *more),
     )
 

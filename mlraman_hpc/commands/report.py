@@ -16,6 +16,7 @@ from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpe
 from mlraman_hpc.records.training import Convergence, LearningCurve
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.reports import wording
+from mlraman_hpc.reports.conductivity_wording import conductivity_sentences
 from mlraman_hpc.reports.render import figures_in, render
 from mlraman_hpc.reports.text import text_report
 from mlraman_hpc.storage import hdf5
@@ -41,7 +42,12 @@ def _print_text(job: Job) -> None:
     files = _files(job)
     records = _records(files)
     words = _words(records, job, _other_model(files))
-    texts = [*words["sentences"], *words["jump_sentences"], words["coupling_sentence"]]
+    texts = [
+        *words["sentences"],
+        *words["jump_sentences"],
+        *words["conductivity_sentences"],
+        words["coupling_sentence"],
+    ]
     print(text_report(job.deck.title, str(job.output), records, words["summary"], texts, _warnings(records, files)))
 
 
@@ -106,8 +112,14 @@ def _words(records: dict, job: Job, other_model: str) -> dict:
         "sentences": wording.sentences(raman, dynamics),
         "coupling_sentence": wording.coupling_sentence(coupling) if coupling is not None else "",
         "tuning_sentence": wording.tuning_sentence(tuning) if tuning is not None else "",
+        "conductivity_sentences": [f"{text[0].upper()}{text[1:]}." for text in _of_conductivity(dynamics)],
         "jump_sentences": [f"{name}: {wording.jump_sentence(jumps, name)}." for name in (jumps.jumps if jumps else ())],
     }
+
+
+def _of_conductivity(dynamics: Dynamics | None) -> list[str]:
+    found = dynamics.conductivity if dynamics is not None else None
+    return conductivity_sentences(found) if found is not None else []
 
 
 def _warnings(records: dict, files: list[Path]) -> list[str]:

@@ -112,6 +112,12 @@ class DynamicsSection(Section):
     velocities: VelocityUnit = key(
         "auto", "unit of the file's velocities, told from the displacements with 'auto'; positions: not used"
     )
+    charges: dict[str, float] = key(
+        {},
+        "charges of elements for the ionic conductivity, such as {Ag: 1, I: -1}; others: the usual oxidation "
+        "states that make the cell neutral",
+        "e",
+    )
     arrhenius: str | None = key(
         None,
         "name of a series: the materials of a campaign that share it are one material at several temperatures, "

@@ -35,13 +35,16 @@ def average_of_runs(runs: Sequence[R]) -> R:
         error = _ERRORS.get(name, f"{name}_error")
         if error in columns and values[name] is not None and values[error] is not None:
             values[error] = _combined(columns[name], _standard_error)
-    averaged: R = replace(first, **values)
-    return averaged
+    averaged = replace(first, **values)
+    result: R = averaged.derived() if hasattr(averaged, "derived") else averaged
+    return result
 
 
 def _column(name: str, column: list[Any]) -> Any:
     if name == "warnings":
         return tuple(dict.fromkeys(text for warnings in column for text in warnings))
+    if name == "verdict" and isinstance(column[0], str):
+        return _least_favourable(column)
     if name == "verdict" and isinstance(column[0], dict):
         return {species: _least_favourable([item[species] for item in column]) for species in column[0]}
     if name == "jumps" and is_dataclass(column[0]):

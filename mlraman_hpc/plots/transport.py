@@ -55,7 +55,7 @@ def _visible_end(dynamics: Dynamics) -> float:
 
 def msd_figure(path: Path | None, dynamics: Dynamics, title: str = "") -> Figure:
     """MSD by species on logarithmic axes with the fitted lines; below, the non-Gaussian parameter."""
-    half = dynamics.frames // 2 * dynamics.frame_interval / 1000
+    half = len(dynamics.time) // 2 * dynamics.frame_interval / 1000  # of one run where there are several
     with drawing(path, title, height=3.8) as figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
         top.set(xscale="log", yscale="log", xlim=(dynamics.frame_interval / 1000, half), ylabel="MSD (Å²)")
@@ -69,7 +69,7 @@ def msd_figure(path: Path | None, dynamics: Dynamics, title: str = "") -> Figure
 
 
 def _msd_curve(axes, dynamics: Dynamics, name: str, style: dict) -> None:
-    half = slice(1, dynamics.frames // 2 + 1)
+    half = slice(1, len(dynamics.time) // 2 + 1)
     axes.plot(dynamics.time[half] / 1000, dynamics.msd[name][half], label=_motion(dynamics, name), **style)
     if np.isfinite(dynamics.diffusion[name]):
         lags = np.geomspace(*dynamics.fit_window[name], 50)

@@ -7,6 +7,7 @@ from enum import Enum
 
 import numpy as np
 
+from mlraman_hpc.records.conductivity import Conductivity
 from mlraman_hpc.records.fields import Record, stored
 
 
@@ -158,6 +159,7 @@ class Dynamics(Record, file_name="dynamics.h5", kind="dynamics"):
     drift: str = stored("drift", "1")
     source: str = stored("velocity_source", "1")
     jumps: Jumps | None = stored("jumps", "1", default=None)
+    conductivity: Conductivity | None = stored("conductivity", "1", default=None)
     mobile: tuple[str, ...] = stored("mobile", "1", default=())
     warnings: tuple[str, ...] = stored("warnings", "1", default=())
 

@@ -11,10 +11,9 @@ from mlraman_hpc.base.units import LIGHT_CM_PER_FS
 from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum, Relaxation, RelaxingTerm
 from mlraman_hpc.records.training import Tuning
 from mlraman_hpc.records.transport import Dynamics, JumpMotion, Jumps, Motion
+from mlraman_hpc.reports.conductivity_wording import Row, conductivity_rows
 
 HARDLY = 0.05  # where errors of candidates differ by less, the choice does not matter
-
-Row = tuple[str, str, str]  # quantity, value with its error, unit
 
 
 def tuning_sentence(tuning: Tuning) -> str:
@@ -41,6 +40,7 @@ def summary(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list[R
     if dynamics is not None:
         for name in dynamics.mobile or tuple(dynamics.diffusion):
             rows += _dynamics_rows(dynamics, name)
+        rows += conductivity_rows(dynamics.conductivity) if dynamics.conductivity is not None else []
     return rows
 
 

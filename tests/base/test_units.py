@@ -16,6 +16,7 @@ from mlraman_hpc.base import units
         (units.BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, constants.k / constants.atomic_mass * 1e-10),
         (units.BOLTZMANN_EV_PER_K, constants.physical_constants["Boltzmann constant in eV/K"][0]),
         (units.POLARIZABILITY_UNITS["C m^2/V"], 1e30 / (4 * constants.pi * constants.epsilon_0)),
+        (units.S_PER_CM_PER_E2_PER_ANGSTROM_FS_EV, constants.e * 1e23),
         (units.VELOCITY_UNITS["ase"], (constants.eV / constants.atomic_mass) ** 0.5 * 1e-5),
         (units.VELOCITY_UNITS["atomic"], constants.physical_constants["atomic unit of velocity"][0] * 1e-5),
     ],

@@ -15,7 +15,7 @@ CELL = np.array([[9.0, 0, 0], [1.0, 10.0, 0], [0, 0.5, 11.0]])
 SPECIES = ["Ag"] * 20 + ["I"] * 12
 DECK = """output: out
 trajectory: {files: run.extxyz, frame_interval: 20.0}
-dynamics: {mobile: [Ag], blocks: 4}
+dynamics: {mobile: [Ag], blocks: 4, charges: {Ag: 0.6, I: -1}}
 """
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.plots import campaign, spectra, training, transport
+from mlraman_hpc.plots.conductivity import conductivity_figure
 from mlraman_hpc.records.campaign import Ranking
+from mlraman_hpc.records.conductivity import Conductivity
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.spectra import CentralPeak, Comparison, Coupling, RamanSpectrum
 from mlraman_hpc.records.training import Convergence, LearningCurve
@@ -53,6 +55,9 @@ def gallery(case: str) -> dict[str, Callable]:
         "forces": partial(training.forces_figure, forces=forces(case), title=title),
         "vdos": partial(transport.vdos_figure, dynamics=dynamics, title=title),
         "msd": partial(transport.msd_figure, dynamics=dynamics, title=title),
+        "conductivity": partial(
+            conductivity_figure, dynamics=replace(dynamics, conductivity=charged(case)), title=title
+        ),
         "jumps": partial(transport.jumps_figure, jumps=jumps(case), title=title),
         "campaign_arrhenius": partial(transport.arrhenius_figure, ranking=ranking),
         "campaign_spectra": partial(campaign.spectra_figure, ranking=ranking, most=24),
@@ -206,6 +211,37 @@ def motion(case: str) -> Dynamics:
         source="positions",
         mobile=names[:2] if case == "crowded" else names[:1],
     )
+
+
+def charged(case: str) -> Conductivity:
+    """sigma(nu) with a band beside its limit; the estimates differ."""
+    names, time, nu = ELEMENTS[case], np.arange(2000) * 10.0, np.linspace(0, 400, 401)
+    sigma = 2.1 / (1 + (nu / 40) ** 2) + 4 * np.exp(-((nu - 120) ** 2) / 800)
+    values = dict.fromkeys((field.name for field in fields(Conductivity)), 0.2)
+    values |= {
+        "charge": {name: 1.0 if name in names[:1] else -1.0 for name in names},
+        "charge_source": "oxidation states",
+        "temperature_source": "kinetic energy",
+        "temperature": 500.0,
+        "square_displacement": 16 * (0.4 + 0.0023 * time),
+        "square_charge": 16.0,
+        "nernst_einstein": 1.67,
+        "einstein": 2.13,
+        "green_kubo": 2.08,
+        "diffusion": 3.8e-5,
+        "diffusion_error": 4e-6,
+        "haven": 0.787,
+        "haven_green_kubo": 0.805,
+        "fit_window": np.array([800.0, 9000.0]),
+        "fit_offset": 6.4,
+        "fit_slope": 16 * 0.0023 / 6,
+        "verdict": "diffusive",
+        "wavenumber": nu,
+        "spectrum": sigma,
+        "spectrum_error": 0.1 * sigma,
+        "carriers": names[:1],
+    }
+    return Conductivity(**values)
 
 
 def jumps(case: str) -> Jumps:

@@ -14,6 +14,7 @@ from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.records.spectra import CentralPeak
 from mlraman_hpc.records.transport import JumpMotion
 from mlraman_hpc.reports import wording
+from mlraman_hpc.reports.conductivity_wording import conductivity_sentences
 from mlraman_hpc.reports.render import Figure, figures_in, render
 from tests.plots import gallery
 
@@ -63,7 +64,7 @@ def model() -> Model:
 def everything() -> dict:
     """What the report's template asks for, with a result of each kind."""
     spectrum, dynamics = gallery.raman("usual"), gallery.motion("usual")
-    dynamics = replace(dynamics, jumps=gallery.jumps("usual"))
+    dynamics = replace(dynamics, jumps=gallery.jumps("usual"), conductivity=gallery.charged("usual"))
     records = {
         "raman": spectrum,
         "coupling": gallery.coupling(),
@@ -81,6 +82,7 @@ def everything() -> dict:
         "summary": wording.summary(spectrum, dynamics),
         "sentences": wording.sentences(spectrum, dynamics),
         "coupling_sentence": wording.coupling_sentence(records["coupling"]),
+        "conductivity_sentences": conductivity_sentences(dynamics.conductivity),
         "jump_sentences": [wording.jump_sentence(dynamics.jumps, name) for name in dynamics.jumps.jumps],
         "origins": [{"name": "raman.h5", "made": "2026-01-01", "content": "1234abcd", "parents": "alpha.h5 99887766"}],
         "packages": "numpy 2.0",
@@ -101,6 +103,8 @@ def test_report_is_well_formed_and_has_each_number_and_warning(values):
         *(" ".join(row).strip() for row in values["summary"] if "VDOS" in row[0]),
         values["coupling_sentence"],
         *values["jump_sentences"],
+        *values["conductivity_sentences"],
+        *("1.67 ± 0.20", "2.13 ± 0.20", "2.08 ± 0.20", "0.79 ± 0.20"),
         number(peak.weight, peak.full_weight_error),
         scientific(dynamics.diffusion["Ag"], dynamics.diffusion_error["Ag"]),
         "not determined",

@@ -61,12 +61,17 @@ def low_frequency_power(velocities: Floats, plan: VdosPlan) -> Floats:
     return density
 
 
+def shared_by_bins(plan: VdosPlan) -> float:
+    """Variance of a sum over the periodogram's bins relative to independent ones: the taper correlates neighbours."""
+    return float(len(plan.h) * np.sum(plan.h**4) / np.sum(plan.h**2) ** 2)
+
+
 def diffusion_from_spectrum(power: Floats, atoms: int, plan: VdosPlan, jumps: float = 0.0) -> tuple[float, float]:
     """D = S(0) / (12 c N) and its standard error (cm^2/s) from `low_frequency_power`, added up over a species' N atoms.
 
     NaN where no range of bins fits. Atoms count as independent; `jumps` is a relative variance to be added.
     """
-    shared = float(len(plan.h) * np.sum(plan.h**4) / np.sum(plan.h**2) ** 2)  # the taper correlates neighbouring bins
+    shared = shared_by_bins(plan)
     bins = _range(power, 3 * atoms / shared)
     if bins is None:
         return np.nan, np.nan

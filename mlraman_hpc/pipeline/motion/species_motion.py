@@ -16,6 +16,7 @@ from mlraman_hpc.numerics.transport.velocities import displacement_overlaps, low
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, AtomTrajectories, map_blocks
+from mlraman_hpc.pipeline.motion.charge_transport import ChargeSums
 from mlraman_hpc.storage.checkpoint import CheckpointFile
 
 PROGRESS = "blocks"  # name in the checkpoint
@@ -120,11 +121,17 @@ def _check_step(job: Job, step: float) -> None:
 
 
 def reference_frame(
-    job: Job, motion: AtomTrajectories, chosen_elements: list[str], wanted_unit: str, frozen: Frozen
+    job: Job,
+    motion: AtomTrajectories,
+    chosen_elements: list[str],
+    wanted_unit: str,
+    frozen: Frozen,
+    charge: ChargeSums | None,
 ) -> ReferenceFrame:
     """Drift of the centre of mass, and the velocities' unit; the same on every rank.
 
-    `wanted_unit` is the deck's dynamics.velocities. Where atoms are frozen nothing drifts.
+    `wanted_unit` is the deck's dynamics.velocities; `charge` is root's, and is added to. Where atoms are frozen nothing
+    drifts.
     """
     session, blocks = job.session, motion.blocks
     total, chosen, velocity, overlap = _Mean(), _Mean(), _Mean(), np.zeros(3)
@@ -135,6 +142,8 @@ def reference_frame(
         overlap = overlap + match
         if block.species in chosen_elements:
             chosen.add(weight, block.mass * position)
+        if charge is not None:
+            charge.add(block, position, speed)
     unit = session.on_root(_unit, job, blocks, overlap, wanted_unit)
     factor, free = VELOCITY_UNITS.get(unit), 0.0 if frozen.any else 1.0
     return session.on_root(

@@ -1,0 +1,68 @@
+"""Figure of the ionic conductivity: collective displacement of charge, and the current's spectrum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlraman_hpc.base.numbers import number
+from mlraman_hpc.plots.style import BLACK, GREY, band, drawing, legend_above, line_styles
+from mlraman_hpc.records.conductivity import Conductivity
+from mlraman_hpc.records.transport import Dynamics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FAINT = 0.01  # of the highest sigma(nu): the figure ends where no more than this is left
+
+
+def conductivity_figure(path: Path | None, dynamics: Dynamics, title: str = "") -> Figure:
+    """Top: square displacement of charge for each carrier, beside that of the ions. Bottom: sigma(nu) and its limit."""
+    found = dynamics.conductivity
+    assert found is not None
+    with drawing(path, title, height=4.2) as figure:
+        top, bottom = figure.subplots(2, 1)
+        _displacement(top, dynamics, found)
+        _spectrum(bottom, found)
+        legend_above(top)
+        legend_above(bottom, f"σ = {max(dynamics.smoothing, dynamics.resolution):.2g} cm⁻¹")
+    return figure
+
+
+def _displacement(axes, dynamics: Dynamics, found: Conductivity) -> None:
+    half = slice(1, len(dynamics.time) // 2 + 1)
+    time = dynamics.time[half] / 1000
+    share = 1 / found.square_charge if np.isfinite(found.square_charge) else 1.0
+    for name, style in line_styles(found.carriers).items():
+        axes.plot(time, dynamics.msd[name][half], label=f"{name}, each ion", **style)
+    label = "charge, for each carrier" if found.carriers else "charge of the cell"
+    axes.plot(time, found.square_displacement[half] * share, color=BLACK, label=label)
+    if np.isfinite(found.einstein):
+        lags = np.geomspace(*found.fit_window, 50)
+        line = (found.fit_offset + 6 * found.fit_slope * lags) * share
+        axes.plot(lags / 1000, line, color=GREY, linestyle="--", linewidth=1.2, zorder=3)
+    unit = "Å²" if found.carriers else "e² Å²"
+    axes.set(xscale="log", yscale="log", xlim=(time[0], time[-1]), xlabel="Time (ps)", ylabel=f"MSD ({unit})")
+
+
+def _spectrum(axes, found: Conductivity) -> None:
+    high = np.flatnonzero(found.spectrum > FAINT * found.spectrum.max())
+    last = float(found.wavenumber[min(high[-1] + 1, len(found.wavenumber) - 1)]) if len(high) else found.wavenumber[-1]
+    visible = found.wavenumber <= last
+    nu, value = found.wavenumber[visible], found.spectrum[visible]
+    band(axes, nu, value, found.spectrum_error[visible], BLACK)
+    axes.plot(nu, value, color=BLACK)
+    points = (
+        (found.nernst_einstein, found.nernst_einstein_error, "s", "independent ions"),
+        (found.einstein, found.einstein_error, "o", "collective displacement"),
+        (found.green_kubo, found.green_kubo_error, "^", "current"),
+    )
+    for place, (limit, error, marker, name) in enumerate(points):
+        if np.isfinite(limit):
+            bar = {"linestyle": "none", "marker": marker, "markersize": 3.5, "elinewidth": 0.8, "zorder": 4}
+            colour = ("#0072B2", "#D55E00", "#009E73")[place]
+            label = f"{name}: {number(limit, error)} S/cm"
+            axes.errorbar([last * 0.012 * (place + 1)], [limit], [error], color=colour, label=label, **bar)
+    axes.set(xlim=(0, last), ylim=(0, None), xlabel="Wavenumber (cm⁻¹)", ylabel="σ(ν) (S/cm)")
