@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlraman_hpc.base.numbers import number
-from mlraman_hpc.plots.style import BLACK, GREY, band, drawing, legend_above, line_styles
+from mlraman_hpc.plots.style import BLACK, GREY, band, drawing, legend_above, line_styles, logarithmic_errors
 from mlraman_hpc.records.conductivity import Conductivity
 from mlraman_hpc.records.transport import Dynamics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+DEPTH = 1e-3  # of the highest sigma(nu): the lowest that is drawn
 FAINT = 0.01  # of the highest sigma(nu): the figure ends where no more than this is left
 
 
@@ -51,8 +52,10 @@ def _spectrum(axes, found: Conductivity) -> None:
     high = np.flatnonzero(found.spectrum > FAINT * found.spectrum.max())
     last = float(found.wavenumber[min(high[-1] + 1, len(found.wavenumber) - 1)]) if len(high) else found.wavenumber[-1]
     visible = found.wavenumber <= last
+    limits = (found.nernst_einstein, found.einstein, found.green_kubo)
     nu, value = found.wavenumber[visible], found.spectrum[visible]
-    band(axes, nu, value, found.spectrum_error[visible], BLACK)
+    lowest = max(0.5 * np.nanmin([*value[value > 0], *(x for x in limits if x > 0)]), DEPTH * value.max())
+    band(axes, nu, value, found.spectrum_error[visible], BLACK, lowest=lowest)
     axes.plot(nu, value, color=BLACK)
     points = (
         (found.nernst_einstein, found.nernst_einstein_error, "s", "independent ions"),
@@ -60,9 +63,10 @@ def _spectrum(axes, found: Conductivity) -> None:
         (found.green_kubo, found.green_kubo_error, "^", "current"),
     )
     for place, (limit, error, marker, name) in enumerate(points):
-        if np.isfinite(limit):
+        if np.isfinite(limit) and limit > 0:
             bar = {"linestyle": "none", "marker": marker, "markersize": 3.5, "elinewidth": 0.8, "zorder": 4}
             colour = ("#0072B2", "#D55E00", "#009E73")[place]
             label = f"{name}: {number(limit, error)} S/cm"
-            axes.errorbar([last * 0.012 * (place + 1)], [limit], [error], color=colour, label=label, **bar)
-    axes.set(xlim=(0, last), ylim=(0, None), xlabel="Wavenumber (cm⁻¹)", ylabel="σ(ν) (S/cm)")
+            error_bar = logarithmic_errors(np.array([limit]), np.array([error]))
+            axes.errorbar([last * 0.012 * (place + 1)], [limit], error_bar, color=colour, label=label, **bar)
+    axes.set(xlim=(0, last), yscale="log", ylim=(lowest, None), xlabel="Wavenumber (cm⁻¹)", ylabel="σ(ν) (S/cm)")
