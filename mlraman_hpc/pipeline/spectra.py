@@ -53,7 +53,7 @@ def atoms_of_series(job: Job) -> int | None:
 
 def knows_constant_part(job: Job) -> bool:
     """Whether the mean of alpha means something: it does not where the model knows its derivatives alone."""
-    if job.deck.series or not (path := model_path(job)).exists():
+    if job.deck.series or job.deck.model.predictor or not (path := model_path(job)).exists():
         return True
     model = hdf5.load(Model, path)
     return model.derivative_frames is None or model.tensor_noise is not None

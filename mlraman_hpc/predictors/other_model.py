@@ -92,7 +92,8 @@ class OtherModel(ABC):
         except MemoryError:
             raise
         except Exception as error:  # another program's
-            raise FrameError(int(frames.index[0]), f"{self.name} failed: {described(error)}") from None
+            more = f" (or on one of the frames to {frames.index[-1]}, computed with it)" if len(frames) > 1 else ""
+            raise FrameError(int(frames.index[0]), f"{self.name} failed{more}: {described(error)}") from None
         bad = np.argwhere(~np.isfinite(tensors).all(axis=(2, 3)))
         if len(bad):
             of = f" of member {bad[0][0]}" if self.members else ""
