@@ -2,7 +2,7 @@
 
     python tests/benchmarks/sio2_network.py FOLDER --labels 300 --epochs 350
 
-Needs the real data beside the checkout, and metatrain[soap-bpnn] and metatomic-torch in this Python. Both are trained on
+Needs the real data beside the checkout; metatrain[soap-bpnn] and metatomic-torch in this Python. Both are trained on
 the same N_T labels (the network leaves a tenth of them out for validation) and tested on the same 300 others; then both
 predict 1000 frames of the trajectory, whose spectrum is compared with that of the reference tensors. Prints R2, RMSE,
 relative L2 distance of the spectrum, and CPU times. `--model FILE.pt` takes a network that is trained already.
@@ -154,19 +154,11 @@ def main() -> None:
         network, training = train_network(arguments.folder, labels, train, arguments.epochs)
     settings = Settings("metatomic", (str(network),), unit="angstrom^3")
     print("| model | R2 diagonal | off-diagonal | RMSE diagonal | off-diagonal | distance | training | prediction |")
-    report(
-        f"linear, N_T = {len(train)}",
-        labels,
-        *order(predict(Predictor(linear), labels.frames, BATCH), test, describing + fitting),
-    )
-    other = predict(making.make(settings, Resources(1)), labels.frames, BATCH)
-    report(f"SOAP-BPNN, N_T = {len(train)}", labels, *order(other, test, training))
-    np.save(arguments.folder / "network_alpha.npy", other[0])
-
-
-def order(predicted: tuple[np.ndarray, float], test: np.ndarray, seconds: float) -> tuple:
-    """Arguments of `report`."""
-    return predicted[0], test, seconds, predicted[1]
+    alpha, prediction = predict(Predictor(linear), labels.frames, BATCH)
+    report(f"linear, N_T = {len(train)}", labels, alpha, test, describing + fitting, prediction)
+    alpha, prediction = predict(making.make(settings, Resources(1)), labels.frames, BATCH)
+    report(f"SOAP-BPNN, N_T = {len(train)}", labels, alpha, test, training, prediction)
+    np.save(arguments.folder / "network_alpha.npy", alpha)
 
 
 if __name__ == "__main__":
