@@ -54,6 +54,12 @@ def _prepare_options(command: argparse.ArgumentParser) -> None:
     choice = command.add_mutually_exclusive_group()
     choice.add_argument("--show-template", action="store_true", help="print the templates, to begin your own from")
     choice.add_argument("--dry-run", action="store_true", help="show the first input, write nothing")
+    choice.add_argument("--converge", action="store_true", help="a few frames with each value of labelling.converge")
+
+
+def _collect_options(command: argparse.ArgumentParser) -> None:
+    _deck_options(command)
+    command.add_argument("--converge", action="store_true", help="the table of what 'prepare --converge' has made")
 
 
 def _campaign_options(command: argparse.ArgumentParser) -> None:
@@ -138,9 +144,13 @@ COMMANDS = {
     "prepare": Command(
         "input of calculations, in a folder for each, and a job array",
         _prepare_options,
-        passes=("template", "show_template", "dry_run"),
+        passes=("template", "show_template", "dry_run", "converge"),
     ),
-    "collect": Command("results of calculations: labels.extxyz, what failed and why, what to submit again"),
+    "collect": Command(
+        "results of calculations: labels.extxyz, what failed and why, what to submit again",
+        _collect_options,
+        passes=("converge",),
+    ),
     "label": Command("labels until the spectrum is known: select, prepare, run, collect, train, compare: labelling.h5"),
     "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
     "convert-labels": Command("derivatives of alpha, as from forces in fields: derivatives.extxyz", beside="convert"),

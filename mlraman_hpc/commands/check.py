@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.labelling.preparation import check_labelling
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator
@@ -121,6 +122,9 @@ def _trajectory(job: Job, labels: Labels | None, add: Callable[[str], None], tri
     if job.deck.model.predictor:
         other = _other_model(job, index, chosen, trial_seconds)
         return other + ((1 + ANALYSIS) * reading if job.deck.dynamics else 0.0)
+    if labels is None and job.deck.labelling and not model_path(job).exists():
+        add(check_labelling(job))
+        return (1 + ANALYSIS) * reading
     if labels is None and job.deck.dynamics and not model_path(job).exists():  # stands alone
         return (1 + ANALYSIS) * reading
     model = _trial_model(job, labels) if labels is not None else load_model(job)

@@ -48,6 +48,9 @@ class LabellingSection(Section):
         None, "input template of your own (Jinja2) or a folder of them; null: the shipped one of code and kind"
     )
     parameters: dict[str, Any] = key({}, "values of the template's placeholders; 'mlraman docs labelling' lists them")
+    converge: dict[str, list[Any]] = key(
+        {}, "for 'prepare --converge': parameter and its values, the last one the best; also 'supercell'"
+    )
     field: float = key(0.002, "strength of the field along each axis, for derivatives", "hartree/(e bohr)", gt=0)
     command: str | None = key(
         None,

@@ -13,10 +13,10 @@ import numpy as np
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.labelling.codes import CODES, NOT_CONVERGED, Code, Recipe
-from mlraman_hpc.labelling.inputs import atom_order
+from mlraman_hpc.labelling.inputs import RUN_FILE, atom_order
 from mlraman_hpc.labelling.manifest import Calculation, Kind, Manifest, Status, write_manifest
 from mlraman_hpc.labelling.outliers import outliers
-from mlraman_hpc.labelling.preparation import AGAIN, RUN_FILE, calculations_folder, run_folders, write_listing
+from mlraman_hpc.labelling.preparation import AGAIN, calculations_folder, run_folders, write_listing
 from mlraman_hpc.labelling.rounds import frame_of, manifest_path, required_manifest
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.trajectory import trajectory_index

@@ -24,6 +24,7 @@ from mlraman_hpc.records.frames import Frames
 
 SHIPPED = Path(__file__).parent / "templates"
 SCRIPT = "run.sh"
+RUN_FILE = "process.json"  # in the folder of a run: exit code, attempts, and CPU time where we have started it
 VOLT_PER_ANGSTROM = 51.422067  # hartree/(e bohr)
 FIXED = {  # what a template may use without the deck's doing, beside the parameters
     "title": "name of the calculation",
@@ -212,10 +213,14 @@ def run_script(steps: tuple[Step, ...], command: str) -> str:
         'cd "$(dirname "$0")" || exit',
     ]
     for step in steps:
-        lines.append(
-            f"grep -qs '{step.end.decode()}' {step.output} || {{ rm -f {step.output}; "
-            f"{step_command(command, step)} > {printed_to(command, step)} 2>&1; }} || exit"
-        )
+        ended = f"grep -qs '{step.end.decode()}' {step.output}"
+        lines += [
+            f"if ! {ended}; then",
+            f"  rm -f {step.output} {RUN_FILE}",
+            f"  {step_command(command, step)} > {printed_to(command, step)} 2>&1",
+            f"  code=$?; {ended} || {{ echo '{{\"attempts\": 1, \"exit_code\": '$code'}}' > {RUN_FILE}; exit 1; }}",
+            "fi",
+        ]
     return "\n".join(lines) + "\n"
 
 

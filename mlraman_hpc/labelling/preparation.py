@@ -9,7 +9,7 @@ from typing import Any
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.labelling.codes import CODES, Code, Recipe
-from mlraman_hpc.labelling.inputs import SUBMIT, Run, Templates, array_script, input_hash
+from mlraman_hpc.labelling.inputs import RUN_FILE, SUBMIT, Run, Templates, array_script, input_hash
 from mlraman_hpc.labelling.manifest import Calculation, Kind, Manifest, Status, write_manifest
 from mlraman_hpc.labelling.rounds import frame_of, manifest_path, required_manifest, section_of
 from mlraman_hpc.pipeline.job import Job
@@ -18,7 +18,6 @@ from mlraman_hpc.records.frames import Frames
 
 FOLDER = "calculations"  # below the output folder
 LISTING, AGAIN, ARRAY = "folders.txt", "again.txt", "array.sh"
-RUN_FILE = "process.json"  # in the folder of a run that we have started: process, exit code, CPU time
 HEADER = "header"  # the parameter that goes to the script of the job array
 
 
@@ -86,6 +85,19 @@ def _check_parameters(code: Code, templates: dict[Kind, Templates], own: Path | 
             )
 
 
+def check_labelling(job: Job) -> str:
+    """What would be computed, in a sentence. Errors: DeckKeyError for placeholders without a value, as in `prepare`."""
+    section = section_of(job)
+    kinds = {Kind(section.kind)} | ({Kind.POLARIZABILITY} if section.test else set())
+    for templates in recipes_of(job, kinds).templates.values():
+        templates.check()
+    how = "in this allocation" if section.command else "as job arrays"
+    return (
+        f"labelling: at most {section.most} frames ({section.kind}, {section.rule}) in rounds of {section.frames}, and "
+        f"{section.test} for testing, by {section.code} {how}: 'mlraman label'"
+    )
+
+
 def template_path(job: Job) -> Path | None:
     """File or folder of the user's own templates. Errors: DataError where it is not there."""
     section = section_of(job)
@@ -128,7 +140,7 @@ def prepare_calculations(job: Job, dry_run: bool = False) -> Manifest:
         if new and item.status is Status.PREPARED:
             _refuse_results(job, item, recipes.recipe(item.kind))
         written += new
-        _write_runs(calculations_folder(job) / item.name, runs)
+        write_runs(calculations_folder(job) / item.name, runs)
         changed.append(
             replace(item, status=Status.PREPARED, code=recipes.code.name, input=digest, folder=f"{FOLDER}/{item.name}")
         )
@@ -183,7 +195,8 @@ def _refuse_results(job: Job, item: Calculation, recipe: Recipe) -> None:
         (path / RUN_FILE).unlink(missing_ok=True)
 
 
-def _write_runs(folder: Path, runs: list[Run]) -> None:
+def write_runs(folder: Path, runs: list[Run]) -> None:
+    """Files that are the same already stay as they are."""
     for run in runs:
         for name, text in run.files.items():
             path = folder / run.name / name

@@ -24,9 +24,9 @@ from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DeckKeyError
 from mlraman_hpc.labelling.codes import Code, Recipe
 from mlraman_hpc.labelling.collection import run_record, run_state
-from mlraman_hpc.labelling.inputs import printed_to, step_command
+from mlraman_hpc.labelling.inputs import RUN_FILE, printed_to, step_command
 from mlraman_hpc.labelling.manifest import Calculation
-from mlraman_hpc.labelling.preparation import RUN_FILE, calculations_folder, run_folders
+from mlraman_hpc.labelling.preparation import calculations_folder, run_folders
 from mlraman_hpc.pipeline.job import Job
 
 LOCK_FILE = "process.lock"  # held while a run computes; its content is the id of the process group

@@ -2,8 +2,9 @@
 
     python fake_cp2k.py INPUT OUTPUT [SECONDS]
 
-The tensor is that of `small_system.alpha`'s bonds, in the cell of the input. `faults.json` in a folder above says what
-happens to a frame: {"12": "crash"}, "unconverged", or "crash once".
+The tensor is that of `small_system.alpha`'s bonds, in the cell of the input. In a field it writes forces instead,
+F_i = Z_i E + 1/2 E (d alpha/d r_i) E. `faults.json` in a folder above says what happens to a frame: {"12": "crash"},
+"unconverged", or "crash once".
 """
 
 import json
@@ -31,6 +32,16 @@ def main(source: Path, target: Path, seconds: float) -> None:
     if fault == "crash" or (fault == "crash once" and Path("started").read_text() == "x"):
         target.write_text(" CP2K| version string\n and then it crashed\n")
         sys.exit(3)
+    text = source.read_text()
+    if "ENERGY_FORCE" in text:
+        words = text.split()
+        field = np.zeros(3)
+        if "INTENSITY" in words:
+            vector = words[words.index("POLARISATION") + 1 :][:3]
+            field = float(words[words.index("INTENSITY") + 1]) * np.array(vector, float)
+        Path("forces.dat").write_text(forces(symbols, positions, cell, field))
+        target.write_text(output(symbols, positions, cell, fault, field))
+        return
     target.write_text(output(symbols, positions, cell, fault))
 
 
@@ -48,10 +59,38 @@ def alpha(positions: np.ndarray, cell: np.ndarray) -> np.ndarray:
     return np.einsum("ijn,ijna,ijnb->ab", weight, bonds, bonds) + 30 * np.eye(3)
 
 
-def output(symbols: list[str], positions: np.ndarray, cell: np.ndarray, fault: str) -> str:
+def derivatives(positions: np.ndarray, cell: np.ndarray, h: float = 1e-4) -> np.ndarray:
+    """(atoms, 3, 3, 3) d alpha_ab / d r_ic, Angstrom^2"""
+    result = np.empty((len(positions), 3, 3, 3))
+    for i, c in np.ndindex(len(positions), 3):
+        shift = np.zeros_like(positions)
+        shift[i, c] = h
+        result[i, c] = (alpha(positions + shift, cell) - alpha(positions - shift, cell)) / (2 * h)
+    return result
+
+
+def forces(symbols: list[str], positions: np.ndarray, cell: np.ndarray, field: np.ndarray) -> str:
+    """Table of forces, hartree/bohr."""
+    charges = np.array([2.0 if symbol == "Ag" else -3.0 for symbol in symbols])  # three Ag and two I
+    quadratic = np.einsum("icab,a,b->ic", derivatives(positions, cell), field, field) / 2 / BOHR3 ** (2 / 3)
+    lines = [" ATOMIC FORCES in [a.u.]", "", " # Atom   Kind   Element          X              Y              Z"]
+    for number, (symbol, force) in enumerate(zip(symbols, charges[:, None] * field + quadratic), start=1):
+        lines.append(f" {number} 1 {symbol} " + " ".join(f"{x:.14f}" for x in force))
+    return "\n".join([*lines, ""])
+
+
+def output(
+    symbols: list[str], positions: np.ndarray, cell: np.ndarray, fault: str, field: np.ndarray | None = None
+) -> str:
     numbers = {"Ag": 47, "I": 53, "B": 5, "N": 7}
     kinds = list(dict.fromkeys(symbols))
-    text = [" CP2K| version string: none", " GLOBAL| Run type                    LINEAR_RESPONSE"]
+    run = "LINEAR_RESPONSE" if field is None else "ENERGY_FORCE"
+    text = [" CP2K| version string: none", " CP2K| Input file name calculation.inp", f" GLOBAL| Run type   {run}"]
+    if field is not None and field.any():
+        size = np.linalg.norm(field)
+        x, y, z = field / size
+        text += [f" PERIODIC_EFIELD| Polarisation vector: x {x:.12f}", f" PERIODIC_EFIELD| y {y:.12f}"]
+        text += [f" PERIODIC_EFIELD| z {z:.12f}", f" PERIODIC_EFIELD| Intensity [a.u.]: {size:.12f}"]
     for name, vector in zip("abc", cell):
         length = np.linalg.norm(vector)
         x, y, z = vector
@@ -71,7 +110,7 @@ def output(symbols: list[str], positions: np.ndarray, cell: np.ndarray, fault: s
         "  *** SCF run NOT converged ***" if fault == "unconverged" else "  *** SCF run converged in 9 steps ***",
     ]
     tensor = alpha(positions, cell)
-    for unit, factor in (("a.u.", 1 / BOHR3), ("ang^3", 1.0)):
+    for unit, factor in (("a.u.", 1 / BOHR3), ("ang^3", 1.0)) if field is None else ():
         t = tensor * factor
         text += [
             f" POLAR| Polarizability tensor [{unit}]",

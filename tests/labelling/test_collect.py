@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,28 @@ def test_the_papers_bad_labels_are_found(data):
         labels = read_labels([path], "auto", "polarizability", "bohr^3", lambda text: None)
         steps = [int(line.split("step=")[1].split()[0]) for line in path.read_text().splitlines() if "step=" in line]
         assert [step for step, far in zip(steps, outliers(labels.polarizability)[0]) if far] == expected
+
+
+def test_a_task_of_an_array_that_failed_is_told_at_once(calculations):
+    """Without what run.sh leaves behind, an output that is cut short might still be written."""
+    frame = next(k for k in frames_of(calculations) if k != FRAME)
+    script = calculations / f"frame_{frame:06d}_polarizability" / "run.sh"
+    text = script.read_text()
+    script.write_text(
+        text.replace(
+            next(line for line in text.splitlines() if "cp2k.psmp" in line), "  echo cut > calculation.out; (exit 7)"
+        )
+    )
+    subprocess.run(["bash", str(script)])
+    found, _ = collected(calculations)
+    assert found[frame]["status"] == "failed" and "its command ended with code 7" in found[frame]["reason"]
+    script.write_text(
+        text.replace(
+            "cp2k.psmp -i calculation.inp -o calculation.out",
+            f"touch ran; cp {calculations}/frame_{FRAME:06d}_polarizability/calculation.out .",
+        )
+    )
+    for _ in range(2):
+        subprocess.run(["bash", str(script)], check=True)
+    found, _ = collected(calculations)
+    assert "an atom is" in found[frame]["reason"]  # it has run, with another frame's output

@@ -16,11 +16,12 @@ import h5py
 import numpy as np
 import pytest
 
+from mlraman_hpc.readers.derivatives.labels import read_derivatives
 from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.storage import hdf5
 from tests import small_system as small
 from tests.helpers import stop_signal
-from tests.labelling import system
+from tests.labelling import fake_cp2k, system
 
 FAKE = Path(__file__).parent / "fake_cp2k.py"
 
@@ -83,6 +84,22 @@ def test_two_rounds_and_a_second_start_computes_nothing(mlraman, tmp_path):
     again = mlraman(0, "label", "deck.yaml")
     assert "stop: as many frames" in again.stdout and set(starts(tmp_path).values()) == {1}
     assert (tmp_path / "out" / "model.h5").stat().st_mtime_ns == before
+
+
+def test_derivatives_are_trained_on_and_tensors_tested(mlraman, tmp_path):
+    write(tmp_path)
+    changes = ["kind=derivatives", "frames=1", "most=2", "parallel=1"]
+    mlraman(0, "label", "deck.yaml", *(word for change in changes for word in ("--set", f"labelling.{change}")))
+    found = calculations(tmp_path)
+    assert sorted(item["kind"] for item in found.values()) == ["derivatives"] * 2 + ["polarizability"] * 4
+    labels = read_derivatives([tmp_path / "out" / "derivatives.extxyz"], "auto", None, None, pytest.fail)
+    for k, frame in enumerate(sorted(frame for frame, item in found.items() if item["kind"] == "derivatives")):
+        expected = fake_cp2k.derivatives(small.frames(150)[frame], small.CELL)
+        np.testing.assert_allclose(labels.of_frame(k), expected, atol=2e-4 * np.abs(expected).max())
+    with h5py.File(tmp_path / "out" / "model.h5") as file:
+        assert len(file["train"]) == 0 and len(file["test"]) == 4 and file["derivatives/frames"][()] == 2
+    with h5py.File(tmp_path / "out" / "labelling.h5") as file:
+        assert file["labels"][:].tolist() == [1, 2] and (file["error/model"][:] > 0).all()
 
 
 def test_failures_are_named_and_the_rest_goes_on(mlraman, tmp_path):
