@@ -1,6 +1,6 @@
 """Error of the model and of the spectrum against the number of labels, for each rule of selection; the stop rule.
 
-    python tests/benchmarks/selection.py [sio2|agi] [FOLDER] [DRAWS]
+    python tests/benchmarks/selection.py [sio2|agi|synthetic] [FOLDER] [DRAWS]
 
 Half an hour on one core. Prints tables of 'mlraman docs labelling' and leaves selection_NAME.npz in FOLDER, of which
 tests/benchmarks/selection_figure.py makes the figure. Needs the real data beside the checkout.
@@ -80,6 +80,44 @@ def agi() -> Case:
     )
 
 
+def synthetic() -> Case:
+    """The frames of alpha-AgI with tensors of induced dipoles, sum_i a_i + sum_ij a_i T_ij a_j, within 8 Angstrom."""
+    with tempfile.TemporaryDirectory() as scratch:
+        index = build_index([DATA / "agi/trajectory.extxyz.gz"], "auto", Path(scratch), None, print)
+        frames = read_frames(index, np.arange(0, len(index), 2))
+    images = np.array(list(np.ndindex(3, 3, 3))) - 1
+    tensors = np.array([induced_dipoles(frames, k, images) for k in range(len(frames))])
+    labels = Labels(frames, tensors, tuple("" for _ in range(len(frames))))
+    known = features_of(frames, [47, 53])
+    return Case(
+        "synthetic",
+        labels,
+        known,
+        known,
+        tensors,
+        100.0,
+        [10, 20, 40, 80, 160],
+        200,
+        {"smoothing": 4.0, "blocks": 8},
+        [5, 150],
+    )
+
+
+def induced_dipoles(frames, k: int, images: np.ndarray) -> np.ndarray:
+    atoms = slice(*frames.first_atom[k : k + 2])
+    positions, cell = frames.positions[atoms], frames.cells[k]
+    own = np.where(frames.numbers[atoms] == 47, 2.0, 6.0)  # Angstrom^3
+    inside = positions - np.floor(positions @ np.linalg.inv(cell)) @ cell
+    r = (inside[:, None] - inside[None])[:, :, None] + images @ cell
+    length = np.linalg.norm(r, axis=-1)
+    near = (length > 1e-6) & (length < 8)
+    length = np.where(near, length, 1.0)
+    weight = np.where(near, 0.5 * (1 + np.cos(np.pi * length / 8)) / length**3, 0.0)
+    unit = r / length[..., None]
+    field = 3 * np.einsum("ijn,ijna,ijnb->ijab", weight, unit, unit) - weight.sum(axis=-1)[..., None, None] * np.eye(3)
+    return own.sum() * np.eye(3) + np.einsum("i,ijab,j->ab", own, field, own)
+
+
 def points_of(space, known: Features) -> Points:
     return Points(
         np.arange(len(known)),
@@ -121,7 +159,7 @@ def with_all_labels(case: Case) -> np.ndarray:
 
 
 def main(name: str, folder: Path, draws: int) -> None:
-    case = {"sio2": sio2, "agi": agi}[name]()
+    case = {"sio2": sio2, "agi": agi, "synthetic": synthetic}[name]()
     folder.mkdir(parents=True, exist_ok=True)
     reference = with_all_labels(case)
     trace = np.trace(case.labels.polarizability, axis1=1, axis2=2) / 3
