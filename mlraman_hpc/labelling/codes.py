@@ -51,16 +51,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Code:
-    """An electronic-structure code: recipes, defaults of the placeholders, and how its output tells the band gap.
+    """An electronic-structure code: recipes, and defaults of the placeholders; what has none only the user knows.
 
-    What has no default only the user knows. command: for the job array, where the deck has none.
-    gap  regular expression with one group, the gap in eV, or two, highest occupied and lowest unoccupied level
+    command  for the job array, where the deck has none
     """
 
     name: str
     recipes: Mapping[Kind, Recipe]
     defaults: Mapping[str, Any]
-    gap: bytes = b""
     command: str = ""
 
 
@@ -97,7 +95,6 @@ CP2K = Code(
         "max_scf": 100,
         "scf": "diagonalization",
     },
-    rb"HOMO - LUMO gap \[eV\] *: *(\S+)",
     "srun {program} -i {input} -o {output}",
 )
 _VASP_STEP = Step(
@@ -141,7 +138,6 @@ QE = Code(
         "tr2_ph": "1.0d-14",
         "nberrycyc": 3,
     },
-    rb"highest occupied, lowest unoccupied level \(ev\): *(\S+) +(\S+)",
     "srun {program} -i {input}",
 )
 ABINIT = Code(

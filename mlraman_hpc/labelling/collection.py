@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.labelling.codes import CODES, NOT_CONVERGED, Code, Recipe
+from mlraman_hpc.labelling.codes import CODES, NOT_CONVERGED, Recipe
 from mlraman_hpc.labelling.inputs import RUN_FILE, atom_order
 from mlraman_hpc.labelling.manifest import Calculation, Kind, Manifest, Status, write_manifest
 from mlraman_hpc.labelling.outliers import outliers
@@ -21,6 +20,8 @@ from mlraman_hpc.labelling.rounds import frame_of, manifest_path, required_manif
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.readers.derivatives.labels import read_derivatives
+from mlraman_hpc.readers.tensors.base import Request
+from mlraman_hpc.readers.tensors.formats import format_of
 from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.readers.text import read_bytes
 from mlraman_hpc.records.frames import DerivativeLabels, Frames, Labels
@@ -51,39 +52,28 @@ class RunState:
     ended: bool
     running: bool
     unconverged: str = ""
-    gap: float | None = None
 
 
-def run_state(code: Code, recipe: Recipe, folder: Path) -> RunState:
-    """From the texts that the code prints, and from the time of the last one where it did not end."""
-    started, latest, gap = False, 0.0, None
+def run_state(recipe: Recipe, folder: Path) -> RunState:
+    """From the texts that the programs print, and from the time of the last one where it did not end."""
+    started, latest = False, 0.0
     for step in recipe.steps:
         path = folder / step.output
         if not path.is_file():
-            return RunState(started, False, _may_run(folder, latest), gap=gap)
+            return RunState(started, False, _may_run(folder, latest))
         started, latest = True, path.stat().st_mtime
         text = read_bytes(path)
         found = next((mark for mark in step.unconverged if mark in text), None)
         if found is not None:
-            return RunState(True, step.end in text, False, f"{NOT_CONVERGED}: '{found.decode()}' in {path}", gap)
+            return RunState(True, step.end in text, False, f"{NOT_CONVERGED}: '{found.decode()}' in {path}")
         if step.end not in text:
-            return RunState(True, False, _may_run(folder, latest), gap=gap)
-        gap = _gap(code, text) if gap is None else gap
-    return RunState(True, True, False, gap=gap)
+            return RunState(True, False, _may_run(folder, latest))
+    return RunState(True, True, False)
 
 
 def _may_run(folder: Path, latest: float) -> bool:
     """Whether an output without an end may still be written: by somebody else, for we know our own."""
     return not (folder / RUN_FILE).exists() and time.time() - latest < STILL_WRITTEN
-
-
-def _gap(code: Code, text: bytes) -> float | None:
-    """eV; None where the output does not say it."""
-    found = re.findall(code.gap, text) if code.gap else []
-    if not found:
-        return None
-    numbers = [float(value) for value in (found[-1] if isinstance(found[-1], tuple) else (found[-1],))]
-    return numbers[0] if len(numbers) == 1 else numbers[1] - numbers[0]
 
 
 def collect_calculations(job: Job) -> Manifest:
@@ -108,10 +98,9 @@ def collect_calculations(job: Job) -> Manifest:
 
 
 def _collected(job: Job, item: Calculation, frame: Frames) -> Collected:
-    code = CODES[item.code]
-    recipe = code.recipes[item.kind]
+    recipe = CODES[item.code].recipes[item.kind]
     folders = [calculations_folder(job) / name for name in run_folders(job, item)]
-    states = [run_state(code, recipe, folder) for folder in folders]
+    states = [run_state(recipe, folder) for folder in folders]
     attempts, seconds = _effort(folders)
     item = replace(item, attempts=attempts, cpu_seconds=seconds, reason="")
     bad = next((state for state in states if state.unconverged), None)
@@ -120,10 +109,6 @@ def _collected(job: Job, item: Calculation, frame: Frames) -> Collected:
     open_runs = [(folder, state) for folder, state in zip(folders, states) if not state.ended]
     if open_runs:
         return Collected(_unfinished(item, open_runs), frame)
-    gaps = [state.gap for state in states if state.gap is not None]
-    if gaps and min(gaps) < LEAST_GAP:
-        reason = f"the gap between occupied and empty levels is {min(gaps):.3g} eV: a metal has no polarizability"
-        return Collected(replace(item, status=Status.METALLIC, reason=reason), frame)
     return _read(item, frame, recipe, [folder / name for folder in folders for name in recipe.results])
 
 
@@ -166,6 +151,9 @@ def _read(item: Calculation, frame: Frames, recipe: Recipe, results: list[Path])
     warnings: list[str] = []
     try:
         if item.kind is Kind.POLARIZABILITY:
+            status, reason = _doubt(results, recipe)
+            if reason:
+                return Collected(replace(item, status=status, reason=reason), frame)
             labels = read_labels(results, recipe.format, None, None, warnings.append)
             _check_structure(labels.frames, frame, results[0])
             return Collected(
@@ -178,6 +166,19 @@ def _read(item: Calculation, frame: Frames, recipe: Recipe, results: list[Path])
     except DataError as error:
         return Collected(replace(item, status=Status.FAILED, reason=str(error)), frame, warnings=tuple(warnings))
     return Collected(replace(item, status=Status.FINISHED), frame, derivatives=derivatives, warnings=tuple(warnings))
+
+
+def _doubt(results: list[Path], recipe: Recipe) -> tuple[Status, str]:
+    """Whether the outputs say of themselves that their tensor means nothing; the reason is '' where they do not."""
+    reader = format_of(results, recipe.format)
+    read = [calculation for path in results for calculation in reader.read(path, Request("reference"), lambda _: None)]
+    fault = next((one.unconverged for one in read if one.unconverged is not None), None)
+    if fault is not None:
+        return Status.UNCONVERGED, str(fault)
+    gaps = [one.gap for one in read if one.gap is not None]
+    if gaps and min(gaps) < LEAST_GAP:
+        return Status.METALLIC, f"the gap between occupied and empty levels is {min(gaps):.3g} eV: alpha diverges there"
+    return Status.FINISHED, ""
 
 
 def _check_structure(found: Frames, frame: Frames, path: Path) -> None:

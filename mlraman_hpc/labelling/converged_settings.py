@@ -126,17 +126,17 @@ def report_trials(job: Job) -> None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         trials = [Trial(**{**trial, "runs": tuple(trial["runs"])}) for trial in values["trials"]]
-        kind, code, converge = Kind(values["kind"]), CODES[values["code"]], values["converge"]
+        kind, converge = Kind(values["kind"]), values["converge"]
+        recipe = CODES[values["code"]].recipes[kind]
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; 'mlraman prepare --converge' makes the calculations") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: is damaged ({error}); 'mlraman prepare --converge' writes it again") from None
-    recipe = code.recipes[kind]
     known: dict[tuple[str, int, int], Floats] = {}
     elements: Any = None
     for trial in trials:
         folders = [job.output / FOLDER / run for run in trial.runs]
-        states = [run_state(code, recipe, folder) for folder in folders]
+        states = [run_state(recipe, folder) for folder in folders]
         if any(state.unconverged or not state.ended for state in states):
             job.console.warn(f"{job.output / FOLDER / trial.folder}: not finished, or not converged; left out")
             continue

@@ -73,7 +73,7 @@ class Runner:
         retries: int,
         say: Callable[[str], None],
     ) -> None:
-        self._code, self._command, self._say = code, command, say
+        self._command, self._say = command, say
         self._parallel, self._retries = parallel, retries
         self._environment = _environment()
         self._waiting = [_Task(item, code.recipes[item.kind], folders) for item, folders in items]
@@ -104,7 +104,7 @@ class Runner:
         """Start the first run of a calculation that has not ended; False where nothing is left to be done."""
         task.process = None
         for folder in task.folders:
-            state = run_state(self._code, task.recipe, folder)
+            state = run_state(task.recipe, folder)
             if state.ended:
                 continue
             if state.unconverged or _attempts(folder) > self._retries:

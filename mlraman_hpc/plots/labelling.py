@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlraman_hpc.plots.style import BLACK, BLUE, SMALL, VERMILION, WIDE, drawing
+from mlraman_hpc.plots.style import BLACK, BLUE, VERMILION, WIDE, drawing, legend_above
 from mlraman_hpc.records.labelling import LabellingHistory
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ MOST_TICKS = 8
 
 def labelling_figure(path: Path | None, history: LabellingHistory, title: str = "") -> Figure:
     """Relative error bars of the spectrum against labels, the stop, and the CPU time of the labels above."""
-    with drawing(path, title, width=WIDE, height=2.8) as figure:
+    with drawing(path, title, width=WIDE, height=3.0) as figure:
         axes = figure.subplots()
         axes.plot(history.labels, 100 * history.model_error, "o-", color=VERMILION, label="model (committee)")
         axes.plot(history.labels, 100 * history.statistical_error, "s-", color=BLUE, label="trajectory (blocks)")
@@ -27,18 +27,13 @@ def labelling_figure(path: Path | None, history: LabellingHistory, title: str = 
             100 * history.share * history.statistical_error,
             ":",
             color=BLUE,
-            label=f"stop: {history.share:g} of the trajectory's",
+            label=f"{history.share:g} of the trajectory's: stop",
         )
         if np.isfinite(history.change).any():
-            axes.plot(history.labels, 100 * history.change, "x", color=BLACK, label="change by the last round")
-        axes.set(
-            xlabel="frames trained on",
-            ylabel="error of the spectrum (%)",
-            title=f"{history.low:g} to {history.high:.4g} cm$^{{-1}}$: {history.verdict}",
-        )
+            axes.plot(history.labels, 100 * history.change, "x", color=BLACK, label="change by the round")
+        axes.set(xlabel="frames trained on", ylabel="error of the spectrum (%)")
         axes.set_ylim(bottom=0)
-        axes.title.set_fontsize(SMALL)
-        axes.legend(fontsize=SMALL)
+        legend_above(axes, f"{history.low:g} to {history.high:.4g} cm$^{{-1}}$: {history.verdict}")
         _cpu_time(axes, history)
     return figure
 
