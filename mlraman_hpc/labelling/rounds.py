@@ -40,7 +40,7 @@ from mlraman_hpc.storage import provenance
 from mlraman_hpc.storage.labels_extxyz import frames_extended_xyz
 
 SELECTED = "selected.extxyz"
-SAMPLE = 256  # candidates from which the random rule's expected error is estimated
+MOST_CANDIDATES = 50_000  # of 3 kB each, shared by the ranks; for rules that compare all
 LEAST_ROOM = 2.0  # the interval is at most what leaves each frame that may be labelled so many times its room
 
 
@@ -121,7 +121,7 @@ def select_round(job: Job) -> Manifest:
     if section.rule == "random":
         frames = session.on_root(lambda: spaced(draw_order(chosen, section.seed), taken, gap, count))
     else:
-        points = shared_points(job, index, chosen, space)
+        points = shared_points(job, index, _thinned(job, chosen), space)
         session.enter_step("choice")
         frames = chosen_by_score(session, section.rule, points, space, known, taken, gap, count)
     new = all_points(job, index, np.array(frames, dtype=int), space)
@@ -160,6 +160,15 @@ def _settings(job: Job) -> str:
     return provenance.hash_of(
         section, job.section("trajectory").model_dump(exclude={"files"}), descriptor_settings(job)
     )
+
+
+def _thinned(job: Job, chosen: Integers) -> Integers:
+    """At equal distances, where there are more than a comparison of all would have memory for."""
+    if len(chosen) <= MOST_CANDIDATES:
+        return chosen
+    step = -(-len(chosen) // MOST_CANDIDATES)
+    job.console.say(f"every {step}th of the {len(chosen)} frames is a candidate; trajectory.every chooses others")
+    return chosen[::step]
 
 
 def _trained_on(manifest: Manifest) -> list[Calculation]:
