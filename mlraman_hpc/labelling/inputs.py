@@ -191,9 +191,14 @@ def _field(name: str, vector: tuple[int, int, int], strength: float) -> dict[str
     }
 
 
-def step_command(command: str, step: Step) -> str:
-    """The shell command of one step: {program}, {input} and {output} are filled in; its text goes to the output."""
-    for name, value in (("{program}", step.program), ("{input}", step.input), ("{output}", step.output)):
+def step_command(command: str, step: Step, slot: int = 0) -> str:
+    """The shell command of one step; {slot} is the number, from 0, of one of the calculations that run at a time."""
+    for name, value in (
+        ("{program}", step.program),
+        ("{input}", step.input),
+        ("{output}", step.output),
+        ("{slot}", str(slot)),
+    ):
         command = command.replace(name, value)
     return command
 

@@ -55,12 +55,13 @@ class _Task:
     recipe: Recipe
     folders: list[Path]
     process: _Process | None = None
+    slot: int = 0
 
 
 class Runner:
     """Computes what of these calculations has not ended. For root; `poll` is to be called until it gives 0.
 
-    command  of the deck, with {program}, {input} and {output}; parallel: calculations at a time
+    command  of the deck, with {program}, {input}, {output} and {slot}; parallel: calculations at a time
     retries  how often a run that ends without a result is started again
     """
 
@@ -86,6 +87,7 @@ class Runner:
                 self._running.remove(task)
         while self._waiting and len(self._running) < self._parallel:
             task = self._waiting.pop(0)
+            task.slot = min(set(range(self._parallel)) - {other.slot for other in self._running})
             if self._start_next(task):
                 self._running.append(task)
         return len(self._running) + len(self._waiting)
@@ -124,7 +126,7 @@ class Runner:
             (folder / step.output).unlink(missing_ok=True)
         _record(folder, attempts=_attempts(folder), exit_code=None, host=socket.gethostname())
         step = steps[number]
-        command = step_command(self._command, step)
+        command = step_command(self._command, step, task.slot)
         script = f"echo $$ > {LOCK_FILE}; {command}"
         printed = folder / printed_to(self._command, step)
         with open(printed, "ab") as text:

@@ -86,6 +86,14 @@ def test_two_rounds_and_a_second_start_computes_nothing(mlraman, tmp_path):
     assert (tmp_path / "out" / "model.h5").stat().st_mtime_ns == before
 
 
+def test_calculations_at_the_same_time_have_slots_of_their_own(mlraman, tmp_path):
+    write(tmp_path)
+    log = f"echo {{slot}} >> {tmp_path}/begun; {command(0.1)}; echo {{slot}} >> {tmp_path}/ended"
+    mlraman(0, "label", "deck.yaml", "--set", f"labelling.command={log}", "--set", "labelling.most=8")
+    begun, ended = ((tmp_path / name).read_text().split() for name in ("begun", "ended"))
+    assert len(begun) == 12 and sorted(begun) == sorted(ended) and set(begun) == {"0", "1"}
+
+
 def test_derivatives_are_trained_on_and_tensors_tested(mlraman, tmp_path):
     write(tmp_path)
     changes = ["kind=derivatives", "frames=1", "most=2", "parallel=1"]
