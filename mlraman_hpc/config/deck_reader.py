@@ -17,11 +17,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from mlraman_hpc.base.errors import DeckError, KeyLocations, Mistake
+from mlraman_hpc.base.time_limits import TookTooLong, processor_time
 from mlraman_hpc.config import yaml_source
 from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.keys import section_type
 from mlraman_hpc.config.paths import expand_paths, make_absolute
 
+GLOB_SECONDS = 5.0  # of processor time for one pattern
 _SENTENCES = {  # type of pydantic's error -> what the value should be
     "string_type": "should be text",
     "int_type": "should be an integer",
@@ -247,7 +249,12 @@ def input_files(deck: Deck, dotted: str, patterns: Sequence[str]) -> list[Path]:
         if os.path.isfile(path):
             files.append(Path(path))
         elif any(sign in pattern for sign in "*?["):
-            matches = sorted(filter(os.path.isfile, glob.glob(path, recursive=True)))
+            try:
+                with processor_time(GLOB_SECONDS):
+                    matches = sorted(set(filter(os.path.isfile, glob.iglob(path, recursive=True))))
+            except TookTooLong:
+                text = f"{path} looks through too many folders; say more closely where the files are"
+                raise deck.data_error(dotted, text) from None
             if not matches:
                 raise deck.data_error(dotted, f"no file matches {path}")
             files += map(Path, matches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import types
 import typing
@@ -62,7 +63,7 @@ def _with_text_keys(value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_vector(value: Any) -> bool:
@@ -86,7 +87,7 @@ def _component(value: Any) -> Any:
 def _unit_vector(value: Any) -> list[float]:
     if not _is_vector(value) or not any(value):
         raise ValueError("should be a vector of three numbers that is not zero")
-    length = sum(x * x for x in value) ** 0.5
+    length = math.hypot(*value)
     return [x / length for x in value]
 
 

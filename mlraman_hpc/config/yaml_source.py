@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,70 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
+from mlraman_hpc.base.checksums import opened
 from mlraman_hpc.base.errors import DeckError, KeyLocations, Location, Mistake
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """YAML 1.2 scalars: `1e-6` is a number, `no` and `on` are words (No is an element), no timestamps."""
+    """YAML 1.2 scalars: `1e-6` is a number, `no` and `on` are words (No is an element), no timestamps.
+
+    What could take the machine's memory or time, or be a number or text that nothing can hold, is a YAMLError.
+    """
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise ComposerError(None, None, _TOO_DEEP, self.peek_event().start_mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _bound(node)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (ValueError, KeyError, AttributeError, TypeError, OverflowError, RecursionError):
+            tag = node.tag.rpartition(":")[2]
+            raise ConstructorError(None, None, f"not a value of the kind '{tag}'", node.start_mark) from None
+        if problem := _unusable(value):
+            raise ConstructorError(None, None, problem, node.start_mark)
+        return value
+
+
+def _bound(root: yaml.Node) -> None:
+    """ComposerError for more values than MOST, or deeper ones than DEEPEST, all anchors written out."""
+    count, stack = 0, [(root, 1)]
+    while stack:
+        node, depth = stack.pop()
+        count += 1
+        if depth > DEEPEST:
+            raise ComposerError(None, None, _TOO_DEEP, node.start_mark)
+        if count + len(stack) > MOST:
+            text = f"more than {MOST} values, with what anchors (&) and aliases (*) repeat"
+            raise ComposerError(None, None, text, node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            stack += [(inner, depth + 1) for pair in node.value for inner in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            stack += [(inner, depth + 1) for inner in node.value]
+
+
+def _unusable(value: Any) -> str:
+    """Why a text or number cannot be meant; empty where it can."""
+    if isinstance(value, str) and (sign := re.search("[\\0\\ud800-\\udfff]", value)):
+        return f"the text has a character that no file name or title can have ({sign[0]!r})"
+    if isinstance(value, (int, float)) and (LARGEST < abs(value) < INFINITE or 0 < abs(value) < 1 / LARGEST):
+        return f"numbers lie between {1 / LARGEST:g} and {LARGEST:g} or are 0, found {value:.3g}"
+    return ""
 
 
 def _resolve_scalars_as_yaml_1_2() -> None:
@@ -30,8 +89,14 @@ def _resolve_scalars_as_yaml_1_2() -> None:
         ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
     ):
         _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(f"^(?:{pattern})$"), list(first))
-    _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+    _Loader.add_constructor("tag:yaml.org,2002:int", _int)
     _Loader.add_constructor("tag:yaml.org,2002:float", _float)
+
+
+def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
+    """An integer; what has more digits than anything is infinite, like a number that is too large."""
+    digits = str(node.value)
+    return int(digits) if len(digits) < 300 else float("-inf" if digits.startswith("-") else "inf")
 
 
 def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
@@ -39,6 +104,12 @@ def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
 
 
 _resolve_scalars_as_yaml_1_2()
+
+
+MOST, DEEPEST = 100_000, 60  # values of a deck, sections in sections
+LARGEST, INFINITE = 1e30, float("inf")
+_TOO_DEEP = f"nested deeper than {DEEPEST} levels, or inside itself"
+LONGEST = 1 << 24  # bytes of a deck
 
 
 @dataclass
@@ -100,14 +171,21 @@ def read(path: str | Path, changes: Sequence[str] = ()) -> YamlSource:
 
 def _text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        if str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/self/fd/")):  # <(...) of a shell
+            return Path(path).read_text(encoding="utf-8")
+        with opened(path) as handle, os.fdopen(os.dup(handle), "rb") as file:
+            content = file.read(LONGEST + 1)
+        if len(content) > LONGEST:
+            raise DeckError.at(Location(str(path)), f"longer than {LONGEST >> 20} MB; is it a deck?")
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise DeckError.at(Location(str(path)), "no such deck; 'mlraman init' writes one to start from") from None
     except UnicodeDecodeError as error:
         text = f"not UTF-8 text (byte {error.start}); save the deck as UTF-8"
         raise DeckError.at(Location(str(path)), text) from None
-    except OSError as error:
-        raise DeckError.at(Location(str(path)), f"cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DeckError.at(Location(str(path)), f"cannot be read: {reason}") from None
 
 
 def parse(text: str, name: str) -> YamlSource:

@@ -18,6 +18,7 @@ from mlraman_hpc.base.errors import StoppedEarly, UserError
 
 _BITS = {signal.SIGTERM: 1, signal.SIGUSR1: 2, signal.SIGALRM: 4}  # so that ranks combine them by a bitwise or
 _NAMES = {1: "SIGTERM", 2: "SIGUSR1", 4: "the time limit"}
+LONGEST_SECONDS = 1e9  # of the system's timer; decades
 REPEAT_SECONDS = 0.5  # launcher and Slurm may both forward one signal; a later one is a second request
 
 
@@ -42,7 +43,7 @@ class Stop:
 
     def limit(self, seconds: float) -> None:
         """Request a stop when this much time has passed."""
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST_SECONDS))
 
     @property
     def pending(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
+from mlraman_hpc.base.time_limits import TookTooLong, processor_time
 from mlraman_hpc.readers.tensors.base import FileError
 from mlraman_hpc.readers.tensors.components import check_order, check_unit, from_columns, labels_of
 from mlraman_hpc.readers.tensors.series import read_table
@@ -20,6 +21,7 @@ POSITION_TOLERANCE = 0.01  # Angstrom: some outputs have few digits
 ROUNDING_TOLERANCE = (
     1e-4  # Angstrom: atoms move less than POSITION_TOLERANCE in 1 fs, so beyond this neighbours compete
 )
+PATTERN_SECONDS = 2.0  # of processor time for one file name
 _NEIGHBOURS = (-1, 1, -2, 2)  # frames, in the order in which they are compared
 
 
@@ -89,9 +91,15 @@ def on_trajectory(labels: Labels, index: TrajectoryIndex, pattern: str, offset: 
 def _number_in_name(source: str, pattern: str) -> int:
     name = Path(source).name
     try:
-        match = re.search(pattern, name)
-    except re.error as error:
+        with processor_time(PATTERN_SECONDS):
+            match = re.search(pattern, name)
+    except (re.error, OverflowError, RecursionError) as error:
         raise DeckKeyError("reference.frame_from_name", f"not a regular expression ({error}).") from None
+    except TookTooLong:
+        raise DeckKeyError(
+            "reference.frame_from_name",
+            f"'{pattern}' takes longer than {PATTERN_SECONDS:g} s on '{name}': it has repetitions within repetitions",
+        ) from None
     if match is None or len(match.groups()) != 1 or not (match[1] or "").isdigit():
         raise DeckKeyError(
             "reference.frame_from_name",
