@@ -89,7 +89,7 @@ def _against_labels(job: Job, checkpoint: Checkpoint) -> tuple[list[int], Polari
 
 def _series_origin(job: Job, sizes: list[int]) -> Origin:
     training = training_origin(job, "converge", {"sizes": sizes})
-    parents = hashes(job.files("trajectory.files")) | training.parents
+    parents = hashes(job.files("trajectory.files"), job.scratch) | training.parents
     return job.origin("converge", parents, training.key, job.section("trajectory").model_dump(exclude={"files"}))
 
 

@@ -64,12 +64,12 @@ def _compute(step: Step) -> Output | None:
         session.enter_step("copy")
         _copy(step.job, plan)
         session.enter_step("write")
-        return session.only_on_root(_finish, plan, step.origin, stack)
+        return session.only_on_root(_finish, plan, step, stack)
 
 
 def _origin(job: Job) -> Origin:
     settings = job.section("trajectory").model_dump(include={"format", "species", "cell", "frame_interval"})
-    return job.origin("convert", hashes(job.files("trajectory.files")), settings, _wanted_unit(job))
+    return job.origin("convert", hashes(job.files("trajectory.files"), job.scratch), settings, _wanted_unit(job))
 
 
 def _plan(job: Job, path: Path, stack: ExitStack) -> Plan:
@@ -144,7 +144,7 @@ def _copy(job: Job, plan: Plan | None) -> None:
             with session.collective_errors():
                 part = _read(*unit)
             gathered = session.gather(part)
-            advance(session.on_root(_write, plan, gathered))
+            advance(session.on_root(_write, job, plan, gathered))
             begin += 0 if plan is None else plan.unit_frames(session.size) * session.size
 
 
@@ -183,18 +183,20 @@ def _read(rows: slice, index: TrajectoryIndex, periodic: np.ndarray, velocity: f
     return rows, frames.positions.reshape(shape), frames.cells, velocities
 
 
-def _write(plan: Plan, gathered: list) -> int:
+def _write(job: Job, plan: Plan, gathered: list) -> int:
+    job.watched.look()
     parts = [part for part in gathered if part is not None]
     for rows, positions, cells, velocities in parts:
         plan.file.write(rows, positions, cells, velocities)
     return sum(rows.stop - rows.start for rows, *_ in parts)
 
 
-def _finish(plan: Plan, origin: Origin, stack: ExitStack) -> Output:
+def _finish(plan: Plan, step: Step, stack: ExitStack) -> Output:
     """The file gets its name when the stack is closed; on root alone something is in it."""
-    plan.file.finish(origin)
+    output = Output(warnings=step.job.watched.check())
+    plan.file.finish(step.origin)
     stack.close()
-    return Output()
+    return output
 
 
 def convert_labels(job: Job) -> None:

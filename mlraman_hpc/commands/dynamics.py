@@ -73,6 +73,7 @@ def _compute(step: Step) -> Output | None:
     folder = scratch_folder(job, blocks, section.memory)
     with job.console.progress("reading", blocks.frames, "frames") as advance:
         motion = exchange(session, blocks, index, rows, advance, folder)
+    session.only_on_root(_check_files, job)
     frozen = unwrap_positions(job, motion)
     session.enter_step("frame")
     resting = [name for name in blocks.species if drift == "total" or name not in section.mobile]
@@ -90,7 +91,7 @@ def _origin(job: Job) -> Origin:
     parents, own = jumps.origin_parts(job, section)
     return job.origin(
         "dynamics",
-        hashes(job.files("trajectory.files")) | parents,
+        hashes(job.files("trajectory.files"), job.scratch) | parents,
         trajectory.model_dump(exclude={"files", "every"}),
         own,
         ESTIMATOR,
@@ -153,6 +154,12 @@ def _drift(job: Job, blocks: AtomBlocks) -> str:
 def _vdos_plan(job: Job, blocks: AtomBlocks) -> VdosPlan:
     section = _section(job)
     return vdos_plan(blocks.frames, blocks.interval, section.smoothing, section.blocks)
+
+
+def _check_files(job: Job) -> None:
+    """All frames have been read: from files that stayed as they were?"""
+    for text in job.watched.check():
+        job.console.warn(text)
 
 
 @dataclass(frozen=True)

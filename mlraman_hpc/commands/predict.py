@@ -47,6 +47,6 @@ def _origin_of_other_model(job: Job) -> Origin:
 def _origin(job: Job) -> Origin:
     model = existing_model(job)
     refuse_other_deck(job, model)
-    parents = hashes(job.files("trajectory.files")) | {str(model): hdf5.content_of(model)}
+    parents = hashes(job.files("trajectory.files"), job.scratch) | {str(model): hdf5.content_of(model)}
     settings = job.section("trajectory").model_dump(exclude={"files"})
     return job.origin("predict", parents, settings, history=hdf5.history_of(model))

@@ -23,7 +23,7 @@ from mlraman_hpc.readers.derivatives.labels import read_derivatives
 from mlraman_hpc.readers.tensors.base import Request
 from mlraman_hpc.readers.tensors.formats import format_of
 from mlraman_hpc.readers.tensors.labels import read_labels
-from mlraman_hpc.readers.text import read_bytes
+from mlraman_hpc.readers.unpacking import read_bytes
 from mlraman_hpc.records.frames import DerivativeLabels, Frames, Labels
 from mlraman_hpc.storage.labels_extxyz import derivatives_extended_xyz, extended_xyz
 

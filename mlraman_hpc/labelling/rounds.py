@@ -81,7 +81,7 @@ def read_state(job: Job) -> State:
     """On root. Errors: DataError for a manifest of other frames than the trajectory has now."""
     index = trajectory_index(job)
     chosen = np.array(selected_frames(job, index))
-    files = hashes(job.files("trajectory.files"))
+    files = hashes(job.files("trajectory.files"), job.scratch)
     manifest = read_manifest(manifest_path(job))
     if manifest is None:
         return State(index, chosen, Manifest(files, len(index)))

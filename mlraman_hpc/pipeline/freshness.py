@@ -137,7 +137,7 @@ def _of_files(job: Job, path: Path, parents: dict[str, str]) -> Difference | Non
         if value is None or (section == "trajectory" and not _from_files(path)):
             continue
         try:
-            digests = hashes(job.files(key)).values()
+            digests = hashes(job.files(key), job.scratch).values()
         except DataError:
             continue
         if not known.issuperset(digests):

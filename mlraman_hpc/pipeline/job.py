@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, DeckError, DeckKeyError, StoppedEarly
 from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import input_files, resolved_yaml
+from mlraman_hpc.pipeline.file_watch import FileWatch
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.resources import seconds_left
 from mlraman_hpc.runtime.session import Session
@@ -31,12 +32,14 @@ class Job:
     """One run of one deck.
 
     session  the ranks; console: the log; force: compute what is up to date again
+    watched  input files that must not change while they are read, on root
     """
 
     deck: Deck
     session: Session
     console: Console
     force: bool = False
+    watched: FileWatch = field(default_factory=FileWatch)
 
     @property
     def output(self) -> Path:
@@ -119,8 +122,8 @@ class Job:
         """The resolved deck is never written beside results of another deck."""
         from mlraman_hpc.pipeline.freshness import of_other_decks  # which imports this module
 
-        created = not self.output.exists()
         try:
+            created = not self.output.exists()
             self.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(
@@ -192,9 +195,9 @@ def _plural(count: int, word: str) -> str:
     return f"{count} {word}" + ("s" if count != 1 else "")
 
 
-def hashes(files: list[Path]) -> dict[str, str]:
-    """{name: hash} of input files, for the parents of a result."""
+def hashes(files: list[Path], folder: Path | None = None) -> dict[str, str]:
+    """{name: hash} of input files, for the parents of a result; `folder`: see file_content."""
     try:
-        return {str(path): provenance.hash_of_file(path) for path in files}
+        return {str(path): provenance.hash_of_file(path, folder) for path in files}
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None

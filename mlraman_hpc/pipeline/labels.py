@@ -36,7 +36,7 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
         parents |= hashes(job.files("reference.derivatives.files"))
         settings = settings | {"derivatives": section.derivatives.model_dump(exclude={"files"})}
     if section.format == "table" or section.frame_from_name is not None:
-        parents |= hashes(job.files("trajectory.files"))
+        parents |= hashes(job.files("trajectory.files"), job.scratch)
     return job.origin(
         task,
         parents,

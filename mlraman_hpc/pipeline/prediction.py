@@ -6,7 +6,6 @@ and sends rows back; root writes them as they come. Rounds grow until one takes 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError, DeckKeyError, FrameError, UserError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
+from mlraman_hpc.pipeline.file_watch import FileChanged
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.step import Output, Step
 from mlraman_hpc.pipeline.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
@@ -28,7 +28,7 @@ from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime import resources as machine
 from mlraman_hpc.runtime.console import duration
 from mlraman_hpc.runtime.fault_injection import slow_down
-from mlraman_hpc.storage import hdf5, provenance
+from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.alpha_file import AlphaFile
 from mlraman_hpc.storage.checkpoint import partial_path
 
@@ -75,14 +75,12 @@ class Selection:
 
     chosen    frame numbers; batch k has the rows starts[k] to starts[k + 1] of them
     interval  fs between two of them
-    ends      {path: size and hash of both ends} of the trajectory's files when they were indexed
     """
 
     index: TrajectoryIndex
     chosen: range
     starts: np.ndarray
     interval: float
-    ends: dict[str, tuple[int, str]]
 
     def frames(self, *rows: int) -> Frames:
         """These rows of the selection, read."""
@@ -157,10 +155,9 @@ def _predict_and_finish(step: Step, plan: Plan | None, predictor: Predictor) -> 
 
 def _select(job: Job) -> Selection:
     index = trajectory_index(job)
-    ends = {path: provenance.hash_of_ends(Path(path)) for path in index.paths}
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
-    return Selection(index, chosen, even_batches(len(chosen), len(index.numbers)), interval, ends)
+    return Selection(index, chosen, even_batches(len(chosen), len(index.numbers)), interval)
 
 
 def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
@@ -236,10 +233,12 @@ def _predict_all(job: Job, plan: Plan | None, predictor: Predictor) -> None:
     """What was written counts, however the rounds end."""
     try:
         _rounds(job, plan, predictor)
-    except UserError:
+    except UserError as error:
         if plan is not None:
             with suppress(DataError):  # a full disk may be why they ended
                 _commit(plan)
+                if isinstance(error, FileChanged):
+                    _drop(plan, error)
         raise
 
 
@@ -255,7 +254,7 @@ def _rounds(job: Job, plan: Plan | None, predictor: Predictor) -> None:
                 prediction = predict_unit(unit, predictor, session.threads)
             gathered = session.gather(prediction)
             computed = time.monotonic() - began
-            written = session.on_root(_write, plan, gathered)
+            written = session.on_root(_write, job, plan, gathered)
             advance(written)
             del unit, prediction, gathered  # before those of the next round are allocated
             length = _next_length(length, time.monotonic() - began)
@@ -322,8 +321,9 @@ def predict_unit(unit: WorkUnit, predictor: Predictor, threads: int) -> Predicti
         return joined(list(pool.map(lambda part: predict_rows(*part), parts)))
 
 
-def _write(plan: Plan, gathered: list[Prediction | None]) -> int:
+def _write(job: Job, plan: Plan, gathered: list[Prediction | None]) -> int:
     """Write what the ranks have made of their work units; the number of frames."""
+    job.watched.look()
     written = 0
     for batches, prediction in zip(plan.assigned, gathered):
         begin = 0
@@ -349,12 +349,23 @@ def _commit(plan: Plan) -> None:
     plan.committed = time.monotonic()
 
 
+def _drop(plan: Plan, error: FileChanged) -> None:
+    """Batches with frames from a part of a file that has changed do not count; those of the rest may be kept."""
+    changed = plan.index.frames_within(plan.chosen, error.path, error.blocks)
+    batches = np.unique(np.searchsorted(plan.starts, np.flatnonzero(changed), side="right") - 1)
+    plan.file.forget(batches)
+
+
 def _next_length(length: int, seconds: float) -> int:
     return max(1, round(length * min(4.0, ROUND_SECONDS / max(seconds, 1e-3))))
 
 
 def _finish(step: Step, plan: Plan) -> Output:
-    output = Output(warnings=_changes(plan))
+    try:
+        output = Output(warnings=step.job.watched.check())
+    except FileChanged as error:
+        _drop(plan, error)
+        raise
     atoms, frames = plan.file.count_outliers()
     if atoms:
         share = 100 * atoms / (len(plan.chosen) * len(plan.index.numbers))
@@ -367,21 +378,3 @@ def _finish(step: Step, plan: Plan) -> Output:
     output.warnings.clear()
     plan.file.finish(step.path, step.origin)
     return output
-
-
-def _changes(plan: Plan) -> list[str]:
-    """DataError where the trajectory was written to meanwhile: a mixture of two; a warning where it has grown."""
-    warnings = []
-    for path, (size, before) in plan.ends.items():
-        try:
-            now, grown = provenance.hash_of_ends(Path(path), size)[1], os.path.getsize(path) > size
-        except (DataError, OSError):  # all frames have been read before it went
-            continue
-        if now != before:
-            raise DataError(
-                f"{path}: has changed while its frames were read, so the prediction may mix two versions "
-                "of it; start again with --force"
-            )
-        if grown:
-            warnings.append(f"{path} has grown meanwhile; the frames that were there at the start are used")
-    return warnings

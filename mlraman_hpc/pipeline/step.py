@@ -68,7 +68,7 @@ class Step:
 
     def _write(self, output: Output) -> None:
         job = self.job
-        for text in output.warnings:
+        for text in [*job.watched.check(), *output.warnings]:
             job.console.warn(text)
         for name, (draw, *arguments) in output.figures.items():
             job.draw(name, draw, *arguments)

@@ -17,11 +17,14 @@ LEAST_STEP, MOST_STEP = 0.2, 15.0  # fs, of a simulation of atoms
 
 def trajectory_index(job: Job) -> TrajectoryIndex:
     """Byte offsets of every frame; to be called on root alone."""
-    section = job.section("trajectory")
+    section, files = job.section("trajectory"), job.files("trajectory.files")
+    job.watched.add(files, job.scratch)
     with job.located():
-        return build_index(
-            job.files("trajectory.files"), section.format, job.scratch, section.species, job.console.warn, section.cell
-        )
+        index = build_index(files, section.format, job.scratch, section.species, job.console.warn, section.cell)
+    for text in job.watched.check():
+        job.console.warn(text)
+    job.watched.add(index.paths, job.scratch)
+    return index
 
 
 def selected_frames(job: Job, index: TrajectoryIndex) -> range:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.readers.text import FrameLocation, Warn, composition, memory_mapped, unpacked_copy
+from mlraman_hpc.readers.text import FrameLocation, Warn, composition, memory_mapped
 from mlraman_hpc.readers.trajectory import extxyz
 from mlraman_hpc.readers.trajectory.byte_ranges import frame_texts
 from mlraman_hpc.readers.trajectory.frame_table import FRAME
+from mlraman_hpc.readers.unpacking import unpacked_copy
 
 SAME_POSITION = 0.01  # Angstrom, within which two files have the same structure
 

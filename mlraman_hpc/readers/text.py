@@ -4,8 +4,6 @@ line and frame.
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import mmap
 import os
 import re
@@ -269,55 +267,3 @@ def incomplete_frame(name: str, frames: int, line: int) -> str:
         f"{name}, line {line}: the last frame is incomplete (still being written, cut short, or no last line end); "
         f"the {frames} frames before it are used."
     )
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file, unpacked where it is .gz. Errors: DataError for damaged archives and unreadable files."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            return file.read()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged archive ({error}). Copy the file again.") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}. Check the path and its permissions.") from None
-
-
-def unpacked_copy(path: Path, scratch: Path, warn: Warn) -> Path:
-    """The file itself, or for .gz an unpacked copy in `scratch`; a copy of the same file is used again."""
-    if path.suffix != ".gz":
-        return path
-    try:
-        state = path.stat()
-        origin = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-        copy = scratch / f"{path.stem}.{origin}.{state.st_size}.{state.st_mtime_ns}"
-        if not copy.exists():
-            copy = _decompress(path, copy, warn)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be unpacked into {scratch} ({error.strerror or error}).") from None
-    return copy
-
-
-def _decompress(path: Path, copy: Path, warn: Warn) -> Path:
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    partial = copy.with_name(f"{copy.name}.part{os.getpid()}")
-    try:
-        if not _inflate(path, partial):
-            warn(f"{path}: the archive ends early; what could be unpacked is used.")
-            copy = copy.with_name(copy.name + ".cut")
-        os.replace(partial, copy)
-    finally:
-        partial.unlink(missing_ok=True)
-    return copy
-
-
-def _inflate(path: Path, target: Path) -> bool:
-    """Whether the archive was read to its end."""
-    try:
-        with gzip.open(path, "rb") as source, open(target, "wb") as file:
-            while block := source.read1(1 << 20):  # read() would lose what precedes a cut
-                file.write(block)
-    except EOFError:
-        return False
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged archive ({error}). Copy the file again.") from None
-    return True

@@ -129,6 +129,12 @@ class AlphaFile:
         """(batches,) bool"""
         return self._read(_DONE).astype(bool)
 
+    def forget(self, batches: np.ndarray) -> None:
+        """These do not count as done any more."""
+        for batch in batches:
+            self._put(_DONE, int(batch), np.zeros(1, np.int8))
+        os.fdatasync(self._handle)
+
     def whole(self, starts: np.ndarray) -> np.ndarray:
         """(batches,) bool: done, and its rows, starts[k] to starts[k + 1] of batch k, are those that were written."""
         damaged = np.zeros(len(starts) - 1, bool)

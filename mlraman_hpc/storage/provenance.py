@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from mlraman_hpc import __version__
-from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.file_content import file_content
 from mlraman_hpc.base.lazy_module import LazyModule
 
 metadata = LazyModule("importlib.metadata")
@@ -69,30 +69,12 @@ def hash_of(*values) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
-def hash_of_file(path: Path) -> str:
-    """Hash of a file's content; of a large one (over 16 MB) only size, time stamp and both ends are taken."""
-    status = os.stat(path)
+def hash_of_file(path: Path, folder: Path | None = None) -> str:
+    """Hash of a file's content, whatever its time stamp; of one over 16 MB by its blocks, which `folder` may keep."""
+    if os.stat(path).st_size > 1 << 24:
+        return file_content(path, folder).digest
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        if status.st_size <= 1 << 24:
-            digest = hashlib.sha256()
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-            return digest.hexdigest()[:24]
-        digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode())
-        digest.update(file.read(1 << 16))
-        file.seek(-(1 << 16), os.SEEK_END)
-        digest.update(file.read())
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()[:24]
-
-
-def hash_of_ends(path: Path, size: int | None = None) -> tuple[int, str]:
-    """Size and hash of both ends of a file, or of its first `size` bytes: the same while it is only appended to."""
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size if size is None else size
-            digest = hashlib.sha256(file.read(min(size, 1 << 16)))
-            file.seek(max(0, size - (1 << 16)))
-            digest.update(file.read(min(size, 1 << 16)))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    return size, digest.hexdigest()

@@ -137,7 +137,9 @@ def test_a_damaged_checkpoint_is_one_message(folder, interrupted):
     interrupted(folder, "dynamics", 1, kill)
     file = folder / "out" / "dynamics.partial.h5"
     os.truncate(file, file.stat().st_size // 2)
-    with pytest.raises(DataError, match=r"dynamics\.partial\.h5: the interrupted dynamics cannot be read; remove"):
+    with pytest.raises(
+        DataError, match=r"dynamics\.partial\.h5: the interrupted dynamics cannot be read: the file is damaged"
+    ):
         dynamics(job(folder))
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
 from mlraman_hpc.readers.tensors import cp2k
 from mlraman_hpc.readers.tensors.base import FileError
-from mlraman_hpc.readers.text import FrameLocation, Warn, parse_numbers, quoted, read_bytes
+from mlraman_hpc.readers.text import FrameLocation, Warn, parse_numbers, quoted
 from mlraman_hpc.readers.trajectory import extxyz
+from mlraman_hpc.readers.unpacking import read_bytes
 
 AXES = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 PAIRS = ((0, 1), (1, 2), (2, 0))

@@ -26,8 +26,9 @@ from mlraman_hpc.readers.derivatives.quantum_espresso import raman_of_ph, runs_o
 from mlraman_hpc.readers.derivatives.vasp import runs_of_outcar, runs_of_vasprun
 from mlraman_hpc.readers.tensors.base import Calculation, FileError
 from mlraman_hpc.readers.tensors.components import check_order, from_columns
-from mlraman_hpc.readers.text import FrameLocation, Warn, build_frames, parse_words, quoted, read_bytes, valid_cells
+from mlraman_hpc.readers.text import FrameLocation, Warn, build_frames, parse_words, quoted, valid_cells
 from mlraman_hpc.readers.trajectory import extxyz
+from mlraman_hpc.readers.unpacking import read_bytes
 from mlraman_hpc.records.frames import DerivativeLabels
 
 COLUMNS = ("polarizability_gradient", "polarizability_derivative", "polarizability_derivatives", "dalpha_dr")

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import Warn, parse_numbers, quoted, read_bytes, split_touching_numbers
+from mlraman_hpc.readers.text import Warn, parse_numbers, quoted, split_touching_numbers
+from mlraman_hpc.readers.unpacking import read_bytes
 
 SMALL_GAP = 0.2  # eV, below which labels are named
 PARTIAL = 0.02  # of full occupation

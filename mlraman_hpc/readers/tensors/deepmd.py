@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request
-from mlraman_hpc.readers.text import Warn, atomic_number, read_bytes, reading_errors
+from mlraman_hpc.readers.text import Warn, atomic_number, reading_errors
+from mlraman_hpc.readers.unpacking import read_bytes
 
 
 class Deepmd(LabelFormat):

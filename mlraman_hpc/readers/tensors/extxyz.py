@@ -10,8 +10,9 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request
-from mlraman_hpc.readers.text import FrameLocation, Warn, parse_numbers, quoted, read_bytes
+from mlraman_hpc.readers.text import FrameLocation, Warn, parse_numbers, quoted
 from mlraman_hpc.readers.trajectory import extxyz
+from mlraman_hpc.readers.unpacking import read_bytes
 
 FILE_NAME = r"\.(ext)?xyz(\.gz)?$"
 KEYS = {  # names of tensors, without regard to case

@@ -21,8 +21,9 @@ from mlraman_hpc.readers.tensors.components import (
     symmetric,
 )
 from mlraman_hpc.readers.tensors.extxyz import FILE_NAME, read_tensors
-from mlraman_hpc.readers.text import parse_words, quoted, read_bytes
+from mlraman_hpc.readers.text import parse_words, quoted
 from mlraman_hpc.readers.trajectory import extxyz
+from mlraman_hpc.readers.unpacking import read_bytes
 
 _TIMES = {"fs": 1.0, "ps": 1e3}
 GPUMD_ORDER = ["step", "xx", "yy", "zz", "xy", "yz", "zx"]

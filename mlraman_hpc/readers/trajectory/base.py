@@ -7,7 +7,7 @@ records/formats.py. Nothing else in the package knows formats by name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from mlraman_hpc.readers.text import Configuration, FrameLocation, Warn
 from mlraman_hpc.readers.trajectory.byte_ranges import frame_texts
-from mlraman_hpc.readers.trajectory.frame_table import FrameTable, column_of, rows_of
+from mlraman_hpc.readers.trajectory.frame_table import SCAN_ROWS, FrameTable, column_of, rows_of
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,25 @@ class TrajectoryIndex:
     def take(self, rows: ArrayLike) -> TrajectoryIndex:
         """The index of just these frames, small enough to be sent to the rank that reads them."""
         return replace(self, table=rows_of(self.table, np.asarray(rows, dtype=np.int64).reshape(-1)))
+
+    def frames_within(self, rows: Sequence[int], path: str, parts: Sequence[tuple[int, int]]) -> np.ndarray:
+        """(rows,) bool: whether the frame, or what its file says of all frames, may lie in these parts of a file.
+
+        `parts` are (first byte, last byte), in order. All frames of a file without lines, whose places are not known.
+        """
+        found = np.zeros(len(rows), dtype=bool)
+        begins, ends = (np.array([part[side] for part in parts], dtype=np.int64) for side in (0, 1))
+        for start in range(0, len(rows), SCAN_ROWS):
+            table = rows_of(self.table, np.asarray(rows[start : start + SCAN_ROWS], dtype=np.int64))
+            before = np.searchsorted(ends, table["first_byte"], side="right")  # parts that end before the frame
+            inside = np.append(begins, np.iinfo(np.int64).max)[before] < table["last_byte"]
+            headers = np.searchsorted(begins, table["header"], side="right") > np.searchsorted(
+                ends, table["header"], side="right"
+            )
+            everywhere = (table["line"] == 0) | bool(len(begins) and begins[0] == 0)
+            of_file = table["file"] == self.paths.index(path) if path in self.paths else np.ones(len(table), bool)
+            found[start : start + SCAN_ROWS] = of_file & (inside | headers | everywhere)
+        return found
 
 
 class TrajectoryFormat(ABC):

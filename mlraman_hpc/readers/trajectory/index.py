@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 from mlraman_hpc.base.elements import ELEMENTS, ISOTOPES, symbols
 from mlraman_hpc.base.elements import masses as standard_masses
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.readers.text import Warn, build_frames, isotope_element, numbers_of_atom_types, unpacked_copy
+from mlraman_hpc.readers.text import Warn, build_frames, isotope_element, numbers_of_atom_types
 from mlraman_hpc.readers.trajectory import checks
 from mlraman_hpc.readers.trajectory.base import TrajectoryIndex
 from mlraman_hpc.readers.trajectory.formats import format_named, format_of_files
 from mlraman_hpc.readers.trajectory.frame_table import TableNotWritten, concatenated
 from mlraman_hpc.readers.trajectory.index_cache import cached_index
+from mlraman_hpc.readers.unpacking import unpacked_copy
 from mlraman_hpc.records.frames import Frames
 
 MEMORY_ROWS = 1 << 16  # a longer table of several files is written to a file and memory-mapped

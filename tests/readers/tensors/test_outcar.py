@@ -8,7 +8,7 @@ import pytest
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.readers.tensors.base import Calculation
 from mlraman_hpc.readers.tensors.outcar import FORMAT
-from mlraman_hpc.readers.text import read_bytes
+from mlraman_hpc.readers.unpacking import read_bytes
 from tests.helpers import DATA
 
 LINE = "-" * 20
