@@ -184,7 +184,7 @@ def _read(rows: slice, index: TrajectoryIndex, periodic: np.ndarray, velocity: f
 
 
 def _write(job: Job, plan: Plan, gathered: list) -> int:
-    job.watched.look()
+    job.look()
     parts = [part for part in gathered if part is not None]
     for rows, positions, cells, velocities in parts:
         plan.file.write(rows, positions, cells, velocities)

@@ -21,6 +21,7 @@ from mlraman_hpc.base import checksums
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.checksums import Damaged
 from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.fences import check_fences
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.md.settings import Settings
 from mlraman_hpc.numerics import Floats
@@ -185,6 +186,7 @@ class RunFile:
             self.close()
             add_checksums(self.partial)
             _sync(self.partial)
+            check_fences(self.path)
             os.replace(self.partial, self.path)
             _sync_folder(self.path.parent)
         except OSError as error:

@@ -58,6 +58,7 @@ class Checkpoint:
             raise stop
 
     def _commit_if_due(self) -> None:
+        self._job.look()
         if time.monotonic() - self._written >= max(SECONDS, self._wait):
             self._commit()
 

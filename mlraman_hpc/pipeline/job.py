@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlraman_hpc import __version__
+from mlraman_hpc.base import fences
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, DeckError, DeckKeyError, StoppedEarly
 from mlraman_hpc.config.deck import Deck
@@ -88,6 +89,11 @@ class Job:
             return False
         before = hdf5.read_origin(path)
         return before is not None and before.key == origin.key
+
+    def look(self) -> None:
+        """On root, between pieces of work: the folder is still this job's, and input files are what they were."""
+        fences.look()
+        self.watched.look()
 
     def draw(self, name: str, figure: Callable, *arguments) -> None:
         """A figure of the output folder; where the deck wants none, an older one is removed."""

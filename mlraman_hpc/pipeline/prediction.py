@@ -323,7 +323,7 @@ def predict_unit(unit: WorkUnit, predictor: Predictor, threads: int) -> Predicti
 
 def _write(job: Job, plan: Plan, gathered: list[Prediction | None]) -> int:
     """Write what the ranks have made of their work units; the number of frames."""
-    job.watched.look()
+    job.look()
     written = 0
     for batches, prediction in zip(plan.assigned, gathered):
         begin = 0

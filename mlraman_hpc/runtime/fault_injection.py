@@ -1,6 +1,7 @@
 """Failures and delays that tests ask for: all environment variables MLRAMAN_TEST_* that the program reads.
 
 MLRAMAN_TEST_FAIL   stage:rank:kind[:collective[:file]]: this rank fails in this stage, see Fault
+MLRAMAN_TEST_NO_LOCKS  1: as on a file system without locks of the operating system
 MLRAMAN_TEST_SLOW   s; every work unit takes this much longer, so that a test can interrupt the run
 """
 
@@ -67,6 +68,11 @@ class Fault:
         if self.kind == "exit":
             os._exit(3)
         os.kill(os.getpid(), signal.SIGSEGV if self.kind == "segfault" else signal.SIGKILL)
+
+
+def file_locks() -> bool:
+    """Whether locks of the operating system are used."""
+    return not os.environ.get("MLRAMAN_TEST_NO_LOCKS")
 
 
 def slow_down(units: float = 1.0) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mlraman_hpc.base.checksums import opened
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.base.fences import check_fences
 
 FILE_NAME = "status.json"
 LONGEST = 1 << 20  # bytes of the file
@@ -86,7 +88,8 @@ class StatusFile:
     def _write(self) -> None:
         self._written = time.monotonic()
         temporary = self._path.with_name(f".{FILE_NAME}.{os.getpid()}")
-        with suppress(OSError):
+        with suppress(OSError, DataError):
+            check_fences(self._path)
             temporary.write_text(json.dumps(self._content | {"updated": _now()}, indent=1) + "\n", encoding="utf-8")
             os.replace(temporary, self._path)
 

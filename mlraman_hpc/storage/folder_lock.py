@@ -1,8 +1,11 @@
 """The results folder belongs to one job at a time, and what dead jobs left there is removed.
 
 A lock file says which process uses the folder: its holder. A holder on this host is known to be dead when its process
-is gone. A holder on another host touches the lock now and then; after a long silence it is dead. No clock is compared
-with another.
+is gone. A holder on another host has the lock file locked by the operating system, where the file system knows such
+locks; else it touches the file now and then, and after a long silence it is dead. No clock is compared with another.
+
+A holder that was silent for so long may only have been suspended. So it looks at the lock before it replaces any file
+of the folder, and every few seconds while it computes (base.fences): where another job has taken over, it ends.
 """
 
 from __future__ import annotations
@@ -15,10 +18,14 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from mlraman_hpc.base.atomic_files import MARK
 from mlraman_hpc.base.checksums import opened
 from mlraman_hpc.base.errors import DataError, DeckError
+from mlraman_hpc.base.fences import fenced
+from mlraman_hpc.runtime.fault_injection import file_locks
 from mlraman_hpc.runtime.resources import started
 
 LOCK = "mlraman.lock"
@@ -32,20 +39,82 @@ class Busy(DeckError):
     """A living job holds the folder."""
 
 
+class LockLost(DataError):
+    """The folder is another job's by now, or gone."""
+
+
 @contextmanager
 def lock_folder(folder: Path, tell: Callable[[str], None]):
-    """No other job uses the folder during the block. Raises Busy where a living job holds the lock."""
-    lock, done = folder / LOCK, threading.Event()
-    mine = json.dumps(_holder())
+    """No other job uses the folder during the block. Raises Busy where a living job holds the lock.
+
+    Raises LockLost in the block, before a file of the folder is replaced, where it is another job's by then.
+    """
+    lock, done = folder.absolute() / LOCK, threading.Event()
+    mine, handle = json.dumps(_holder()), None
     try:
         _take(folder, lock, mine, tell)
+        handle = _system_lock(lock)
         threading.Thread(target=_beat, args=(lock, mine, done), daemon=True).start()
-        yield
+        with fenced(folder, partial(_check_mine, lock, mine)):
+            yield
     finally:
         done.set()
+        if handle is not None:
+            os.close(handle)
         with suppress(OSError):
             if _read(lock) == mine:
                 lock.unlink()
+
+
+def _system_lock(lock: Path) -> int | None:
+    """A handle that holds the operating system's lock of the file; None where there is no such thing."""
+    if not file_locks():
+        return None
+    handle = -1
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return handle
+    except OSError:
+        if handle >= 0:
+            os.close(handle)
+        return None
+
+
+def _is_locked(lock: Path) -> bool:
+    """Whether a process anywhere holds the operating system's lock; it may be suspended, but it lives."""
+    if not file_locks():
+        return False
+    with suppress(FileNotFoundError):
+        handle = os.open(lock, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(handle)
+    return False
+
+
+def _check_mine(lock: Path, mine: str) -> None:
+    """LockLost unless the lock is still this job's."""
+    try:
+        text = _read(lock)
+    except OSError as error:
+        raise LockLost(f"{lock}: cannot be read any more: {error.strerror or error}; this job ends") from None
+    if text == mine:
+        return
+    if text is None:
+        raise LockLost(
+            f"{lock}: is gone, so the folder was removed or moved, or somebody removed its lock; this job ends and "
+            "writes nothing more"
+        )
+    raise LockLost(
+        f"{lock}: another mlraman job ({_described(text)}) took over the folder while this one was suspended or could "
+        "not reach it; this job ends and leaves the folder to that one"
+    )
 
 
 def _take(folder: Path, lock: Path, mine: str, tell) -> None:
@@ -155,6 +224,8 @@ def _dead(lock: Path, text: str, mine: dict, tell) -> bool:
         return started(holder["pid"]) != holder["started"]
     if holder.get("job") and holder["job"] == mine["job"] and holder["restart"] < mine["restart"]:
         return True  # this very job, before Slurm queued it again
+    if _is_locked(lock):
+        return False
     return _silent(lock, text, tell)
 
 
@@ -197,11 +268,11 @@ def _beat(lock: Path, mine: str, done: threading.Event) -> None:
 
 
 def _sweep(folder: Path, lock: Path) -> None:
-    """Temporary files of dead jobs."""
-    for debris in folder.glob(".*.tmp"):
+    """Temporary files of dead jobs; those of other programs stay."""
+    for debris in [*folder.glob(f".*.{MARK}*.tmp"), *folder.glob(f".{LOCK}.*.tmp")]:
         debris.unlink(missing_ok=True)
     now = lock.stat().st_mtime
-    for debris in [*(folder / "cache").glob(".*.tmp"), *(folder / "cache").glob("*.part[0-9]*")]:
+    for debris in [*(folder / "cache").glob("*.part[0-9]*")]:
         with suppress(FileNotFoundError):
             if now - debris.stat().st_mtime > STALE:
                 debris.unlink()
