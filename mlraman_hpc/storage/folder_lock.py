@@ -108,8 +108,8 @@ def _check_mine(lock: Path, mine: str) -> None:
         return
     if text is None:
         raise LockLost(
-            f"{lock}: is gone, so the folder was removed or moved, or somebody removed its lock; this job ends and "
-            "writes nothing more"
+            f"{lock}: is gone: the folder was removed or moved, somebody removed the lock, or another job took it over "
+            "while this one was suspended, and has ended; this job ends and writes nothing more"
         )
     raise LockLost(
         f"{lock}: another mlraman job ({_described(text)}) took over the folder while this one was suspended or could "

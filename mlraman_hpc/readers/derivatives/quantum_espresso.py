@@ -14,7 +14,8 @@ import numpy as np
 from mlraman_hpc.readers.derivatives.field_forces import FieldRun
 from mlraman_hpc.readers.tensors import qe
 from mlraman_hpc.readers.tensors.base import Calculation, FileError
-from mlraman_hpc.readers.text import parse_numbers, quoted, read_bytes
+from mlraman_hpc.readers.text import parse_numbers, quoted
+from mlraman_hpc.readers.unpacking import read_bytes
 
 _FIELD = re.compile(
     rb"Using Berry phase electric field\s*\n *In a\.u\.\(Ry\) +cartesian system of reference\s*\n((?:[^\n]*\n){3})"

@@ -15,8 +15,9 @@ import numpy as np
 from mlraman_hpc.readers.derivatives.field_forces import EV_PER_ANGSTROM, FieldRun
 from mlraman_hpc.readers.tensors import outcar
 from mlraman_hpc.readers.tensors.base import FileError
-from mlraman_hpc.readers.text import FrameLocation, parse_numbers, quoted, read_bytes, split_touching_numbers
+from mlraman_hpc.readers.text import FrameLocation, parse_numbers, quoted, split_touching_numbers
 from mlraman_hpc.readers.trajectory.vasprun import END, MARK, elements, parameter, read, vectors
+from mlraman_hpc.readers.unpacking import read_bytes
 
 _FIELD = re.compile(rb"EFIELD_PEAD *=([^\n]*)")
 _FIELD_XML = re.compile(rb'<v [^>]*name="EFIELD_PEAD"[^>]*>([^<]*)</v>')
