@@ -12,6 +12,8 @@ from mlraman_hpc.predictors.checks import check
 from mlraman_hpc.predictors.other_model import OtherModel, Resources, Settings
 from mlraman_hpc.records.frames import Frames
 
+LEAST_MEMBERS = 4  # of an ensemble, as of model.committee
+
 
 def settings_of(job: Job) -> Settings:
     """The deck's section, with the paths of files."""
@@ -60,6 +62,11 @@ def try_on(job: Job, model: OtherModel, frames: Frames, name: str) -> None:
     """Log what the first of these frames says of the model, and raise where it cannot be used. `name` of the file."""
     members = f", an ensemble of {model.members}: their spread is the model error, as it is" if model.members else ""
     job.console.say(f"polarizabilities of {model.name}{members}")
+    if 0 < model.members < LEAST_MEMBERS:
+        job.console.warn(
+            f"an ensemble of {model.members} models: its spread, and the spectrum's model error with it, is itself "
+            f"uncertain by half or more; take {LEAST_MEMBERS} at least"
+        )
     try:
         found = check(model, frames)
     except FrameError as error:

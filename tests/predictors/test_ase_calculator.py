@@ -196,6 +196,8 @@ def test_run_report_check_and_later_commands(mlraman, folder):
     (folder / "XDATCAR").write_text(small.xdatcar(small.frames(150)))
     check_log = mlraman(0, "check", "deck.yaml").stdout
     assert "first frame rotated" in check_log and "frames/s on one rank" in check_log
+    few = mlraman(0, "check", "deck.yaml", "--set", "model.predictor.arguments=[{scale: 1.0}, {scale: 2.0}]")
+    assert "an ensemble of 2 models: its spread" in few.stderr
     mlraman(0, "run", "deck.yaml")
     page = (folder / "out" / "report.html").read_text()
     assert "model of the polarizability" in page and "bonds:Bonds" in page
