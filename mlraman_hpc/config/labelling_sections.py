@@ -54,7 +54,7 @@ class LabellingSection(Section):
     field: float = key(0.002, "strength of the field along each axis, for derivatives", "hartree/(e bohr)", gt=0)
     command: str | None = key(
         None,
-        "starts one calculation in its folder, such as 'srun --exact -n 16 cp2k.psmp -i {input} -o {output}'; null: "
+        "starts one calculation in its folder, such as 'srun --exact -n 16 {program} -i {input} -o {output}'; null: "
         "label stops after prepare and goes on when the job array has run",
     )
     parallel: int = key(1, "calculations that run at the same time", ge=1)

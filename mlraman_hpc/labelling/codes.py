@@ -53,7 +53,7 @@ class Recipe:
 class Code:
     """An electronic-structure code: recipes, and defaults of the placeholders; what has none only the user knows.
 
-    command  for the job array, where the deck has none
+    command  for the job array, where the deck has none, without the launcher
     """
 
     name: str
@@ -95,7 +95,7 @@ CP2K = Code(
         "max_scf": 100,
         "scf": "diagonalization",
     },
-    "srun {program} -i {input} -o {output}",
+    "{program} -i {input} -o {output}",
 )
 _VASP_STEP = Step(
     "vasp_std",
@@ -117,7 +117,7 @@ VASP = Code(
         ),
     },
     {"kpoints": [1, 1, 1], "ediff": "1E-8", "ediff_fields": "1E-8", "gga": None, "kpar": 1, "potcars": {}},
-    command="srun {program}",
+    command="{program}",
 )
 _PW_STEP = Step("pw.x", "pw.in", "pw.out", b"JOB DONE.", (b"convergence NOT achieved",))
 _PH_STEP = Step("ph.x", "ph.in", "ph.out", b"JOB DONE.", (b"NOT achieved",))
@@ -138,7 +138,7 @@ QE = Code(
         "tr2_ph": "1.0d-14",
         "nberrycyc": 3,
     },
-    "srun {program} -i {input}",
+    "{program} -i {input}",
 )
 ABINIT = Code(
     "abinit",
@@ -168,6 +168,6 @@ ABINIT = Code(
         "tolwfr": "1.0d-16",
         "tolvrs_response": "1.0d-8",
     },
-    command="srun {program} {input}",
+    command="{program} {input}",
 )
 CODES = {code.name: code for code in (CP2K, VASP, QE, ABINIT)}

@@ -59,7 +59,12 @@ def recipes_of(job: Job, kinds: set[Kind]) -> Recipes:
         file = own if own is None or own.is_dir() or kind is Kind(section.kind) else None
         templates[kind] = Templates(code, code.recipes[kind], file, parameters)
     _check_parameters(code, templates, own, section.parameters)
-    return Recipes(code, templates, section.field, section.command or code.command)
+    return Recipes(code, templates, section.field, section.command or _array_command(code, section.scheduler))
+
+
+def _array_command(code: Code, scheduler: str) -> str:
+    """Where the deck has none: by the launcher that a batch system has."""
+    return f"{'srun' if scheduler == 'slurm' else 'mpirun'} {code.command}"
 
 
 def _with_paths(value: Any, folder: Path) -> Any:

@@ -81,7 +81,7 @@ def agi() -> Case:
 
 
 def synthetic() -> Case:
-    """The frames of alpha-AgI with tensors of induced dipoles, sum_i a_i + sum_ij a_i T_ij a_j, within 8 Angstrom."""
+    """The frames of alpha-AgI with tensors of self-consistent induced dipoles, acting within 8 Angstrom."""
     with tempfile.TemporaryDirectory() as scratch:
         index = build_index([DATA / "agi/trajectory.extxyz.gz"], "auto", Path(scratch), None, print)
         frames = read_frames(index, np.arange(0, len(index), 2))
@@ -115,7 +115,9 @@ def induced_dipoles(frames, k: int, images: np.ndarray) -> np.ndarray:
     weight = np.where(near, 0.5 * (1 + np.cos(np.pi * length / 8)) / length**3, 0.0)
     unit = r / length[..., None]
     field = 3 * np.einsum("ijn,ijna,ijnb->ijab", weight, unit, unit) - weight.sum(axis=-1)[..., None, None] * np.eye(3)
-    return own.sum() * np.eye(3) + np.einsum("i,ijab,j->ab", own, field, own)
+    size = 3 * len(own)
+    matrix = np.diag(np.repeat(1 / own, 3)) - field.transpose(0, 2, 1, 3).reshape(size, size)
+    return np.linalg.inv(matrix).reshape(len(own), 3, len(own), 3).sum(axis=(0, 2))
 
 
 def points_of(space, known: Features) -> Points:

@@ -109,6 +109,15 @@ def test_a_task_of_the_array_runs_its_calculation_once(tmp_path, scheduler, expe
     assert len(list(calculations.glob("*/log"))) == 1
 
 
+@pytest.mark.parametrize(("scheduler", "launcher"), [("slurm", "srun"), ("pbs", "mpirun"), ("lsf", "mpirun")])
+def test_without_a_command_the_array_has_the_launcher_of_its_batch_system(tmp_path, scheduler, launcher):
+    changes = ["labelling.command=null", f"labelling.scheduler={scheduler}"]
+    calculations = selected(tmp_path, *changes)
+    log_of(tmp_path, *changes)
+    text = next(calculations.glob("*/run.sh")).read_text()
+    assert f"\n  {launcher} cp2k.psmp -i calculation.inp -o calculation.out > calculation.log" in text
+
+
 def test_a_dry_run_writes_nothing_and_templates_are_shown(tmp_path):
     calculations = selected(tmp_path)
     assert "&CELL" in log_of(tmp_path, dry_run=True) and not calculations.exists()
