@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+ROUNDING = 1e-12  # an error as small as this, relative to the value, is none
 NONE = "–"  # where there is no number
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -12,7 +13,7 @@ def number(value: float, error: float = math.nan, plain: str = ".3g") -> str:
     """'0.2343 ± 0.0051'; by the format `plain` where there is no error, a dash where there is no value."""
     if not math.isfinite(value):
         return NONE
-    if not (math.isfinite(error) and error > 0):
+    if not (math.isfinite(error) and error > ROUNDING * abs(value)):
         return format(value, plain)
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -1,7 +1,7 @@
 """`mlraman learning-curve`: R2 and RMSE against N_T -> learning_curve.h5 and learning_curve.png (Fig. 2A, S4).
 
 Where the deck has derivatives of the polarizability the curve is against frames with these, beside all training
-tensors.
+tensors; where it has them at one frame alone, against tensors, beside that frame.
 """
 
 from __future__ import annotations
@@ -63,14 +63,16 @@ def _compute(step: Step) -> Output | None:
     labels = usable_labels(job)
     pool, test = job.session.on_root(_pool, job, len(labels))
     derivatives = job.session.on_root(read_derivative_labels, job)
+    by_frames = derivatives is not None and len(derivatives) > 1
     if derivatives is not None:
-        train, pool = split_labels(job, len(labels))[0], np.arange(len(derivatives))
-        sizes = job.session.on_root(_sizes, job, len(pool))
-        _fit_all_frames(job, checkpoint, labels, derivatives, sizes, train, test)
+        train = split_labels(job, len(labels))[0] if by_frames else pool
+        pool = np.arange(len(derivatives)) if by_frames else pool
+        sizes = job.session.on_root(_sizes, job, len(pool), by_frames)
+        _fit_with_derivatives(job, checkpoint, labels, derivatives, sizes, train, test)
     else:
         sizes = job.session.on_root(_sizes, job, len(pool))
         _fit_all(job, checkpoint, labels, sizes, pool, test)
-    return job.session.only_on_root(_output, job, checkpoint.file, sizes, len(pool), len(test))
+    return job.session.only_on_root(_output, job, checkpoint.file, sizes, len(pool), len(test), by_frames)
 
 
 def _section(job: Job) -> LearningCurveSection:
@@ -87,8 +89,8 @@ def _pool(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(count), test), test
 
 
-def _sizes(job: Job, labels: int) -> list[int]:
-    wanted, frames = _section(job).sizes, job.section("reference").derivatives is not None
+def _sizes(job: Job, labels: int, frames: bool = False) -> list[int]:
+    wanted = _section(job).sizes
     if wanted is None and frames:
         return sorted({size for size in FRAMES if size < labels} | {labels})
     if wanted is None:
@@ -134,12 +136,12 @@ def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int],
             checkpoint.commit_if_due(start + session.size < len(todo))
 
 
-def _fit_all_frames(
+def _fit_with_derivatives(
     job: Job, checkpoint: Checkpoint, labels: Labels, derivatives: DerivativeLabels, sizes: list[int], train, test
 ) -> None:
     """Every fit that is not in the checkpoint, on root, which alone has the rows.
 
-    Draw d of size n is the first n of the d-th shuffle of the frames.
+    Draw d of size n is the first n of the d-th shuffle of the frames; of one frame, that of the tensors in `train`.
     """
     session, draws = job.session, _section(job).draws
     work = [(row, number) for row in range(len(sizes)) for number in range(draws)]
@@ -174,7 +176,11 @@ def _fit_frames(
     test,
 ) -> None:
     rng = np.random.default_rng([job.section("reference").seed, number])
-    frames = np.sort(rng.permutation(len(rows.rows))[:size])
+    frames = np.arange(1)
+    if len(rows.rows) > 1:
+        frames = np.sort(rng.permutation(len(rows.rows))[:size])
+    else:
+        train = np.sort(rng.permutation(train)[:size])
     model = fit_derivatives(job, rows.take(frames), labels, known, train, test).model
     file.put(_name(row, number), Scored(np.array(_scores_of(model))))
 
@@ -224,7 +230,9 @@ def _spread(sizes: list[int], scores: np.ndarray, labels: int) -> np.ndarray:
     return spread
 
 
-def _output(job: Job, checkpoint: CheckpointFile, sizes: list[int], labels: int, tested: int) -> Output:
+def _output(
+    job: Job, checkpoint: CheckpointFile, sizes: list[int], labels: int, tested: int, by_frames: bool
+) -> Output:
     scores = _scores(job, checkpoint, sizes)
 
     def named(values):
@@ -242,7 +250,7 @@ def _output(job: Job, checkpoint: CheckpointFile, sizes: list[int], labels: int,
         test_size=tested,
         relative_error=mean[:, 2, 0],
         relative_error_draws=scores[:, :, 2, 0],
-        frames=True if job.section("reference").derivatives is not None else None,
+        frames=True if by_frames else None,
     )
     what = " frames" if curve.frames else "    N_T"
     lines = [f"{what}   R2 diagonal        R2 off-diagonal   worst component     weighted error / fluctuation"]

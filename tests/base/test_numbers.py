@@ -13,6 +13,7 @@ from mlraman_hpc.base.numbers import number, percent, scientific
         (4567.2, 123.4, "4567 ± 123"),
         (0.23433, math.nan, "0.234"),
         (0.23433, 0.0, "0.234"),
+        (249.1143962917839, 8.7e-14, "249"),
         (math.nan, 0.1, "–"),
     ],
 )

@@ -94,6 +94,15 @@ def test_curve_against_frames(mlraman, tmp_path):
         assert file["train_size"][:].tolist() == [1, 3] and file["frames"][()]
 
 
+def test_curve_against_tensors_beside_one_frame(mlraman, tmp_path):
+    write(tmp_path)
+    (tmp_path / "derivatives.extxyz").write_text(derivatives_text(1))
+    mlraman(0, "learning-curve", "deck.yaml", "--set", "learning_curve={sizes: [2, 8], draws: 2}")
+    with h5py.File(tmp_path / "out" / "learning_curve.h5") as file:
+        assert file["train_size"][:].tolist() == [2, 8] and "frames" not in file
+        assert (np.diff(file["draws/rmse/off_diagonal"][:], axis=1) != 0).all()  # draws differ
+
+
 def test_convert_labels(mlraman, tmp_path):
     write(tmp_path)
     mlraman(0, "convert-labels", "deck.yaml")

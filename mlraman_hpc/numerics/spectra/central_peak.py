@@ -33,6 +33,8 @@ from mlraman_hpc.numerics.spectra.spectral_fit import (
 )
 from mlraman_hpc.records.spectra import CentralPeak, Relaxation, RelaxingTerm
 
+NO_SCATTER = 1e-9  # relative error of a parameter that stands at a bound of the fit, whatever is left out
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -80,13 +82,19 @@ class Verdict:
             text += f", {self.term} " + (
                 f"narrower than the trajectory resolves ({self.resolution:.2g} cm^-1)"
                 if narrow
-                else f"of half width {self.width:.3g} +- {self.error:.2g} cm^-1"
+                else f"of half width {_with_error(self.width, self.error)}"
             )
             if self.term is RelaxingTerm.TWO_DEBYE:
                 text += f" and {self.second:.2g} cm^-1"
             if self.term is RelaxingTerm.COLE_COLE:
                 text += f" (exponent {self.exponent:.2g})"
         return f"{text} and a constant; {100 * self.share:.2g} % of the fitted variance relaxes"
+
+
+def _with_error(width: float, error: float) -> str:
+    if np.isfinite(error):
+        return f"{width:.3g} +- {error:.2g} cm^-1"
+    return f"{width:.3g} cm^-1 or more, the largest that is fitted,"
 
 
 def _percent(probability: float) -> str:
@@ -203,6 +211,7 @@ def _fit_with_errors(
     if total_of_members is not None:
         members = [improve(bins_of(values), chosen) for values in total_of_members]
     errors = jackknife(np.array([fit.values for fit in without]), calibration)
+    errors[errors < NO_SCATTER * np.abs(chosen.values)] = np.nan  # at a bound of the fit with any block left out
     area, share = jackknife(np.array([(fit.relaxing, fit.relaxing_share) for fit in without]), calibration)
     fitted = model(chosen.theta, chosen.term, bins.wavenumber)[0]
     return {

@@ -202,11 +202,20 @@ def _unit(dataset: h5py.Dataset) -> str | None:
 
 
 def _length_unit(dataset: h5py.Dataset, name: str) -> float:
-    """Angstrom per unit of length; without one, Angstrom."""
+    """Angstrom per unit of length, which may have a number before it ('0.001 Angstrom'); without one, Angstrom."""
     unit = _unit(dataset)
-    if unit is not None and unit.lower() not in _LENGTHS:
-        raise DataError(f"{name}: positions in '{unit}'; known units are Angstrom, nm, pm, bohr.")
-    return _LENGTHS[unit.lower()] if unit else 1.0
+    if unit is None:
+        return 1.0
+    *numbers, word = unit.split() or [""]
+    try:
+        factor = float(np.prod([float(number) for number in numbers]))
+    except ValueError:
+        factor = np.nan
+    if not (np.isfinite(factor) and factor > 0) or word.lower() not in _LENGTHS:
+        raise DataError(
+            f"{name}: positions in '{unit}'; known units are Angstrom, nm, pm, bohr, also with a number before them."
+        )
+    return factor * _LENGTHS[word.lower()]
 
 
 def _fs_per_time(group: h5py.Group) -> float | None:

@@ -55,6 +55,8 @@ def test_verdicts_are_data_with_a_text():
     begin = "something relaxes (probability 97 %): the best fit is 2 damped oscillators, 1 damped beyond oscillating, "
     end = " and a constant; 43 % of the fitted variance relaxes"
     assert str(found) == f"{begin}a Debye term of half width 12.3 +- 2.5 cm^-1{end}"
+    at_bound = str(replace(found, error=np.nan))
+    assert "half width 12.3 cm^-1 or more, the largest that is fitted, and a constant" in at_bound
     assert str(replace(found, width=1.2)) == f"{begin}a Debye term narrower than the trajectory resolves (1 cm^-1){end}"
 
 

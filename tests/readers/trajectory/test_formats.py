@@ -313,6 +313,16 @@ def test_h5md_fixed_increments_units_and_boundary(tmp_path):
     assert np.allclose(frames.positions[:2], [[0, 1, 2], [3, 4, 5]]) and np.allclose(frames.volumes, 120e3)
 
 
+def test_h5md_numbers_before_the_unit(tmp_path):
+    """As the specification allows: integers of a thousandth of an Angstrom."""
+    values = np.arange(18).reshape(3, 2, 3).astype(np.int16)
+    for unit, factor in (("0.001 Angstrom", 1e-3), ("10 pm", 0.1), ("2 0.5 nm", 10.0)):
+        path = h5md(
+            tmp_path / "a.h5", **{"position/value": values, "unit": unit, "box/edges": np.array([400.0, 500, 600])}
+        )
+        assert np.allclose(all_frames(index_of(path, tmp_path)).positions, values.reshape(-1, 3) * factor)
+
+
 def test_h5md_cells_of_every_frame(tmp_path):
     edges = np.array([[4.0, 5, 6], [4.1, 5, 6], [4.2, 5, 6]])
     frames = all_frames(index_of(h5md(tmp_path / "a.h5", **{"box/edges": None, "box/edges/value": edges}), tmp_path))
@@ -342,6 +352,8 @@ def test_h5md_images_ids_and_numbers(tmp_path):
     "changes, message",
     [
         ({"unit": "furlong"}, "positions in 'furlong'"),
+        ({"unit": "0 Angstrom"}, "positions in '0 Angstrom'"),
+        ({"unit": "Angstrom fs"}, "positions in 'Angstrom fs'"),
         ({"box/edges": np.ones(2)}, "box edges of shape"),
         ({"position/value": np.zeros((3, 2, 2))}, r"positions of shape \(3, 2, 2\)"),
         ({"position/value": np.full((3, 2, 3), np.nan)}, r"a.h5 \(frame 0\): a position .* is not a number"),
