@@ -10,14 +10,18 @@ import numpy as np
 
 from mlraman_hpc.plots.style import BLACK, BLUE, SMALL, VERMILION, drawing
 
-CASES = {"agi": "alpha-AgI, 32 atoms", "sio2": "alpha-SiO$_2$, 9 atoms"}
+CASES = {
+    "agi": "alpha-AgI, 32 atoms",
+    "sio2": "alpha-SiO$_2$, 9 atoms",
+    "synthetic": "induced dipoles on frames of AgI",
+}
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 50, 70)  # per cent
 COLOURS = {"random": BLACK, "spread": BLUE, "informative": VERMILION}
 
 
 def main(folder: Path, picture: Path) -> None:
-    with drawing(picture, "", width=6.0, height=4.4) as figure:
-        panels = figure.subplots(2, 2)
+    with drawing(picture, "", width=6.0, height=6.2) as figure:
+        panels = figure.subplots(3, 2)
         for row, (name, title) in zip(panels, CASES.items()):
             found = np.load(folder / f"selection_{name}.npz")
             for axes, key, label in zip(
@@ -43,7 +47,7 @@ def main(folder: Path, picture: Path) -> None:
                 ticks = [tick for tick in TICKS if low <= tick <= high]
                 axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
                 axes.title.set_fontsize(SMALL)
-        for axes in panels[1]:
+        for axes in panels[-1]:
             axes.set_xlabel("labels")
         panels[0, 0].legend(fontsize=SMALL)
 
