@@ -11,17 +11,22 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.labelling.preparation import check_labelling
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.numerics.spectra.correlation import nyquist
+from mlraman_hpc.numerics.spectra.plan import spectrum_plan
+from mlraman_hpc.pipeline import stage_times
 from mlraman_hpc.pipeline.derivatives import read_derivative_labels, trial_labels
 from mlraman_hpc.pipeline.forces import force_frames
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.pipeline.label_checks import SOME_FRAMES, exchanged_elements, neighbouring_frames
 from mlraman_hpc.pipeline.labels import (
     TRIAL_LABELS,
+    compiled_calculator,
     descriptor_of,
     elements_of,
     far_from_median,
@@ -31,19 +36,37 @@ from mlraman_hpc.pipeline.labels import (
 )
 from mlraman_hpc.pipeline.molecular_dynamics import plan_report
 from mlraman_hpc.pipeline.motion import charge_transport, jumps
+from mlraman_hpc.pipeline.motion.preview import (
+    folding_warnings,
+    preview_motion,
+    stated_temperature,
+    temperature_warnings,
+)
+from mlraman_hpc.pipeline.motion.settings import check_size, drift_frame, element_masses
+from mlraman_hpc.pipeline.motion.species_motion import check_step
 from mlraman_hpc.pipeline.prediction import load_model, model_path
 from mlraman_hpc.pipeline.predictors import settings_of, try_on
-from mlraman_hpc.pipeline.spectra import read_series
-from mlraman_hpc.pipeline.trajectory import batches, frame_interval, selected_frames, trajectory_index
+from mlraman_hpc.pipeline.spectra import raman_options, read_series
+from mlraman_hpc.pipeline.stage_times import Stage
+from mlraman_hpc.pipeline.trajectory import (
+    batches,
+    frame_interval,
+    selected_frames,
+    stored_frames,
+    stored_interval,
+    trajectory_index,
+)
 from mlraman_hpc.predictors import making
 from mlraman_hpc.predictors.other_model import Resources
+from mlraman_hpc.readers.measured import read_measured
+from mlraman_hpc.readers.text import composition
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
-from mlraman_hpc.records.frames import Labels
+from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime.console import duration
 
 TRIAL_SECONDS = 1.0
-ANALYSIS = 2.0  # of the time that reading takes, for dynamics
+FIGURES = 4  # of a spectrum
 
 
 def check(job: Job) -> None:
@@ -53,28 +76,64 @@ def check(job: Job) -> None:
 
 def _check(job: Job) -> None:
     job.console.say(f"{job.deck.source}: the deck is valid")
-    inspect(job, job.console.say)
+    stages: list[Stage] = []
+    inspect(job, job.console.say, TRIAL_SECONDS, stages)
+    if stages:
+        job.console.say("stages:")
+        base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        for line in [*stage_times.table(stages, job.session.size, base), stage_times.proposal(stages, base)]:
+            job.console.say(line)
 
 
-def inspect(job: Job, add: Callable[[str], None], trial_seconds: float = TRIAL_SECONDS) -> float:
-    """Look at everything, on one rank alone; the time (s) that all steps would take on one rank.
+def inspect(
+    job: Job, add: Callable[[str], None], trial_seconds: float = TRIAL_SECONDS, stages: list[Stage] | None = None
+) -> float:
+    """Look at everything, on one rank alone; the time (s) on one rank of all stages but spectra and report.
 
-    `add(line)` is called with what the files hold, a line for series, labels and trajectory each.
+    `add(line)` is called with what the files hold, a line for series, labels and trajectory each; `stages` takes what
+    each command of the chain needs.
     """
+    found: list[Stage] = [] if stages is None else stages
     with job.located():
-        return _inspect(job, add, trial_seconds)
+        _inspect(job, add, trial_seconds, found)
+    return sum(stage.seconds for stage in found if stage.name not in ("spectrum", "report"))
 
 
-def _inspect(job: Job, add: Callable[[str], None], trial_seconds: float) -> float:
+def _inspect(job: Job, add: Callable[[str], None], trial_seconds: float, stages: list[Stage]) -> None:
     if job.deck.forces:
         force_frames(job)
-    dynamics = plan_report(job, add) if job.deck.md else 0.0
+    if job.deck.comparison:
+        _comparison(job)
+    if job.deck.md:
+        stages.append(Stage("md", plan_report(job, add)))
     if job.deck.series:
         series = read_series(job)
         add(f"series: {len(series.value)} tensors, {_span(len(series.value), series.frame_interval)}")
-        return 0.0
+        _spectrum(job, len(series.value), series.frame_interval, stages)
+        return
     labels = _labels(job, add) if job.deck.reference else None
-    return dynamics + (_trajectory(job, labels, add, trial_seconds) if _has_trajectory(job) else 0.0)
+    if _has_trajectory(job):
+        _trajectory(job, labels, add, trial_seconds, stages)
+    elif labels is not None and len(labels):
+        compiled_calculator(job, labels.frames, descriptor_of(job), elements_of(labels))
+        _training(job, labels, stages)
+
+
+def _comparison(job: Job) -> None:
+    """Errors: DataError for files that cannot be read."""
+    section = job.section("comparison")
+    if section.experiment is not None:
+        read_measured(job.files("comparison.experiment.file")[0])
+    if section.series is not None:
+        read_series(job, "comparison.series")
+
+
+def _spectrum(job: Job, frames: int, interval: float, stages: list[Stage]) -> None:
+    """The time of the spectrum. Errors: those that its settings give with so many frames."""
+    spectrum_plan(frames, interval, raman_options(job))
+    figures = FIGURES * stage_times.FIGURE_SECONDS if job.deck.figures else 0.0
+    stages.append(Stage("spectrum", stage_times.spectrum_seconds(frames) + figures, shared=False))
+    stages.append(Stage("report", stage_times.REPORT_SECONDS, shared=False))
 
 
 def _has_trajectory(job: Job) -> bool:
@@ -103,12 +162,15 @@ def _labels(job: Job, add: Callable[[str], None]) -> Labels:
         f"and {len(test)} to test on; mean polarizability {mean:.4g} Angstrom^3"
         + (f", mean epsilon {epsilon:.3g}" if np.isfinite(epsilon) else "")
     )
+    add(f"composition of the labels: {_composition(labels.frames)}")
     if (text := far_from_median(labels)) is not None:
         job.console.warn(text)
     return labels
 
 
-def _trajectory(job: Job, labels: Labels | None, add: Callable[[str], None], trial_seconds: float) -> float:
+def _trajectory(
+    job: Job, labels: Labels | None, add: Callable[[str], None], trial_seconds: float, stages: list[Stage]
+) -> None:
     index = trajectory_index(job)
     chosen = selected_frames(job, index)
     interval = frame_interval(job, index)
@@ -116,36 +178,113 @@ def _trajectory(job: Job, labels: Labels | None, add: Callable[[str], None], tri
         f"trajectory: {len(index)} frames of {_range(index.atoms)} atoms ({', '.join(index.species)}); "
         f"{len(chosen)} are used, {_span(len(chosen), interval)}"
     )
+    add(f"composition of the trajectory: {composition(index.numbers)}")
+    _motion(job, index, interval, add)
     jumps.preview(job, index, chosen)
     charge_transport.preview(job, index, chosen)
-    reading = _reading(index, chosen, trial_seconds) * len(index) if job.deck.dynamics else 0.0
-    if job.deck.model.predictor:
-        other = _other_model(job, index, chosen, trial_seconds)
-        return other + ((1 + ANALYSIS) * reading if job.deck.dynamics else 0.0)
+    if labels is not None and len(labels):
+        _labels_and_trajectory(job, index, labels)
     if labels is None and job.deck.labelling and not model_path(job).exists():
         add(check_labelling(job))
-        return (1 + ANALYSIS) * reading
-    if labels is None and job.deck.dynamics and not model_path(job).exists():  # stands alone
-        return (1 + ANALYSIS) * reading
+    else:
+        _alpha(job, index, chosen, labels, trial_seconds, stages)
+    if any(stage.name == "predict" for stage in stages):
+        _spectrum(job, len(chosen), interval, stages)
+    if job.deck.dynamics:
+        _dynamics(job, index, trial_seconds, stages)
+
+
+def _alpha(
+    job: Job, index: TrajectoryIndex, chosen: range, labels: Labels | None, trial_seconds: float, stages: list[Stage]
+) -> None:
+    """Training and prediction, where the deck has them. Errors: those of a model that does not fit the trajectory."""
+    if job.deck.model.predictor:
+        stages.append(Stage("predict", _other_model(job, index, chosen, trial_seconds)))
+        return
+    if labels is None and job.deck.dynamics and not model_path(job).exists():  # dynamics stands alone
+        return
     model = _trial_model(job, labels) if labels is not None else load_model(job)
-    training = _training(job, labels) if labels is not None and len(labels) else 0.0
     polarizability.check_applicable(
         model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance
     )
-    return training + _prediction(job, index, chosen, model, labels, trial_seconds) + (1 + ANALYSIS) * reading
+    prediction = _prediction(job, index, chosen, model, labels, trial_seconds)  # compiles what training needs, too
+    if labels is not None and len(labels):
+        _training(job, labels, stages)
+    stages.append(prediction)
+    if job.deck.convergence:
+        stages.append(Stage("converge", prediction.seconds + 4 * stage_times.SPECTRUM_SECONDS, root=prediction.root))
+
+
+def _motion(job: Job, index: TrajectoryIndex, interval: float, add: Callable[[str], None]) -> None:
+    """Kinetic temperature and what the frames are too rare for. Errors: those of `dynamics`, where the deck has it."""
+    every, rows = job.section("trajectory").every, stored_frames(job, index)
+    masses = element_masses(job, index)
+    if job.deck.dynamics:
+        check_size(index, len(rows))
+        drift = drift_frame(job, list(index.species))
+        mobile = ", ".join(job.deck.dynamics.mobile) or "none named"
+        add(f"motion: mobile elements {mobile}; drift of the {'host lattice' if drift == 'host' else 'whole'} removed")
+    if job.section("trajectory").runs:
+        rows = rows[index.table["file"][rows] == 0]  # the others begin anew
+    motion = preview_motion(index, rows, interval / every, masses)
+    if motion is None:
+        return
+    stated = stated_temperature(job)
+    beside = f", the deck says {stated:g} K" if stated else ""
+    source = "positions" if motion.of_velocities is None else f"velocities in {motion.unit}"
+    add(f"kinetic temperature: {motion.kinetic:.0f} K ({source} of {motion.frames} frames){beside}")
+    if motion.frozen:
+        named = ", ".join(f"{count} {element}" for element, count in motion.frozen.items())
+        job.console.warn(f"frozen: {named} do not move in these frames; they count as no degrees of freedom")
+    folded = folding_warnings(motion, every)
+    for text in [*temperature_warnings(motion.kinetic, stated, bool(folded)), *folded]:
+        job.console.warn(text)
+    if job.deck.dynamics:
+        check_step(job, motion.largest_step)
+
+
+def _labels_and_trajectory(job: Job, index: TrajectoryIndex, labels: Labels) -> None:
+    """Warnings where labels and trajectory do not fit together."""
+    rows = np.unique(np.linspace(0, len(index) - 1, SOME_FRAMES).astype(int))
+    texts = [exchanged_elements(labels.frames, read_frames(index, rows))]
+    if job.section("reference").format == "table":
+        texts.append(neighbouring_frames(job, index, labels))
+    for text in texts:
+        if text is not None:
+            job.console.warn(text)
+
+
+def _dynamics(job: Job, index: TrajectoryIndex, trial_seconds: float, stages: list[Stage]) -> None:
+    section, rows, atoms = job.section("dynamics"), stored_frames(job, index), len(index.numbers)
+    reading = _reading(index, range(rows[0], rows[-1] + 1), trial_seconds) * len(rows)
+    analysing = stage_times.motion_seconds(
+        atoms, len(rows), stored_interval(job, index), section.smoothing, section.blocks
+    )
+    size = 2 * 24 * atoms * len(rows) / stage_times.MB
+    stages.append(Stage("dynamics", reading + analysing, memory=size, divided=True))
 
 
 def _trial_model(job: Job, labels: Labels) -> Model:
     return trial_model(job, trial_labels(job, labels))
 
 
-def _training(job: Job, labels: Labels) -> float:
-    """Seconds for the descriptors of all labels, from a few; call it when everything is compiled."""
+def _training(job: Job, labels: Labels, stages: list[Stage]) -> None:
+    """Training and learning curve: descriptors of all labels, from a few, and fits; when everything is compiled."""
     few = labels.take(slice(0, TRIAL_LABELS)).frames
     began = time.perf_counter()
     FeatureCalculator(descriptor_of(job), elements_of(labels))(few)
     once = (time.perf_counter() - began) * len(labels) / len(few)
-    return once * (1 + len(candidates(descriptor_of(job)))) if job.deck.descriptor.mode == "auto" else once
+    if job.deck.descriptor.mode == "auto":
+        once *= 1 + len(candidates(descriptor_of(job)))
+    trial, (train, test) = stage_times.fit_trial(), split_labels(job, len(labels))
+    fit = stage_times.fit_seconds(trial, len(train)) * (1 + 0.2 * job.deck.model.committee)
+    stages.append(Stage("train", once + fit, root=stage_times.fit_memory(len(train))))
+    if (curve := job.deck.learning_curve) is not None:
+        most = len(labels) - len(test)
+        sizes = curve.sizes or np.geomspace(min(10, most), most, 7).round()
+        fits = sum(stage_times.fit_seconds(trial, int(size)) for size in sizes if size <= most)
+        memory = stage_times.fit_memory(most)
+        stages.append(Stage("learning-curve", once + curve.draws * fits, memory=memory))
 
 
 def _reading(index: TrajectoryIndex, chosen: range, trial_seconds: float) -> float:
@@ -159,8 +298,8 @@ def _reading(index: TrajectoryIndex, chosen: range, trial_seconds: float) -> flo
 
 def _prediction(
     job: Job, index: TrajectoryIndex, chosen: range, model: Model, labels: Labels | None, trial_seconds: float
-) -> float:
-    """Seconds on one rank, from a trial; memory from this process and the sizes of the arrays."""
+) -> Stage:
+    """Time from a trial; memory from this process and the sizes of the arrays."""
     starts, predictor = batches(index.atoms[chosen]), polarizability.Predictor(model)
     predictor(read_frames(index, chosen[:1]))  # compile before the clock starts
     began, done, batch = time.perf_counter(), 0, 0
@@ -181,7 +320,7 @@ def _prediction(
         columns = model.isotropic.size + 5 * model.anisotropic.size
         root += 2 * len(labels) * columns * 8 / 2**20
     job.console.say(f"memory: about {here:.0f} MB on each rank, and {root:.0f} MB more on the first")
-    return seconds * ranks
+    return Stage("predict", seconds * ranks, root=root)
 
 
 def _other_model(job: Job, index: TrajectoryIndex, chosen: range, trial_seconds: float) -> float:
@@ -198,6 +337,15 @@ def _other_model(job: Job, index: TrajectoryIndex, chosen: range, trial_seconds:
         f"rank{'s' if ranks > 1 else ''}"
     )
     return len(chosen) / rate
+
+
+def _composition(frames: Frames) -> str:
+    """Of all frames where it is the same, else the elements."""
+    first, same = frames.numbers[: frames.first_atom[1]], frames.atoms_per_frame[0]
+    alike = (frames.atoms_per_frame == same).all() and (
+        np.sort(frames.numbers.reshape(-1, same), axis=1) == np.sort(first)
+    ).all()
+    return composition(first) if alike else f"{', '.join(symbols(np.unique(frames.numbers)))}, not all alike"
 
 
 def _range(numbers: np.ndarray) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.base.elements import is_element, masses
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.config.motion_sections import DynamicsSection
@@ -22,6 +21,8 @@ from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.motion import charge_transport, jumps
 from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
+from mlraman_hpc.pipeline.motion.preview import temperature_warnings
+from mlraman_hpc.pipeline.motion.settings import check_size, drift_frame, dynamics_section, element_masses
 from mlraman_hpc.pipeline.motion.species_motion import (
     Frozen,
     SpeciesSums,
@@ -33,21 +34,12 @@ from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
 from mlraman_hpc.plots import transport as figures
 from mlraman_hpc.plots.conductivity import conductivity_figure
-from mlraman_hpc.readers.trajectory.index import TrajectoryIndex
 from mlraman_hpc.records.transport import Dynamics, Motion, misses_fast_motion
 from mlraman_hpc.storage.provenance import Origin
 
 SECTIONS = ("trajectory", "dynamics")
 ESTIMATOR = "6"  # raised where the same input gives other numbers: what an older version wrote is made again
-LEAST_FRAMES = 16
-TOO_HOT = 1e4  # K
-TOO_COLD = 30.0  # K, unless the deck says so
-AGREES = 1.2  # ratio of the kinetic temperature and the one of the deck
 DISAGREE = 3.0  # standard errors between D of the MSD and D of the velocities' spectrum
-
-
-def _section(job: Job) -> DynamicsSection:
-    return job.deck.dynamics or DynamicsSection()
 
 
 def dynamics(job: Job) -> None:
@@ -60,12 +52,12 @@ def dynamics(job: Job) -> None:
 
 
 def _compute(step: Step) -> Output | None:
-    job, session, section = step.job, step.job.session, _section(step.job)
+    job, session, section = step.job, step.job.session, dynamics_section(step.job)
     checkpoint = step.checkpoint(SECTIONS, Dynamics.kind)
     session.enter_step("index")
     plan = session.only_on_root(_plan, job)
     blocks = session.on_root(lambda: plan[0])
-    drift = session.on_root(_drift, job, blocks)
+    drift = session.on_root(drift_frame, job, blocks.species)
     session.only_on_root(jumps.check, job, drift)
     charges = session.only_on_root(charge_transport.charges_of, job, blocks)
     index, rows = plan[1:] if session.is_root else (None, None)
@@ -87,7 +79,7 @@ def _compute(step: Step) -> Output | None:
 
 
 def _origin(job: Job) -> Origin:
-    trajectory, section = job.section("trajectory"), _section(job)
+    trajectory, section = job.section("trajectory"), dynamics_section(job)
     parents, own = jumps.origin_parts(job, section)
     return job.origin(
         "dynamics",
@@ -104,55 +96,18 @@ def _plan(job: Job):
     index = trajectory_index(job)
     rows = stored_frames(job, index)
     interval = stored_interval(job, index)
-    if len(rows) < LEAST_FRAMES:
-        raise DataError(f"{index.names[0]}: {len(rows)} frames are too few for dynamics; at least {LEAST_FRAMES}")
-    if len(index.numbers) < 2:
-        raise DataError(f"{index.names[0]}: one atom moves with the centre of mass alone; dynamics needs two at least")
-    blocks = blocks_of(index, rows, interval, _section(job).velocities != "positions", _masses(job, index))
+    check_size(index, len(rows))
+    blocks = blocks_of(
+        index, rows, interval, dynamics_section(job).velocities != "positions", element_masses(job, index)
+    )
     job.console.say(f"{blocks.frames} frames of {len(blocks.numbers)} atoms, {interval:g} fs apart")
-    if _section(job).velocities not in ("auto", "positions") and not blocks.velocities:
+    if dynamics_section(job).velocities not in ("auto", "positions") and not blocks.velocities:
         raise DeckKeyError("dynamics.velocities", f"{index.names[0]} has no velocities; leave the key out")
     return blocks, index, rows
 
 
-def _masses(job: Job, index: TrajectoryIndex) -> dict[int, float]:
-    """Atomic number -> u: of the deck, or of the files where all atoms of an element have the same there."""
-    wanted = _section(job).masses
-    for element in wanted:
-        if element not in index.species:
-            raise DeckKeyError("dynamics.masses", f"{element} is not in the trajectory")
-    result, differing = {}, []
-    for number, name in zip(np.unique(index.numbers), index.species):
-        standard = float(masses([number])[0])
-        if name in wanted:
-            result[int(number)] = wanted[name]
-        elif index.masses is not None:
-            own = index.masses[index.numbers == number]
-            if np.ptp(own) > 1e-3 * own.mean():
-                job.console.warn(f"{index.names[0]}: the atoms of {name} have several masses; their mean is used")
-            result[int(number)] = float(own.mean())
-        if abs(result.get(int(number), standard) - standard) > 0.01 * standard:
-            differing.append(f"{name} {result[int(number)]:g} u (standard {standard:g})")
-    if differing:
-        job.console.say(f"masses that are not the standard ones: {', '.join(differing)}")
-    return result
-
-
-def _drift(job: Job, blocks: AtomBlocks) -> str:
-    """'host' or 'total'; the elements of the deck are checked."""
-    section = _section(job)
-    for element in section.mobile:
-        if element not in blocks.species:
-            kind = "not in the trajectory" if is_element(element) else "not an element"
-            raise DeckKeyError("dynamics.mobile", f"{element} is {kind}, which has {', '.join(blocks.species)}")
-    host = [name for name in blocks.species if name not in section.mobile]
-    if section.drift == "host" and not host:
-        raise DeckKeyError("dynamics.drift", "all elements are mobile, so there is no host lattice; use 'total'")
-    return section.drift or ("host" if host and section.mobile else "total")
-
-
 def _vdos_plan(job: Job, blocks: AtomBlocks) -> VdosPlan:
-    section = _section(job)
+    section = dynamics_section(job)
     return vdos_plan(blocks.frames, blocks.interval, section.smoothing, section.blocks)
 
 
@@ -194,7 +149,7 @@ def _output_of(job: Job, result: Dynamics, origin: Origin | None = None) -> Outp
 
 def _result(job: Job, collected: _Collected) -> Dynamics:
     blocks, frozen, sums, unit = collected.blocks, collected.frozen, collected.sums, collected.unit
-    section, names = _section(job), list(sums)
+    section, names = dynamics_section(job), list(sums)
     if not max(sums[name].displacement.msd.max() for name in names) > AT_REST:
         raise DataError(f"{job.deck.location('trajectory.files')}: no atom moves from frame to frame")
     plan, lags = _vdos_plan(job, blocks), log_lags(blocks.frames)
@@ -296,27 +251,8 @@ def _warnings(
             "the density of states has not vanished at the end of the axis "
             f"({states.wavenumber[-1]:.0f} cm^-1): what lies beyond is folded back; store frames more often"
         )
-    texts += _temperature_warnings(states.temperature, stated, misses_fast_motion(states.total))
-    if states.temperature > TOO_HOT:
-        texts.append(
-            f"the atoms' motion means a temperature of {states.temperature:.0f} K; check "
-            "trajectory.frame_interval and dynamics.velocities"
-        )
+    texts += temperature_warnings(states.temperature, stated, misses_fast_motion(states.total))
     return tuple(texts)
-
-
-def _temperature_warnings(kinetic: float, stated: float | None, folded: bool) -> list[str]:
-    """Where the kinetic energy says that the time between frames, or the masses, cannot be right."""
-    hint = "check trajectory.frame_interval, dynamics.masses and dynamics.velocities"
-    if stated is not None and (kinetic > AGREES * stated or (kinetic < stated / AGREES and not folded)):
-        factor = np.sqrt(kinetic / stated)
-        return [
-            f"the atoms' motion means a temperature of {kinetic:.0f} K, the deck says {stated:g} K; {hint} (an "
-            f"interval that is {factor:.2g} times the one used would explain it)"
-        ]
-    if 0 < kinetic < TOO_COLD and not stated:
-        return [f"the atoms' motion means a temperature of {kinetic:.0f} K only; {hint}"]
-    return []
 
 
 def _summary(result: Dynamics) -> list[str]:

@@ -21,7 +21,13 @@ from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.pipeline.file_watch import FileChanged
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.step import Output, Step
-from mlraman_hpc.pipeline.trajectory import even_batches, frame_interval, selected_frames, trajectory_index
+from mlraman_hpc.pipeline.trajectory import (
+    even_batches,
+    frame_interval,
+    selected_frames,
+    stored_frames,
+    trajectory_index,
+)
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.records.model import Model
@@ -160,6 +166,21 @@ def _select(job: Job) -> Selection:
     return Selection(index, chosen, even_batches(len(chosen), len(index.numbers)), interval)
 
 
+def _check_motion(job: Job, index: TrajectoryIndex, interval: float) -> None:
+    """Warnings where frames are too rare for the motion, and, unless `dynamics` tells it, of a strange temperature."""
+    from mlraman_hpc.pipeline.motion import preview  # and what it needs: root alone
+
+    every = job.section("trajectory").every
+    motion = preview.preview_motion(index, stored_frames(job, index), interval / every)
+    if motion is None:
+        return
+    texts = preview.folding_warnings(motion, every)
+    if not job.deck.dynamics:
+        texts = [*preview.temperature_warnings(motion.kinetic, preview.stated_temperature(job), bool(texts)), *texts]
+    for text in texts:
+        job.console.warn(text)
+
+
 def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
     from mlraman_hpc.model.regression import check_applicable  # and featomic with it: root alone needs that
 
@@ -172,6 +193,7 @@ def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Mod
 def _plan(step: Step, selection: Selection, species: tuple[str, ...], members: int) -> Plan:
     starts = selection.starts
     file = _open_partial(step, selection, species, members)
+    _check_motion(step.job, selection.index, selection.interval)
     whole = file.whole(starts)
     if damaged := np.count_nonzero(file.done & ~whole):
         step.job.console.warn(

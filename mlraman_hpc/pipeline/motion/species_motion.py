@@ -97,7 +97,7 @@ def unwrap_positions(job: Job, motion: AtomTrajectories) -> Frozen:
         fixed[number] = int((np.ptp(block, axis=-1) < AT_REST).all(axis=1).sum())
         motion.positions[number] = cartesian(block, motion.mean_cell)
     step = float(np.max(job.session.allgather(largest)))
-    job.session.on_root(_check_step, job, step)
+    job.session.on_root(check_step, job, step)
     return _frozen(motion.blocks, {k: v for part in job.session.allgather(fixed) for k, v in part.items()})
 
 
@@ -109,7 +109,8 @@ def _frozen(blocks: AtomBlocks, fixed: dict[int, int]) -> Frozen:
     return Frozen(atoms)
 
 
-def _check_step(job: Job, step: float) -> None:
+def check_step(job: Job, step: float) -> None:
+    """A warning for a long step from frame to frame, in cell heights. Errors: DataError where it cannot be followed."""
     text = f"an atom moves by {step:.2f} of the cell's height from one frame to the next"
     if step > IMPOSSIBLE_STEP:
         raise DataError(
