@@ -19,11 +19,12 @@ from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.numerics.spectra.plan import spectrum_plan
-from mlraman_hpc.pipeline import stage_times
 from mlraman_hpc.pipeline.derivatives import read_derivative_labels, trial_labels
 from mlraman_hpc.pipeline.forces import force_frames
+from mlraman_hpc.pipeline.inspection import stage_times
+from mlraman_hpc.pipeline.inspection.label_checks import SOME_FRAMES, exchanged_elements, neighbouring_frames
+from mlraman_hpc.pipeline.inspection.stage_times import Stage
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.label_checks import SOME_FRAMES, exchanged_elements, neighbouring_frames
 from mlraman_hpc.pipeline.labels import (
     TRIAL_LABELS,
     compiled_calculator,
@@ -47,7 +48,6 @@ from mlraman_hpc.pipeline.motion.species_motion import check_step
 from mlraman_hpc.pipeline.prediction import load_model, model_path
 from mlraman_hpc.pipeline.predictors import settings_of, try_on
 from mlraman_hpc.pipeline.spectra import raman_options, read_series
-from mlraman_hpc.pipeline.stage_times import Stage
 from mlraman_hpc.pipeline.trajectory import (
     batches,
     frame_interval,

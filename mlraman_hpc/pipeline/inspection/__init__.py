@@ -1,0 +1,1 @@
+"""What `check` looks at beside the errors that a run itself would give."""
