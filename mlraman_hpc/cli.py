@@ -165,6 +165,11 @@ COMMANDS = {
     "init": Command("a commented deck to start from", _init_options, module="commands.about"),
     "examples": Command("the shipped examples: a list, or a copy of one", _examples_options, module="commands.about"),
     "status": Command("how far running and finished jobs are", _status_options, module="commands.about"),
+    "verify": Command(
+        "what of a folder of results is whole, stale or changed; exit code 0 or 3",
+        _status_options,
+        module="commands.verify",
+    ),
     "docs": Command("the documentation: topics, or one topic", _docs_options, module="commands.about"),
 }
 

@@ -10,6 +10,7 @@ from mlraman_hpc.config.deck_reader import resolved_yaml
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.spectra import convention, raman_options
+from mlraman_hpc.pipeline.verification import findings, sentence
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
@@ -73,6 +74,7 @@ def _report(job: Job) -> None:
         **records,
         **_words(records, job, _other_model(files)),
         **_origins(files),
+        verified=sentence(findings(job.output)),
     )
     path = job.output / "report.html"
     with atomic_write(path) as temporary:

@@ -17,6 +17,7 @@ from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import input_files, resolved_yaml
 from mlraman_hpc.pipeline.file_watch import FileWatch
 from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.launcher import idle_tasks
 from mlraman_hpc.runtime.resources import seconds_left
 from mlraman_hpc.runtime.session import Session
 from mlraman_hpc.runtime.status_file import State, StatusFile
@@ -187,6 +188,11 @@ class Job:
         ranks = f"{_plural(session.size, 'rank')} of {_plural(session.threads, 'thread')}"
         cores = _plural(sum(session.cores_by_host.values()), "core")
         say(f"{ranks} on {where}, {cores}; MPI: {session.library}")
+        if idle := idle_tasks():
+            self.console.warn(
+                f"Slurm gives this job {idle + 1} tasks, but this is one process: {_plural(idle, 'task')} idle. Put "
+                "srun or mpirun in front of mlraman, or ask for one task"
+            )
         if session.oversubscribed:
             self.console.warn(f"{ranks} share {cores}; one rank for each core is fastest")
 

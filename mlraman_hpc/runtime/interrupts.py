@@ -1,4 +1,4 @@
-"""Requests to stop: SIGTERM, SIGUSR1 (which Slurm can send before its limit), or the time limit itself.
+"""Requests to stop: SIGTERM, SIGUSR1 (which Slurm can send before its limit), Ctrl-C, or the time limit itself.
 
 Inside `deferred()`, where a command finishes its batch first, a request is only noted. Inside `interruptible()`, which
 is root's or a rank's own work, it raises StoppedEarly at once. Elsewhere ranks agree at their next collective (see
@@ -16,8 +16,9 @@ from types import FrameType
 
 from mlraman_hpc.base.errors import StoppedEarly, UserError
 
-_BITS = {signal.SIGTERM: 1, signal.SIGUSR1: 2, signal.SIGALRM: 4}  # so that ranks combine them by a bitwise or
-_NAMES = {1: "SIGTERM", 2: "SIGUSR1", 4: "the time limit"}
+# so that ranks combine them by a bitwise or
+_BITS = {signal.SIGTERM: 1, signal.SIGUSR1: 2, signal.SIGALRM: 4, signal.SIGINT: 8}
+_NAMES = {8: "Ctrl-C", 1: "SIGTERM", 2: "SIGUSR1", 4: "the time limit"}
 LONGEST_SECONDS = 1e9  # of the system's timer; decades
 REPEAT_SECONDS = 0.5  # launcher and Slurm may both forward one signal; a later one is a second request
 

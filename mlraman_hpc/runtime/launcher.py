@@ -39,6 +39,15 @@ class Launch:
             "(on a laptop: pip install 'mlraman_hpc[mpi]')"
         )
 
+    def refuse_foreign_library(self, library: str) -> None:
+        """Leave if the launcher is of another kind of MPI than the library, which may hang or crash at its start."""
+        of_open_mpi = any(name in library for name in ("Open MPI", "Spectrum"))
+        if ("Open MPI" in self.name and not of_open_mpi) or (self.name == "mpirun (PMI)" and of_open_mpi):
+            self._refuse(
+                f"the MPI library is {library}: launcher and library do not match. Use the mpirun of that library, or "
+                "load the launcher's (MPI4PY_LIBMPI names it)"
+            )
+
     def refuse_serial_copies(self, size: int, library: str) -> None:
         """Leave if the MPI library sees another number of ranks than the launcher has started."""
         if size != self.size:
@@ -52,6 +61,13 @@ class Launch:
         if self.rank == 0:
             write_stderr(error_lines(f"{self.name} started {self.size} processes, but {reason}"))
         sys.exit(ExitCode.DECK)
+
+
+def idle_tasks(env: Mapping[str, str] = os.environ) -> int:
+    """Tasks of a Slurm job that do nothing, where this process was started in it without srun or mpirun."""
+    tasks = env.get("SLURM_NTASKS", "")
+    alone = launched(env) is None and "SLURM_JOB_ID" in env
+    return int(tasks) - 1 if alone and tasks.isdigit() and int(tasks) > 1 else 0
 
 
 def launched(env: Mapping[str, str] = os.environ) -> Launch | None:

@@ -87,8 +87,11 @@ def peak_memory() -> float:
 
 
 def free_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """MB that may still be taken on this host: what the kernel calls available, or what a control group leaves."""
-    limits = []
+    """MB that may still be taken on this host: what the kernel calls available, a control group or Slurm leaves.
+
+    Slurm's limit is for all processes of the job on this host; what they have taken so far is not known here.
+    """
+    limits = [limit for limit in [_slurm_memory(os.environ)] if limit is not None]
     try:
         lines = (proc / "meminfo").read_text().splitlines()
         limits += [int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable:")]
@@ -99,7 +102,33 @@ def free_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup"
         if line.startswith("0::"):  # version 2; limits may be set anywhere above
             group = groups / line[3:].lstrip("/")
             limits += [left for folder in (group, *group.parents) if (left := _left_in(folder)) is not None]
+        elif "memory" in line.split(":")[1].split(","):  # version 1, where each controller has a tree of its own
+            group = groups / "memory" / line.split(":", 2)[2].lstrip("/")
+            inside = [folder for folder in (group, *group.parents) if folder.is_relative_to(groups / "memory")]
+            limits += [left for folder in inside if (left := _left_in_version_1(folder)) is not None]
     return min(limits, default=None)
+
+
+def _slurm_memory(env: Mapping[str, str]) -> float | None:
+    """MB of the job on this host, by SLURM_MEM_PER_NODE or SLURM_MEM_PER_CPU; None where Slurm sets no limit."""
+    if per_node := _number(env, "SLURM_MEM_PER_NODE"):
+        return float(per_node)
+    per_core, cores = _number(env, "SLURM_MEM_PER_CPU"), _number(env, "SLURM_CPUS_ON_NODE")
+    return float(per_core * cores) if per_core and cores else None
+
+
+def _left_in_version_1(group: Path) -> float | None:
+    try:
+        limit, used = (int((group / f"memory.{name}_in_bytes").read_text()) for name in ("limit", "usage"))
+        lines = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):
+        return None
+    if limit >= 1 << 60:  # none
+        return None
+    cache = sum(
+        int(line.split()[1]) for line in lines if line.startswith(("total_inactive_file ", "total_active_file "))
+    )
+    return max(limit - used + cache, 0) / 2**20
 
 
 def _left_in(group: Path) -> float | None:

@@ -321,10 +321,16 @@ def _connect(launch: Launch | None) -> tuple[Session, list[Process]]:
 
 def _mpi_session(launch: Launch) -> Session:
     try:
+        import mpi4py
+
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True  # the library is asked who it is before it starts
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: the binary wheel found no libmpi
         launch.refuse_without_mpi(error)
     library = " ".join(MPI.Get_library_version().splitlines()[0].strip("\0").split())
+    launch.refuse_foreign_library(library)
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_MULTIPLE)
     launch.refuse_serial_copies(MPI.COMM_WORLD.size, library)
     return Session(MPI.COMM_WORLD, library, launch.name)
 

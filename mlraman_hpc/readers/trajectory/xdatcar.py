@@ -33,6 +33,7 @@ from mlraman_hpc.readers.trajectory.fixed_width import three_numbers
 from mlraman_hpc.readers.trajectory.frame_table import CHUNK_ROWS, FrameTable, chunks
 
 MARK = b"Direct configuration"
+LEAST_LINE = 6  # bytes of the line of an atom
 BLANK = ord(" ")
 NO_STEP = -1
 
@@ -53,7 +54,7 @@ class Xdatcar(TextFormat):
                 raise FrameLocation(name, 1, 0).error(
                     "no line 'Direct configuration='; is it an XDATCAR of VASP 5 or 6?"
                 )
-            header = read_header(text[:begin], FrameLocation(name, 1, 0), atom_types)
+            header = read_header(text[:begin], FrameLocation(name, 1, 0), atom_types, len(text))
             if len(text[:begin].splitlines()) > header.lines:
                 raise FrameLocation(name, header.lines + 1, 0).error(
                     "expected 'Direct configuration=' after the header."
@@ -196,8 +197,11 @@ def _cells_alike(texts: list[bytes]) -> np.ndarray | None:
     return None if values is None else values.reshape(-1, 3, 3) * scale[0]
 
 
-def read_header(text: bytes, location: FrameLocation, atom_types: dict[str, int]) -> Header:
-    """Scale, cell, elements and counts. A header without element line takes them from `atom_types` (1, 2, ...)."""
+def read_header(text: bytes, location: FrameLocation, atom_types: dict[str, int], size: int | None = None) -> Header:
+    """Scale, cell, elements and counts. A header without element line takes them from `atom_types` (1, 2, ...).
+
+    `size` is that of the file, bytes.
+    """
     lines = text.splitlines()
     if len(lines) < 6:
         raise location.error(
@@ -211,6 +215,8 @@ def read_header(text: bytes, location: FrameLocation, atom_types: dict[str, int]
     labels = [word.decode("ascii", "replace") for word in words] if named else [str(k + 1) for k in range(len(counts))]
     if len(labels) != len(counts):
         raise location.error(f"{len(labels)} elements but {len(counts)} counts in the header.", 6)
+    if size is not None and counts.sum() > size // LEAST_LINE:
+        raise location.error(f"the header says {counts.sum()} atoms, for which a file of {size} bytes has no room.", 6)
     kinds = [_element(label, atom_types, named, location) for label in labels]
     return Header(cell, np.repeat(np.array(kinds), counts), 7 if named else 6, labels, counts)
 

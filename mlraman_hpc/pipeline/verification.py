@@ -1,0 +1,105 @@
+"""Whether the results of a folder can be trusted: content, what they were made from, deck, versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlraman_hpc import __version__
+from mlraman_hpc.base.checksums import Damaged
+from mlraman_hpc.base.errors import DataError
+from mlraman_hpc.storage import hdf5
+from mlraman_hpc.storage.checkpoint import check_undamaged
+from mlraman_hpc.storage.provenance import Origin, hash_of_file
+from mlraman_hpc.storage.verified import damage
+
+
+@dataclass
+class Finding:
+    """A file of results. problems: it is damaged, or not what would be made now; notes: what could not be compared."""
+
+    path: Path
+    origin: Origin | None = None
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        return "; ".join(self.problems) if self.problems else "whole"
+
+
+def findings(folder: Path) -> list[Finding]:
+    """One for each result and unfinished file in the folder. DataError where there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    paths = sorted({*folder.glob("*.h5"), *folder.glob("*.h5.partial")})
+    if not paths:
+        raise DataError(f"{folder}: no results there")
+    return [_unfinished(path) if ".partial" in path.name else _finding(path) for path in paths]
+
+
+def _unfinished(path: Path) -> Finding:
+    """Of an interrupted run; the rows of alpha.partial.h5 are verified when it goes on."""
+    try:
+        check_undamaged(path)
+    except (Damaged, OSError) as error:
+        return Finding(path, problems=[f"damaged: {error}"])
+    return Finding(path, notes=["of an interrupted run"])
+
+
+def _finding(path: Path) -> Finding:
+    if (problem := damage(path)) is not None:
+        return Finding(path, problems=[problem.removeprefix(f"{path}: ")])
+    found = Finding(path, hdf5.read_origin(path))
+    if found.origin is None:
+        found.problems.append("does not say what it was made from")
+        return found
+    for name, digest in found.origin.parents.items():
+        _compare_parent(found, name, digest)
+    made = found.origin.history[-1] if found.origin.history else {}
+    if (version := made.get("mlraman_hpc", "unknown")) != __version__:
+        found.notes.append(f"made by version {version}, this is {__version__}")
+    return found
+
+
+def _compare_parent(found: Finding, name: str, digest: str) -> None:
+    places = list(_places(found.path.parent, name))
+    if not places:
+        found.notes.append(f"{name} is not there any more")
+        return
+    for place in places:
+        try:
+            now = hdf5.content_of(place) if _is_result(place, digest) else hash_of_file(place)
+        except (DataError, OSError) as error:
+            found.problems.append(f"was made from {name}, which cannot be read now: {error}")
+            return
+        if now == digest:
+            return
+    found.problems.append(f"stale: {name} has changed since")
+
+
+def _is_result(place: Path, digest: str) -> bool:
+    """Results are known by what is sealed in them, other files, trajectories in HDF5 too, by all bytes."""
+    if place.suffix != ".h5" or hash_of_file(place) == digest:
+        return False
+    return hdf5.read_origin(place) is not None or damage(place) is not None
+
+
+def _places(folder: Path, name: str) -> Iterator[Path]:
+    """Where a file may be that was named relative to the folder in which the program ran."""
+    above = Path(folder).absolute()
+    seen = set()
+    for start in (Path.cwd(), above, *above.parents):
+        place = (start / name).resolve()
+        if place not in seen and place.is_file():
+            seen.add(place)
+            yield place
+        if Path(name).is_absolute():
+            return
+
+
+def sentence(found: list[Finding]) -> str:
+    """'5 of 6 files are whole and made from what is there now'"""
+    good = sum(not finding.problems for finding in found)
+    return f"{good} of {len(found)} files are whole and made from what is there now"
