@@ -88,7 +88,9 @@ def _today(folder: Path) -> list[Sample]:
         velocities=True,
     )
     rng = np.random.default_rng(3)
-    file.write(slice(0, 64), rng.random((64, 200, 3)), np.tile(9 * np.eye(3), (64, 1, 1)), rng.random((64, 200, 3)))
+    file.write(
+        slice(0, 64), 30 * rng.random((64, 200, 3)), np.tile(30 * np.eye(3), (64, 1, 1)), rng.random((64, 200, 3))
+    )
     file.finish(ORIGIN)
     return [*found, Sample("trajectory.h5", (folder / "trajectory.h5").read_bytes(), _read_trajectory)]
 

@@ -96,12 +96,12 @@ def test_whole_files_are_verified_once(model, monkeypatch):
 
 
 def test_frames_of_a_damaged_trajectory_are_refused_and_the_others_read(tmp_path):
-    path, positions = tmp_path / "trajectory.h5", np.random.default_rng(0).random((40, 1000, 3))
+    path, positions = tmp_path / "trajectory.h5", 50 * np.random.default_rng(0).random((40, 1000, 3))
     numbers, periodic = np.full(1000, 14), np.ones(3, bool)
     writer = TrajectoryFile(
         path, numbers=numbers, periodic=periodic, steps=np.arange(40), times=np.arange(40.0), velocities=False
     )
-    writer.write(slice(0, 40), positions, np.tile(9 * np.eye(3), (40, 1, 1)), None)
+    writer.write(slice(0, 40), positions, np.tile(50 * np.eye(3), (40, 1, 1)), None)
     writer.finish(ORIGIN)
     with h5py.File(path, "r") as file:
         place = file["particles/trajectory/position/value"].id.get_offset() + 30 * 24000 + 5
