@@ -18,7 +18,7 @@ def explicit(X, y, mu, C):
     """Weights and minimum-norm baseline by the normal equations of the complement of C."""
     P = np.eye(len(y)) - (0 if C is None else C @ np.linalg.pinv(C))
     stacked = np.vstack([P @ X, np.sqrt(mu) * np.eye(X.shape[1])])
-    w = np.linalg.lstsq(stacked, np.concatenate([P @ y, np.zeros(X.shape[1])]))[0]
+    w = np.linalg.lstsq(stacked, np.concatenate([P @ y, np.zeros(X.shape[1])]), rcond=None)[0]
     return w, None if C is None else np.linalg.pinv(C) @ (y - X @ w)
 
 
