@@ -11,7 +11,7 @@ from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
-from mlraman_hpc.numerics.regression import outliers, ridge
+from mlraman_hpc.numerics.regression import coverage, outliers, ridge
 from mlraman_hpc.numerics.regression.scores import relative_error, tensor_scores
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.records.frames import Frames, Labels
@@ -95,6 +95,7 @@ def fit(
         lowest=train_features.lowest.min(axis=0),
         highest=train_features.highest.max(axis=0),
         number_density=density_range(train_labels.frames),
+        coverage=coverage.training_coverage(train_features.X0, train_features.composition),
     )
     pair = labels.polarizability[test], predict_features(model, features.take(test))
     model = replace(model, scores=tensor_scores(*pair), relative_error=relative_error(*pair))

@@ -183,10 +183,12 @@ def _check_motion(job: Job, index: TrajectoryIndex, interval: float) -> None:
 
 def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
     from mlraman_hpc.model.regression import check_applicable  # and featomic with it: root alone needs that
+    from mlraman_hpc.pipeline.ensemble_distance import with_wider_bars
 
     job, model = step.job, load(step.job)
     selection = _select(job)
     check_applicable(model, selection.index.species, selection.frames(0), job.deck.model.density_tolerance)
+    model = with_wider_bars(job, model, selection.index, selection.chosen)
     return _plan(step, selection, model.species, len(model.members)), model
 
 

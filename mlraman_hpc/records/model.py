@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.records.fields import Record, stored
-from mlraman_hpc.records.training import LabelChecks, Tuning
+from mlraman_hpc.records.training import LabelChecks, TrainingCoverage, Tuning
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     relative_error  of the test rows, weighted as the Raman intensity, over their fluctuation; None in older files
     tuning          the descriptors that were tried; None where the deck gives one
     label_checks    labels that are doubtful or were left out; None in older files
+    coverage        where the training set lies, to tell other ensembles; None in older files, or of few tensors
 
     Only where derivatives of the polarizability were trained on:
 
@@ -107,6 +108,7 @@ class Model(Record, file_name="model.h5", kind="model"):
     relative_error: float | None = stored("scores/relative_error", "1", default=None)
     tuning: Tuning | None = stored("tuning", "1", default=None)
     label_checks: LabelChecks | None = stored("label_checks", "1", default=None)
+    coverage: TrainingCoverage | None = stored("coverage", "1", default=None)
     derivative_frames: int | None = stored("derivatives/frames", "1", default=None)
     derivative_rows: int | None = stored("derivatives/rows", "1", default=None)
     derivative_noise: dict[str, dict[str, float]] | None = stored("derivatives/noise", "Angstrom^2", default=None)
@@ -122,3 +124,16 @@ class Model(Record, file_name="model.h5", kind="model"):
     def members(self) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
         """(baseline, isotropic, anisotropic) of each committee member"""
         return tuple(zip(self.committee_baseline, self.committee_isotropic, self.committee_anisotropic))
+
+    def with_spread(self, factor: float) -> Model:
+        """The same model with `factor` times the deviations of its committee."""
+
+        def spread(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
+            return weights + factor * (members - weights)
+
+        return replace(
+            self,
+            committee_baseline=spread(self.committee_baseline, self.baseline),
+            committee_isotropic=spread(self.committee_isotropic, self.isotropic),
+            committee_anisotropic=spread(self.committee_anisotropic, self.anisotropic),
+        )

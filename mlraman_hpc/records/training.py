@@ -53,6 +53,23 @@ class LabelChecks:
 
 
 @dataclass(frozen=True)
+class TrainingCoverage:
+    """Where the summed features of lambda = 0 of the training set lie, see `numerics.regression.coverage` (model.h5).
+
+    composition  (S, P0) features that an atom of each species adds on the average
+    directions   (R, P0) orthonormal, along which the rest varies; shrinkage (R,) how well each of them is known, 0 to 1
+    scale        mean squared norm of that rest
+    left_out     mean leverage of the training structures, each by the others
+    """
+
+    composition: np.ndarray = stored("composition", "1")
+    directions: np.ndarray = stored("directions", "1")
+    shrinkage: np.ndarray = stored("shrinkage", "1")
+    scale: float = stored("scale", "1")
+    left_out: float = stored("left_out", "1")
+
+
+@dataclass(frozen=True)
 class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"):
     """Errors on one test set of `test_size` labels against N_T (learning_curve.h5); keys are 'diagonal', 'xx', ...
 
