@@ -32,4 +32,4 @@ def test_bars_grow_with_the_distance_of_the_trajectory(mlraman, tmp_path):
 def test_a_model_of_few_labels_says_nothing(mlraman, tmp_path):
     small.write(tmp_path)
     mlraman(0, "train", "deck.yaml", "--set", "reference.train=6")
-    assert "distance of the trajectory" not in mlraman(0, "predict", "deck.yaml").stdout
+    assert "distance of the trajectory" not in mlraman(0, "predict", "deck.yaml", "--set", "reference.train=6").stdout
