@@ -11,7 +11,7 @@ from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model.descriptors import Features, reference_features
 from mlraman_hpc.model.predictor import Predictor
-from mlraman_hpc.numerics.regression import coverage, outliers, ridge
+from mlraman_hpc.numerics.regression import correlated, coverage, outliers, ridge
 from mlraman_hpc.numerics.regression.scores import relative_error, tensor_scores
 from mlraman_hpc.numerics.tensors import from_spherical, to_spherical
 from mlraman_hpc.records.frames import Frames, Labels
@@ -25,7 +25,8 @@ class _RidgeProblem:
     """y = C b + X w for one lambda; the rows of a structure are contiguous.
 
     columns (rows, P) X; scale: mean variance of a row; kernel = X X^T / scale; targets (rows,) y; baseline (rows, S) C
-    or None; block: rows of one structure, 1 for lambda = 0 and 5 for lambda = 2
+    or None; block: rows of one structure, 1 for lambda = 0 and 5 for lambda = 2; reach: so many structures on either
+    side of one in the list resemble it and are left out along with it
     """
 
     columns: np.ndarray
@@ -34,6 +35,7 @@ class _RidgeProblem:
     targets: np.ndarray
     baseline: np.ndarray | None
     block: int
+    reach: int = 0
 
     def weights(self, duals: np.ndarray) -> np.ndarray:
         """(..., rows) -> (..., P)"""
@@ -73,11 +75,12 @@ def fit(
     train, test = np.asarray(train, dtype=int), np.asarray(test, dtype=int)
     _check_labels(labels, train, committee)
     train_features, train_labels = features.take(train), labels.take(train)
-    subsets = ridge.half_samples(len(train), committee, seed)
     alpha0, alpha2 = to_spherical(train_labels.polarizability)
     problem0 = _problem(train_features.X0[:, None], alpha0[:, None], train_features.composition)
+    problem0, problem2 = _with_reach(problem0, _problem(train_features.X2, alpha2, None))
+    subsets = ridge.half_samples(len(train), committee, seed, problem0.reach)
     solution0 = _solve(problem0, regularization, subsets, 0)
-    solution2 = _solve(_problem(train_features.X2, alpha2, None), regularization, subsets, 2)
+    solution2 = _solve(problem2, regularization, subsets, 2)
     model = Model(
         descriptor=descriptor,
         species=tuple(ELEMENTS[z] for z in features.species),
@@ -100,6 +103,7 @@ def fit(
     pair = labels.polarizability[test], predict_features(model, features.take(test))
     model = replace(model, scores=tensor_scores(*pair), relative_error=relative_error(*pair))
     warnings = _repetitions(features, labels, train, test) + solution0.warnings + solution2.warnings
+    warnings += _correlation(problem0.reach, train, test)
     return model, warnings
 
 
@@ -157,6 +161,24 @@ def _repetitions(features: Features, labels: Labels, train: np.ndarray, test: np
     return (f"{first} and {second}{more} are the same structure{flattery}",)
 
 
+def _correlation(reach: int, train: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
+    """What to say of labels that resemble their neighbours in the list."""
+    if not reach:
+        return ()
+    text = (
+        f"labels resemble their neighbours in the list of labels ({reach} on either side in the training set): they "
+        "are close in time. Such neighbours are left out together when regularization and committee are chosen"
+    )
+    spacing = np.median(np.diff(train)) if len(train) > 1 else 1
+    near = np.abs(test[:, None] - train[None]).min(axis=1, initial=np.iinfo(int).max) <= reach * spacing
+    if near.any():
+        text += (
+            f". {near.sum()} of {len(test)} test labels are that close to training labels: the scores on them flatter "
+            "the model; test on labels of another part of the trajectory, or of another run"
+        )
+    return (text,)
+
+
 def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | None) -> _RidgeProblem:
     flat = columns.reshape(targets.size, columns.shape[-1])
     kernel = flat @ flat.T
@@ -168,8 +190,15 @@ def _problem(columns: np.ndarray, targets: np.ndarray, baseline: np.ndarray | No
     return _RidgeProblem(flat, scale, kernel / scale, targets.ravel(), baseline, targets.shape[1])
 
 
+def _with_reach(isotropic: _RidgeProblem, anisotropic: _RidgeProblem) -> tuple[_RidgeProblem, _RidgeProblem]:
+    """With the labels' correlation along their list, in the features of both together."""
+    squares = sum(correlated.squared_distances(problem.kernel, problem.block) for problem in (isotropic, anisotropic))
+    reach = correlated.reach(np.asarray(squares))
+    return replace(isotropic, reach=reach), replace(anisotropic, reach=reach)
+
+
 def _solve(problem: _RidgeProblem, regularization: str | float, subsets: np.ndarray, order: int) -> _RidgeSolution:
-    spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block)
+    spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block, problem.reach)
     if regularization == "auto" and not spectrum.free.any():
         raise DataError(
             f"{len(spectrum.free)} training structures are too few to choose "
@@ -290,7 +319,8 @@ def left_out_problem(features: Features, labels: Labels) -> tuple[_RidgeProblem,
     """What `left_out_error` needs of features and labels that share their rows: kernels, without the features."""
     alpha0, alpha2 = to_spherical(labels.polarizability)
     isotropic = _problem(features.X0[:, None], alpha0[:, None], features.composition)
-    anisotropic, none = _problem(features.X2, alpha2, None), np.empty((0, 0))
+    isotropic, anisotropic = _with_reach(isotropic, _problem(features.X2, alpha2, None))
+    none = np.empty((0, 0))
     return replace(isotropic, columns=none), replace(anisotropic, columns=none)
 
 
@@ -356,7 +386,7 @@ def left_out_error(problems: tuple[_RidgeProblem, _RidgeProblem], regularization
     """
     squares = []
     for problem in problems:
-        spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block)
+        spectrum = ridge.eigensystem(problem.kernel, problem.baseline, problem.block, problem.reach)
         if not spectrum.free.any():
             return float("nan")
         auto = regularization == "auto"

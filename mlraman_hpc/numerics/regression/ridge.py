@@ -40,6 +40,7 @@ class Eigensystem:
     block            rows of a structure
     groups           structures that are left out together, because they are equal
     free             (structures,) False for one that alone determines a column of C: the others say nothing about it
+    reach            so many structures on either side of one in the list are left out along with it
     """
 
     values: Floats
@@ -47,12 +48,14 @@ class Eigensystem:
     block: int
     groups: tuple[Integers, ...]
     free: Booleans
+    reach: int = 0
 
 
-def eigensystem(kernel: Floats, baseline: Floats | None = None, block: int = 1) -> Eigensystem:
+def eigensystem(kernel: Floats, baseline: Floats | None = None, block: int = 1, reach: int = 0) -> Eigensystem:
     """Diagonalise P K P, P = 1 - C C^+: residuals at every ridge parameter follow at once.
 
-    kernel (rows, rows), baseline C (rows, columns) or None, block: rows of a structure.
+    kernel (rows, rows), baseline C (rows, columns) or None, block: rows of a structure, reach: see
+    `Eigensystem`.
     """
     outside = np.eye(len(kernel)) if baseline is None else _complement(baseline)
     values, vectors = np.linalg.eigh(kernel if baseline is None else outside.T @ kernel @ outside)
@@ -62,7 +65,7 @@ def eigensystem(kernel: Floats, baseline: Floats | None = None, block: int = 1) 
     for group in groups + tuple(np.arange(len(free))[:, None] if baseline is not None else ()):
         rows = outside[(group[:, None] * block + np.arange(block)).ravel()]
         free[group] = np.linalg.eigvalsh(rows @ rows.T)[0] > _RANK
-    return Eigensystem(_without_rounding(values), vectors, block, groups, free)
+    return Eigensystem(_without_rounding(values), vectors, block, groups, free, reach)
 
 
 def _without_rounding(values: Floats) -> Floats:
@@ -94,7 +97,9 @@ def duals(system: Eigensystem, targets: Floats, ridge: float) -> Floats:
 def left_out_residuals(system: Eigensystem, targets: Floats, ridge: float) -> Floats:
     """r_b = (1 - H)_bb^-1 (y - H y)_b, in closed form: y - prediction of each structure by the fit to all others.
 
-    1 - H = U mu/(S + mu) U^T contains the refitted baseline. A structure that is there twice is left out twice.
+    1 - H = U mu/(S + mu) U^T contains the refitted baseline. A structure that is there twice is left out twice,
+    and with each one its neighbours in the list within `reach`; with a long reach some structures alone, the others are
+    NaN.
     targets (rows,) -> (structures, block); NaN for a structure that alone determines a column of C, for then the others
     say nothing about it. Cook and Weisberg, Residuals and Influence in Regression (1982), section 2.2.
     """
@@ -108,6 +113,8 @@ def _left_out(system: Eigensystem, targets: Floats, ridges: Floats) -> Floats:
     residuals = system.vectors @ (shrink * (system.vectors.T @ targets)[:, None])
     blocks = system.vectors.reshape(-1, system.block, len(shrink))
     result = np.full((len(ridges), len(blocks), system.block), np.nan)
+    if system.reach:
+        return _left_out_with_neighbours(system, blocks, shrink, residuals, result)
     repeated = np.concatenate([*system.groups, np.empty(0, int)])
     alone = np.setdiff1d(np.arange(len(blocks)), repeated)[:, None]
     # Several structures in one matrix product, few enough for memory: the products of their rows are block^2 as many.
@@ -121,6 +128,25 @@ def _left_out(system: Eigensystem, targets: Floats, ridges: Floats) -> Floats:
         right = np.moveaxis(residuals.reshape(-1, system.block, len(ridges))[members], -1, 0)
         solved = np.linalg.solve(complement, right.reshape(*complement.shape[:3], 1))
         result[:, members] = solved.reshape(right.shape)
+    return result
+
+
+def _left_out_with_neighbours(
+    system: Eigensystem, blocks: Floats, shrink: Floats, residuals: Floats, result: Floats
+) -> Floats:
+    """Each structure by the fit to all that are farther than `reach` from it, and from those equal to it."""
+    right = residuals.reshape(len(blocks), system.block, -1)
+    for k in np.flatnonzero(system.free)[:: max(1, system.reach // 4)]:  # those between say the same
+        equal = next((group for group in system.groups if k in group), np.array([k]))
+        near = np.unique(np.clip(equal[:, None] + np.arange(-system.reach, system.reach + 1), 0, len(blocks) - 1))
+        rows = blocks[near].reshape(-1, len(shrink))
+        if np.linalg.eigvalsh(rows @ rows.T)[0] <= _RANK:  # the others say nothing about a column of C
+            continue
+        own = int(np.flatnonzero(near == k)[0]) * system.block
+        for column in range(shrink.shape[1]):
+            complement = (rows * shrink[:, column]) @ rows.T  # (1 - H) of what is left out
+            solved = np.linalg.solve(complement, right[near, :, column].ravel())
+            result[column, k] = solved[own : own + system.block]
     return result
 
 
@@ -155,12 +181,17 @@ def solve(kernel: Floats, targets: Floats, ridge: float, baseline: Floats | None
     return coefficients
 
 
-def half_samples(structures: int, members: int, seed: int) -> Booleans:
+def half_samples(structures: int, members: int, seed: int, reach: int = 0) -> Booleans:
     """(members, structures): which structures each committee member is trained on.
+
+    With a reach they are drawn in blocks of 2 reach + 1 that follow one another.
 
     Half of them, drawn without replacement; every second member takes the others, so that each structure is left out by
     half of the committee.
     """
+    if reach:
+        unit = np.arange(structures) // (2 * reach + 1)
+        return half_samples(int(unit[-1]) + 1, members, seed)[:, unit]
     generator = np.random.default_rng(seed)
     chosen = np.zeros((members, structures), dtype=bool)
     for k in range(0, members, 2):
