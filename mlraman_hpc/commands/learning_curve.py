@@ -15,6 +15,7 @@ from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.config.model_sections import LearningCurveSection
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
+from mlraman_hpc.numerics.regression import extrapolation
 from mlraman_hpc.numerics.regression.scores import worst_component
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.derivatives import (
@@ -38,6 +39,7 @@ from mlraman_hpc.storage.provenance import Origin
 SECTIONS = ("reference", "descriptor", "model", "learning_curve")
 SCORES = "2"  # raised where there are more of them: an older curve is made again
 FRAMES = (1, 2, 3, 5, 10, 20, 50)
+MORE = (2, 4)  # times the largest size, to which the curve is extrapolated
 PARTS = ("diagonal", "off_diagonal", "xx", "yy", "zz", "xy", "yz", "zx")
 
 
@@ -239,6 +241,7 @@ def _output(
         return {part: values[..., k] for k, part in enumerate(PARTS)}
 
     mean, spread = scores.mean(axis=1), _spread(sizes, scores, labels)
+    more = np.array([factor * sizes[-1] for factor in MORE])
     curve = LearningCurve(
         train_size=np.array(sizes),
         r2=named(mean[:, 0]),
@@ -251,6 +254,12 @@ def _output(
         relative_error=mean[:, 2, 0],
         relative_error_draws=scores[:, :, 2, 0],
         frames=True if by_frames else None,
+        expected_size=more,
+        expected_error=extrapolation.expected_error(np.array(sizes), scores[:, :, 2, 0], more),
+        expected_r2={
+            part: extrapolation.expected_r2(np.array(sizes), scores[:, :, 0, k], more)
+            for k, part in enumerate(PARTS[:2])
+        },
     )
     what = " frames" if curve.frames else "    N_T"
     lines = [f"{what}   R2 diagonal        R2 off-diagonal   worst component     weighted error / fluctuation"]
@@ -258,9 +267,27 @@ def _output(
         worst = worst_component({part: values[row] for part, values in curve.r2.items()})
         parts = "  ".join(_with_spread(curve, part, row) for part in PARTS[:2])
         lines.append(f"  {size:5d}  {parts}  {worst} {curve.r2[worst][row]:8.5f}  {percent(curve.relative_error[row])}")
+    lines += expected_lines(curve)
     figure = (figures.learning_curve_figure, curve, job.deck.title)
     warnings = _warnings(sizes, mean, curve.frames)
     return Output(curve, figures={"learning_curve.png": figure}, lines=lines, warnings=warnings)
+
+
+def expected_lines(curve: LearningCurve) -> list[str]:
+    """'with 300 labels expect R2 ...': of each size at which the curve is extrapolated."""
+    if curve.expected_size is None or curve.expected_error is None or curve.expected_r2 is None:
+        return []
+    what, lines = "frames" if curve.frames else "labels", []
+    for k, size in enumerate(curve.expected_size):
+        low, value, high = curve.expected_error[:, k]
+        if np.isfinite(value):
+            r2 = ", ".join(
+                f"{part.replace('_', '-')} {r2[1, k]:.3f} ({r2[0, k]:.3f} to {r2[2, k]:.3f})"
+                for part, r2 in curve.expected_r2.items()
+            )
+            ends = f"{percent(low)} to {percent(high)}"
+            lines.append(f"with {size} {what} expect R2 {r2}, weighted error {percent(value)} ({ends})")
+    return lines
 
 
 def _warnings(sizes: list[int], mean: np.ndarray, frames: bool | None) -> list[str]:

@@ -123,6 +123,8 @@ class Features:
     @staticmethod
     def join(parts: list[Features]) -> Features:
         """Frames of all parts, one after another; the parts share their species."""
+        if len(parts) == 1:  # gigabytes, of many elements
+            return parts[0]
         columns = zip(*(part._by_frame() for part in parts))
         return Features(parts[0].species, *(np.concatenate(values) for values in columns))
 
@@ -167,6 +169,17 @@ class FeatureCalculator:
             X2[k] = np.swapaxes(layout.pack(squares[:, 1:], 2), 0, 1).reshape(5, -1)
             lowest[k], highest[k] = low, high
         return Features(self.species, X0, X2, count_centres(frames, species, count), lowest, highest)
+
+
+def training_bytes(labels: int, trained: int, columns: tuple[int, int]) -> float:
+    """Peak memory of root in training, bytes.
+
+    Features of all labels twice (parts of the ranks and their whole, then the whole and the training set), and the
+    kernel of lambda = 2 with what its eigenvectors need.
+
+    columns: P0 and P2 as `FeatureCalculator.columns`
+    """
+    return 8.0 * (2 * labels * (columns[0] + 5 * columns[1]) + 5 * (5 * trained) ** 2)
 
 
 def features(frames: Frames, descriptor: Descriptor, species) -> Features:

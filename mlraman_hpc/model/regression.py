@@ -147,10 +147,10 @@ def _check_labels(labels: Labels, train: np.ndarray, committee: int) -> None:
 def _repetitions(features: Features, labels: Labels, train: np.ndarray, test: np.ndarray) -> tuple[str, ...]:
     """A warning if some structure is among the labels more than once."""
     rows = np.concatenate([train, test])
-    sums = features.X0[rows].sum(axis=1)
+    sums = features.X0.sum(axis=1)[rows]
     order = np.argsort(sums)
     candidates = order[np.flatnonzero(np.diff(sums[order]) <= 1e-9 * np.abs(sums).max(initial=0))[:, None] + [0, 1]]
-    tolerance = 1e-8 * np.abs(features.X2).max(initial=0)
+    tolerance = 1e-8 * max(features.X2.max(initial=0), -features.X2.min(initial=0))  # no copy: they may be gigabytes
     pairs = [pair for pair in rows[candidates] if np.abs(np.subtract(*features.X2[pair])).max(initial=0) <= tolerance]
     if not pairs:
         return ()

@@ -26,6 +26,7 @@ from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.training import Convergence, LearningCurve
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DENSE = 2000  # points beyond which a parity plot is coloured by density
@@ -132,6 +133,8 @@ def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = 
                 axes.plot(curve.train_size, value, "o-", markersize=3, color=colour, label=name.replace("_", "-"))
                 lowest = -np.inf if axes is left else 0.5 * value.min()
                 band(axes, curve.train_size, value, error, colour, lowest=lowest)
+                if axes is left and curve.expected_r2 is not None and curve.expected_size is not None:
+                    _extrapolate(axes, curve, value, curve.expected_r2[name], colour)
             axes.set_xlabel("Frames with derivatives" if curve.frames else "Training set size $N_T$")
             axes.set_xlim(left=0)
         left.set_ylabel("$R^2$")
@@ -142,6 +145,16 @@ def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = 
             set_formatter(_plain)
         legend_above(left)
     return figure
+
+
+def _extrapolate(axes: Axes, curve: LearningCurve, known: np.ndarray, expected: np.ndarray, colour: str) -> None:
+    """Dotted beyond the last point, with its band."""
+    if curve.expected_size is None or not np.isfinite(expected[1]).any():
+        return
+    x = np.concatenate([curve.train_size[-1:], curve.expected_size])
+    low, value, high = (np.concatenate([known[-1:], ends]) for ends in expected)
+    axes.plot(x, value, ":", color=colour)
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def _plain(value: float, position: int) -> str:

@@ -78,6 +78,9 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     relative_error        (sizes,) weighted as the intensity, over the test labels' fluctuation; None in older files
     relative_error_draws  (sizes, draws)
     frames                True where train_size counts frames with derivatives of the polarizability, else None
+    expected_size         sizes beyond the last at which the curve is extrapolated; None in older files
+    expected_error        (3, expected sizes) lower end, value, upper end of relative_error there, NaN where unknown
+    expected_r2           {'diagonal', 'off_diagonal'} -> (3, expected sizes) the same of R2
     """
 
     train_size: np.ndarray = stored("train_size", "1")
@@ -91,6 +94,9 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     relative_error: np.ndarray | None = stored("relative_error", "1", default=None)
     relative_error_draws: np.ndarray | None = stored("draws/relative_error", "1", default=None)
     frames: bool | None = stored("frames", "1", default=None)
+    expected_size: np.ndarray | None = stored("expected/size", "1", default=None)
+    expected_error: np.ndarray | None = stored("expected/relative_error", "1", default=None)
+    expected_r2: dict[str, np.ndarray] | None = stored("expected/r2", "1", default=None)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,10 @@ def test_curve_rises_and_does_not_depend_on_ranks(mlraman, tmp_path):
         assert file["relative_error"][-1] < file["relative_error"][0]
         assert np.isnan(file["spread/r2/diagonal"][-1])  # of all labels there is but one draw
         assert file["rmse/xx"].attrs["unit"] == "Angstrom^3"
+        assert file["expected/size"][:].tolist() == [32, 64]
+        low, value, high = file["expected/relative_error"][:]
+        assert (low <= value).all() and (value <= high).all()
+    assert "with 32 labels expect R2 diagonal" in done.stdout
     content = hdf5.content_of(tmp_path / "out" / "learning_curve.h5")
     assert (tmp_path / "out" / "learning_curve.png").stat().st_size > 10000
     mlraman(3, "learning-curve", "deck.yaml", *sizes, "--force")

@@ -1,6 +1,7 @@
 """The features against featomic's EquivariantPowerSpectrum, which defines them."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,3 +146,27 @@ def test_a_neighbour_that_leaves_the_sphere_changes_nothing():
     cell = 30 * np.eye(3)
     pair = [features(frames(([[0, 0, 0], [0, 0, r]], [3, 3], cell, True)), DESCRIPTOR, [3]).X0 for r in (4.199999, 4.3)]
     assert np.abs(pair[0] - pair[1]).max() < 1e-9 * np.abs(pair[1]).max()
+
+
+def test_memory_of_training_is_foretold():
+    """Peak of joining the parts of two ranks, taking the training set and solving; measured as NumPy allocates."""
+    import tracemalloc
+
+    from mlraman_hpc.model.descriptors import Features, training_bytes
+    from mlraman_hpc.model.regression import fit
+    from mlraman_hpc.records.frames import Labels
+    from tests.model.small_model import DESCRIPTOR
+
+    structures = frames(*(gas(k, 6, CUBE) for k in range(24)))
+    calculator = FeatureCalculator(replace(DESCRIPTOR, max_radial=9), [3, 8, 16])
+    numbers = np.array([3, 8, 16, 3, 8, 16] * 24)
+    structures = replace(structures, numbers=numbers)
+    known = calculator(structures)
+    labels = Labels(structures, np.random.default_rng(0).normal(size=(24, 3, 3)), ("",) * 24)
+    symmetric = replace(labels, polarizability=labels.polarizability + np.swapaxes(labels.polarizability, 1, 2))
+    tracemalloc.start()
+    joined = Features.join([known.take(slice(0, 12)), known.take(slice(12, 24))])
+    fit(joined, symmetric, np.arange(20), np.arange(20, 24), DESCRIPTOR, "auto", 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.5 < peak / training_bytes(24, 20, calculator.columns) < 1.3
