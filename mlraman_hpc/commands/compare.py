@@ -17,7 +17,7 @@ from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.spectra import raman_options, read_series, relative_total
+from mlraman_hpc.pipeline.spectra import raman_options, read_series, relative_total, total_with_error
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.readers.measured import read_measured
@@ -62,7 +62,11 @@ def _compute(step: Step) -> Output:
         label = section.experiment.label if section.experiment else ""
         arguments = result, spectrum.visible_end, label, job.deck.title
         output.figures["comparison.png"] = (figures.comparison_figure, *arguments)
-    if result.spectra:
+    if result.spectra and section.overlay:
+        curves = {section.label: spectrum}
+        curves |= {label: hdf5.load(RamanSpectrum, file) for label, file in _others(job).items()}
+        output.figures["comparison_spectra.png"] = (figures.overlay_figure, curves, job.deck.title)
+    elif result.spectra:
         output.figures["comparison_spectra.png"] = (figures.stack_figure, _rows(result))
     return output
 
@@ -93,6 +97,7 @@ def _stack(job: Job, ours: RamanSpectrum, others: dict[str, Path]) -> dict:
         spectra[label] = hdf5.load(RamanSpectrum, file)
         _check_alike(job, file, ours, spectra[label])
     return {
+        "difference": {label: _difference(ours, spectra[label]) for label in others},
         "spectra": {label: relative_total(spectrum) for label, spectrum in spectra.items()},
         "weight": {label: _weight(spectrum) for label, spectrum in spectra.items()},
     }
@@ -116,6 +121,16 @@ def _check_alike(job: Job, file: Path, ours: RamanSpectrum, other: RamanSpectrum
         job.console.warn(
             f"{file}: made with {', '.join(unlike)}, unlike this run; compare heights and positions with care"
         )
+
+
+def _difference(ours: RamanSpectrum, other: RamanSpectrum) -> np.ndarray:
+    """(2,) see `Comparison`; where both have intensity. NaN for the second where one of them has no error."""
+    common = (ours.wavenumber <= min(ours.visible_end, other.visible_end, other.wavenumber[-1])).nonzero()[0]
+    nu, (mine, my_error) = ours.wavenumber[common], total_with_error(ours)
+    theirs, their_error = (np.interp(nu, other.wavenumber, values) for values in total_with_error(other))
+    off, both = mine[common] - theirs, np.hypot(my_error[common], their_error)
+    within = float(np.mean(np.abs(off) <= both)) if np.isfinite(both).all() else np.nan
+    return np.array([np.linalg.norm(off) / np.linalg.norm(mine[common]), within])
 
 
 def _weight(spectrum: RamanSpectrum) -> np.ndarray:
@@ -172,6 +187,9 @@ def _lines(result: Comparison) -> list[str]:
     lines = []
     if result.distance is not None:
         lines.append(f"distance to the spectrum of the reference tensors: {100 * result.distance:.2g} % (relative L2)")
+    for label, (distance, within) in (result.difference or {}).items():
+        text = f", within both errors at {100 * within:.0f} % of the wavenumbers" if np.isfinite(within) else ""
+        lines.append(f"{label}: differs by {100 * distance:.2g} % (relative L2){text}")
     for label, (weight, error, cutoff) in (result.weight or {}).items():
         lines.append(f"{label}: {weight:.4f} +- {error:.4f} of the intensity below {cutoff:g} cm^-1")
     if result.scale is not None:

@@ -91,3 +91,4 @@ class ComparisonSection(Section):
     experiment: Experiment | None = key(None, "a measured spectrum")
     label: str = key("this run", "label of the spectrum itself, beside those of 'spectra'", min_length=1)
     spectra: list[OtherSpectrum] = key([], "spectra of other runs, to be drawn below this one")
+    overlay: bool = key(False, "draw 'spectra' over this one, in absolute units with all errors, instead of below it")

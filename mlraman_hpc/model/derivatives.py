@@ -32,6 +32,7 @@ MOST_UNITS = 20  # more frames share units, which are left out and drawn togethe
 FOLDS = 5
 MOST_COLUMNS, SAMPLED_ROWS = 2000, 3000  # more columns are projected on the leading directions of so many rows of all
 LEAST_VALUE = 1e-12  # of the largest eigenvalue, below which a direction is rounding
+UNEXPLAINED = 0.2  # left-out R2 of an element's derivatives, below which they are called noise
 NAMES = {0: "isotropic", 2: "anisotropic"}
 
 
@@ -273,7 +274,7 @@ def fit_with_derivatives(
     tested = labels.polarizability[test]
     predicted = predict_tensors(model, features.take(test), tested)
     model = replace(model, scores=tensor_scores(tested, predicted), relative_error=relative_error(tested, predicted))
-    return Fitted(model, _warnings(solutions, len(train)), pairs)
+    return Fitted(model, _warnings(solutions, len(train)) + _noisy_elements(model), pairs)
 
 
 def predict_tensors(model: Model, features: Features, reference: np.ndarray) -> np.ndarray:
@@ -367,6 +368,19 @@ def _model(solutions, columns, derivatives, features, train, test, descriptor) -
         tensor_noise={NAMES[order]: float(solution.noise[count]) for order, solution in solutions.items()}
         if len(train)
         else None,
+    )
+
+
+def _noisy_elements(model: Model) -> tuple[str, ...]:
+    """Elements whose derivatives the model of the others cannot foretell at all; their rows have little weight."""
+    r2 = model.derivative_r2 or {}
+    noisy = [name for name in r2["isotropic"] if max(r2[part][name] for part in NAMES.values()) < UNEXPLAINED]
+    if not noisy:
+        return ()
+    listed = ", ".join(f"{name} (R2 {r2['isotropic'][name]:.2f} and {r2['anisotropic'][name]:.2f})" for name in noisy)
+    return (
+        f"derivatives of {listed} are noise to the model, for lambda = 0 and 2 alike, and count little: a hard "
+        "pseudopotential or a coarse grid makes an element's forces noisy, or one frame says too little about it",
     )
 
 

@@ -131,6 +131,14 @@ def _short(vector: list[float]) -> str:
     return "(" + " ".join(f"{x:.3g}" for x in vector) + ")"
 
 
+def total_with_error(spectrum: RamanSpectrum) -> tuple[np.ndarray, np.ndarray]:
+    """The total, and its statistical and model error in quadrature, Angstrom^6; NaN without the former."""
+    total = spectrum.intensity["total"]
+    errors = [error["total"] for error in (spectrum.error_statistical, spectrum.error_model) if error is not None]
+    known = spectrum.error_statistical is not None
+    return total, np.sqrt(sum(error**2 for error in errors)) if known else np.full(len(total), np.nan)
+
+
 def relative_total(spectrum: RamanSpectrum) -> dict[str, np.ndarray]:
     """wavenumber, intensity and statistical error of the total where it is visible, relative to its highest value."""
     total, visible = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end

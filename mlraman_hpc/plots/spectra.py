@@ -232,6 +232,27 @@ def stack_figure(path: Path | None, rows: list[StackRow]) -> Figure:
     return figure
 
 
+def overlay_figure(path: Path | None, spectra: dict[str, RamanSpectrum], title: str = "") -> Figure:
+    """The first in black, the others over it, in the same units, relative to the highest value of all.
+
+    Bands are the statistical and the model's error in quadrature; a curve with one of them alone has that.
+    """
+    scale = _scale(np.concatenate([spectrum.intensity["total"] for spectrum in spectra.values()]))
+    colours = (BLACK, BLUE, VERMILION, ORANGE, GREY)
+    with drawing(path, title) as figure:
+        axes = figure.subplots()
+        for k, (label, spectrum) in enumerate(spectra.items()):
+            value, colour = spectrum.intensity["total"] * scale, colours[k % len(colours)]
+            errors = [item["total"] for item in (spectrum.error_statistical, spectrum.error_model) if item is not None]
+            if errors:
+                band(axes, spectrum.wavenumber, value, scale * np.sqrt(sum(e**2 for e in errors)), colour)
+            axes.plot(spectrum.wavenumber, value, color=colour, label=label)
+        end = max(spectrum.visible_end for spectrum in spectra.values())
+        axes.set(xlabel=SHIFT, ylabel=INTENSITY, ylim=(0, None), xlim=(0, end))
+        legend_above(axes)
+    return figure
+
+
 def _stack_curve(axes, row: StackRow, offset: float, factor: float, end: float, step: float) -> None:
     wavenumber, intensity, error = row.below(end)
     axes.axhline(offset, color="0.8", linewidth=0.4)

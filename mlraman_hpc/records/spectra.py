@@ -252,6 +252,8 @@ class Comparison(Record, file_name="comparison.h5", kind="comparison"):
     experiment          measured intensity times `scale`, which makes the areas over `scaled_over` (2,) equal
     spectra             {label: {wavenumber, intensity, error}} of this and other runs, relative to the highest
     weight              {label: value, error, cutoff} share of the intensity below the cutoff
+    difference          {label of another run: relative L2 norm of its difference from this run, share of the
+                        wavenumbers at which the difference is within the two errors together}, statistical and model's
     """
 
     wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
@@ -265,6 +267,7 @@ class Comparison(Record, file_name="comparison.h5", kind="comparison"):
     scaled_over: np.ndarray | None = stored("experiment/scaled_over", "cm^-1", default=None)
     spectra: dict[str, dict[str, np.ndarray]] | None = stored("spectra", "1, wavenumber in cm^-1", default=None)
     weight: dict[str, np.ndarray] | None = stored("weight", "1, cutoff in cm^-1", default=None)
+    difference: dict[str, np.ndarray] | None = stored("difference", "1", default=None)
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,13 @@ def test_spectra_of_other_runs_are_stacked(folder):
     assert not (folder / "stack" / "comparison.png").exists()
 
 
+def test_spectra_over_one_another_with_their_difference(folder):
+    assert with_others(folder, "first", changes=["comparison.overlay=true"]) == {}
+    with h5py.File(folder / "stack" / "comparison.h5") as file:
+        assert file["difference/first"][:].tolist() == [0, 1]
+    assert (folder / "stack" / "comparison_spectra.pdf").stat().st_size > 5000
+
+
 def test_spectra_made_in_another_way_are_told(folder):
     (warning,) = with_others(folder, "first", changes=["spectrum.temperature=300"])
     assert "other0.h5" in warning and "temperature None, unlike this run" in warning

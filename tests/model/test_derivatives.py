@@ -112,9 +112,11 @@ def test_noise_of_an_element_is_found():
     scatter = np.random.default_rng(0).normal(size=values[bad].shape)
     values[bad] += 5 * size * (scatter + np.swapaxes(scatter, -1, -2))
     noisy = DerivativeLabels(structures, values, labels.net, labels.source)
-    model = fit_alone(noisy).model
-    noise = model.derivative_noise["anisotropic"]
+    fitted = fit_alone(noisy)
+    noise = fitted.model.derivative_noise["anisotropic"]
     assert noise["Li"] > 3 * noise["S"]
+    assert any("derivatives of Li (R2" in text and "are noise" in text for text in fitted.warnings)
+    assert not any("are noise" in text for text in fit_alone(labels).warnings)
 
 
 def test_tensors_give_the_baseline():
