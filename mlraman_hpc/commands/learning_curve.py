@@ -26,10 +26,11 @@ from mlraman_hpc.pipeline.derivatives import (
 )
 from mlraman_hpc.pipeline.derivatives import fit as fit_derivatives
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import label_features, split_labels, training_origin, usable_labels
+from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin, usable_labels
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
+from mlraman_hpc.readers.label_costs import mean_cpu_seconds
 from mlraman_hpc.records.frames import DerivativeLabels, Labels
 from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.records.training import LearningCurve
@@ -254,6 +255,7 @@ def _output(
         relative_error=mean[:, 2, 0],
         relative_error_draws=scores[:, :, 2, 0],
         frames=True if by_frames else None,
+        cost=_cost(job, by_frames),
         expected_size=more,
         expected_error=extrapolation.expected_error(np.array(sizes), scores[:, :, 2, 0], more),
         expected_r2={
@@ -262,15 +264,36 @@ def _output(
         },
     )
     what = " frames" if curve.frames else "    N_T"
-    lines = [f"{what}   R2 diagonal        R2 off-diagonal   worst component     weighted error / fluctuation"]
+    head = "" if curve.cost is None else "   CPU-h of the labels"
+    lines = [f"{what}   R2 diagonal        R2 off-diagonal   worst component     weighted error / fluctuation{head}"]
     for row, size in enumerate(sizes):
         worst = worst_component({part: values[row] for part, values in curve.r2.items()})
         parts = "  ".join(_with_spread(curve, part, row) for part in PARTS[:2])
         lines.append(f"  {size:5d}  {parts}  {worst} {curve.r2[worst][row]:8.5f}  {percent(curve.relative_error[row])}")
+        if curve.cost is not None:
+            lines[-1] += f"{(size * curve.cost[0] + curve.cost[1]) / 3600:22.3g}"
     lines += expected_lines(curve)
     figure = (figures.learning_curve_figure, curve, job.deck.title)
     warnings = _warnings(sizes, mean, curve.frames)
     return Output(curve, figures={"learning_curve.png": figure}, lines=lines, warnings=warnings)
+
+
+def _cost(job: Job, by_frames: bool) -> np.ndarray | None:
+    """(2,) see `LearningCurve`. A draw costs its size times the mean, since draws are random."""
+    section, files = job.section("reference"), job.files("reference.files")
+    label, frame, beside = mean_cpu_seconds(files), None, 0.0
+    if section.derivatives is not None:
+        frame = mean_cpu_seconds(job.files("reference.derivatives.files"))
+        if frame is None:
+            return None
+    if not by_frames:
+        return None if label is None else np.array([label, frame or 0.0])
+    trained = len(split_labels(job, len(read_labels(job)))[0]) if files else 0
+    if trained:
+        if label is None:
+            return None
+        beside = trained * label
+    return np.array([frame, beside])
 
 
 def expected_lines(curve: LearningCurve) -> list[str]:

@@ -137,6 +137,8 @@ def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = 
                     _extrapolate(axes, curve, value, curve.expected_r2[name], colour)
             axes.set_xlabel("Frames with derivatives" if curve.frames else "Training set size $N_T$")
             axes.set_xlim(left=0)
+            if curve.cost is not None:
+                _add_cost(axes, *curve.cost)
         left.set_ylabel("$R^2$")
         if left.get_ylim()[0] < -1:  # worse than no model: the rest is to be seen
             left.set_ylim(bottom=-1)
@@ -145,6 +147,15 @@ def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = 
             set_formatter(_plain)
         legend_above(left)
     return figure
+
+
+def _add_cost(axes: Axes, each: float, beside: float) -> None:
+    """CPU time of the labels on the upper axis."""
+    top = axes.secondary_xaxis(
+        "top", functions=(lambda size: (each * size + beside) / 3600, lambda hours: (3600 * hours - beside) / each)
+    )
+    top.set_xlabel("CPU time of the labels (h)")
+    axes.tick_params(top=False, which="both")
 
 
 def _extrapolate(axes: Axes, curve: LearningCurve, known: np.ndarray, expected: np.ndarray, colour: str) -> None:

@@ -81,6 +81,7 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     expected_size         sizes beyond the last at which the curve is extrapolated; None in older files
     expected_error        (3, expected sizes) lower end, value, upper end of relative_error there, NaN where unknown
     expected_r2           {'diagonal', 'off_diagonal'} -> (3, expected sizes) the same of R2
+    cost                  (2,) CPU-s of a label (or frame), and of what is trained on beside; None where they do not say
     """
 
     train_size: np.ndarray = stored("train_size", "1")
@@ -97,6 +98,7 @@ class LearningCurve(Record, file_name="learning_curve.h5", kind="learning curve"
     expected_size: np.ndarray | None = stored("expected/size", "1", default=None)
     expected_error: np.ndarray | None = stored("expected/relative_error", "1", default=None)
     expected_r2: dict[str, np.ndarray] | None = stored("expected/r2", "1", default=None)
+    cost: np.ndarray | None = stored("cost", "s", default=None)
 
 
 @dataclass(frozen=True)

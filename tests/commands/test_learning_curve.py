@@ -45,3 +45,16 @@ def test_no_test_labels_are_named(mlraman, tmp_path):
     small.write(tmp_path)
     done = mlraman(0, "learning-curve", "deck.yaml", "--set", "reference.test=0", code=3)
     assert "'reference.test': a learning curve needs labels to test on" in done.stderr
+
+
+def test_cost_of_the_labels_where_they_say_so(mlraman, tmp_path):
+    small.write(tmp_path)
+    sizes = ("--set", "learning_curve={sizes: [4, 8, 16], draws: 2}")
+    path = tmp_path / "labels.extxyz"
+    path.write_text(path.read_text().replace("Properties=", "cpu_s=450 Properties="))
+    done = mlraman(0, "learning-curve", "deck.yaml", *sizes)
+    assert "CPU-h of the labels" in done.stdout
+    with h5py.File(tmp_path / "out" / "learning_curve.h5") as file:
+        assert file["cost"][:].tolist() == [450, 0] and file["cost"].attrs["unit"] == "s"
+    path.write_text(path.read_text().replace("cpu_s=450", "cpu_s=none", 1))
+    assert "CPU-h" not in mlraman(0, "learning-curve", "deck.yaml", *sizes).stdout
