@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import parse_numbers, read_bytes
+from mlraman_hpc.readers.text import parse_numbers
 from mlraman_hpc.readers.trajectory import extxyz
+from mlraman_hpc.readers.unpacking import read_bytes
 
 _COUNT = re.compile(rb"\s*\d+\s*\n")
 
