@@ -16,7 +16,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.labelling.preparation import check_labelling
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptor_choice import candidates
-from mlraman_hpc.model.descriptors import FeatureCalculator
+from mlraman_hpc.model.descriptors import FeatureCalculator, training_bytes
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.pipeline.derivatives import read_derivative_labels, trial_labels
@@ -278,7 +278,8 @@ def _training(job: Job, labels: Labels, stages: list[Stage]) -> None:
         once *= 1 + len(candidates(descriptor_of(job)))
     trial, (train, test) = stage_times.fit_trial(), split_labels(job, len(labels))
     fit = stage_times.fit_seconds(trial, len(train)) * (1 + 0.2 * job.deck.model.committee)
-    stages.append(Stage("train", once + fit, root=stage_times.fit_memory(len(train))))
+    columns = FeatureCalculator(descriptor_of(job), elements_of(labels)).columns
+    stages.append(Stage("train", once + fit, root=training_bytes(len(labels), len(train), columns) / 2**20))
     if (curve := job.deck.learning_curve) is not None:
         most = len(labels) - len(test)
         sizes = curve.sizes or np.geomspace(min(10, most), most, 7).round()
