@@ -183,7 +183,7 @@ def _check_motion(job: Job, index: TrajectoryIndex, interval: float) -> None:
 
 def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
     from mlraman_hpc.model.regression import check_applicable  # and featomic with it: root alone needs that
-    from mlraman_hpc.pipeline.ensemble_distance import with_wider_bars
+    from mlraman_hpc.pipeline.inspection.ensemble_distance import with_wider_bars
 
     job, model = step.job, load(step.job)
     selection = _select(job)
