@@ -217,6 +217,7 @@ def _page(plan: Campaign, ranking: Ranking) -> str:
         computed=sum(status in (DONE, DYNAMICS_ONLY) for status in ranking.status),
         correlation=correlation_text(ranking),
         unlike_texts=[f"{name}: {text}" for name, text in zip(ranking.name, ranking.unlike) if text],
+        conventions=list(dict.fromkeys(filter(None, ranking.convention))),
         cutoffs=sorted({float(x) for x in ranking.cutoff[ranking.ranked]}),
         most_spectra=MOST_SPECTRA,
         figures=figures_in(plan.output),

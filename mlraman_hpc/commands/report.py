@@ -110,6 +110,7 @@ def _words(records: dict, job: Job, other_model: str) -> dict:
     if other_model:
         rows.append(("model of the polarizability", other_model, ""))
     return {
+        "convention": convention(raman_options(job)),
         "summary": rows + wording.summary(raman, dynamics),
         "sentences": wording.sentences(raman, dynamics),
         "coupling_sentence": wording.coupling_sentence(coupling) if coupling is not None else "",

@@ -215,9 +215,10 @@ def _solve(problem: _RidgeProblem, regularization: str | float, subsets: np.ndar
         residuals = ridge.left_out_residuals(spectrum, problem.targets, mu)
         fitted = members @ problem.kernel + (0 if problem.baseline is None else baselines @ problem.baseline.T)
         factor = ridge.calibration(residuals, fitted.reshape(len(members), *residuals.shape), subsets)
-        # The mean of the members is the model itself, and their spread is that of the errors.
-        members = duals + factor * (members - members.mean(axis=0))
-        baselines = baseline + factor * (baselines - baselines.mean(axis=0))
+        # Their spread becomes that of the errors; their mean stays that of fits to half of the labels.
+        members, baselines = (
+            values.mean(axis=0) + factor * (values - values.mean(axis=0)) for values in (members, baselines)
+        )
     return _RidgeSolution(
         weights=problem.weights(duals),
         baseline=baseline,

@@ -23,6 +23,7 @@ from mlraman_hpc.records.model import Descriptor, Model
 from mlraman_hpc.storage.provenance import Origin
 
 TRIAL_LABELS = 8
+FIT = "2"  # raised where the same labels give another model: what an older version fitted is made again
 OUTLIERS = "outliers"  # what `reference.leave_out` may say instead of a list
 MOST_NAMED = 10
 
@@ -43,7 +44,7 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
         reference_settings(job, {"files", "derivatives"}),
         descriptor_settings(job),
         deck.model.model_dump(include={"regularization"}),
-        settings,
+        settings | {"fit": FIT},
     )
 
 

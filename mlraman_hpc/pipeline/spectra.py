@@ -51,11 +51,15 @@ def atoms_of_series(job: Job) -> int | None:
         return None
 
 
-def knows_constant_part(job: Job) -> bool:
-    """Whether the mean of alpha means something: it does not where the model knows its derivatives alone."""
+def model_of_series(job: Job) -> Model | None:
+    """The linear model that made alpha.h5; None for a series made elsewhere, and where no model is at hand."""
     if job.deck.series or job.deck.model.predictor or not (path := model_path(job)).exists():
-        return True
-    model = hdf5.load(Model, path)
+        return None
+    return hdf5.load(Model, path)
+
+
+def knows_constant_part(model: Model) -> bool:
+    """Whether the mean of alpha means something: it does not where the model knows its derivatives alone."""
     return model.derivative_frames is None or model.tensor_noise is not None
 
 

@@ -304,11 +304,14 @@ def _highest_known(coupling: Coupling, error: np.ndarray) -> float:
 
 
 def note(spectrum: RamanSpectrum) -> str:
-    """What the reader must know to interpret the bands: smoothing, and which errors they hold."""
+    """What the reader must know to compare and to interpret: convention, smoothing, and which errors the bands hold."""
     kind, measure = spectrum.smoothing_kind.split()
     symbol = {"gaussian sigma": "σ", "lorentzian sigma": "HWHM"}.get(f"{kind} {measure}", "FWHM")
-    text = f"{kind.capitalize()}, {symbol} = {spectrum.smoothing:g} cm⁻¹"
-    return text if spectrum.error_model is not None else text + "; model error not included"
+    smoothing = f"{kind.capitalize()}, {symbol} = {spectrum.smoothing:g} cm⁻¹"
+    laser = "no laser factor" if spectrum.laser_wavelength is None else f"laser {spectrum.laser_wavelength:g} nm"
+    heat = "no Bose factor" if spectrum.temperature is None else f"Bose factor of {spectrum.temperature:g} K"
+    missing = "" if spectrum.error_model is not None else "; model error not included"
+    return f"{smoothing}{missing}\n{laser}, {heat}, orientation average"
 
 
 def _scale(values: np.ndarray) -> float:

@@ -69,7 +69,8 @@ class Model(Record, file_name="model.h5", kind="model"):
     species         S symbols, in the order of centre species and of neighbour channels
     baseline        (S,) b_s, Angstrom^3 for each atom of the species
     isotropic       (P0,) weights for lambda = 0; anisotropic (P2,) for lambda = 2
-    committee_...   (M, ...) the same of each committee member, calibrated; M may be 0
+    committee_...   (M, ...) the same of each committee member: fits to half of the labels, whose deviations from their
+                    mean are scaled by `calibration`; M may be 0
     regularization  {'isotropic', 'anisotropic'}: ridge parameter relative to the features' variance
     calibration     {'isotropic', 'anisotropic'}: factor by which the committee's spread was scaled
     train, test     rows of the labelled set

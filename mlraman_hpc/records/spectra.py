@@ -56,7 +56,7 @@ class PolarizabilitySeries(Record, file_name="alpha.h5", kind="polarizability"):
 
     value       (frames, 3, 3) of the whole cell, symmetric
     by_species  (frames, species, 3, 3) share of each centre species; their sum is `value`
-    members     (frames, members, 3, 3) of each committee member, calibrated
+    members     (frames, members, 3, 3) of each committee member; their deviations from their mean are as errors
     outliers    (frames,) atoms far outside the model's training range
     """
 
@@ -194,7 +194,10 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
                            depolarized (VH), susceptibility (no laser, no temperature)
     fluctuation            smoothed one-sided spectral densities of alpha itself: isotropic S_a, anisotropic S_g, total
     error_statistical      one standard error of `intensity`, from trajectory blocks
-    error_model            one standard deviation over the committee's members
+    error_model            of the model, as `numerics.spectra.committee` has it: scatter of the members, and what more
+                           labels may bring; error_model_bias: the latter alone
+    added                  what the members' deviations add, contained in `intensity` and all other spectra; None
+                           without a committee
     error_geometry         one standard error of `geometry`, from trajectory blocks
     species                smoothed auto spectra ('Ag') and cross spectra ('Ag-I'); they add up to the total
     component              smoothed cross spectra 'xx-yy' of tensor components, in the axes of the trajectory
@@ -221,6 +224,8 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     visible_end: float = stored("visible_end", "cm^-1")
     error_statistical: dict[str, np.ndarray] | None = stored("error/statistical", "Angstrom^6", default=None)
     error_model: dict[str, np.ndarray] | None = stored("error/model", "Angstrom^6", default=None)
+    error_model_bias: dict[str, np.ndarray] | None = stored("error/model_bias", "Angstrom^6", default=None)
+    added: dict[str, np.ndarray] | None = stored("committee/added", "Angstrom^6", default=None)
     error_geometry: dict[str, np.ndarray] | None = stored("error/geometry", "Angstrom^6", default=None)
     blocks: int | None = stored("error/blocks", "1", default=None)
     species: dict[str, np.ndarray] | None = stored("species", "Angstrom^6", default=None)

@@ -67,6 +67,8 @@ def _description(spectrum: RamanSpectrum) -> list[str]:
         f"{spectrum.frames} frames, {spectrum.frame_interval:g} fs apart",
         f"Nyquist wavenumber {spectrum.nyquist:.1f} cm^-1",
         f"smoothing: {kind}, {measure} = {spectrum.smoothing:g} cm^-1",
-        "errors: one standard error from trajectory blocks, one standard deviation over the model's committee",
+        "errors: one standard error from trajectory blocks; of the model from its committee (scatter, and what more "
+        "labels may bring)",
+        *(["spectra are the mean over the committee's members"] if spectrum.added is not None else []),
         *(f"warning: {text}" for text in spectrum.warnings),
     ]

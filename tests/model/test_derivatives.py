@@ -159,9 +159,8 @@ def test_committee_of_a_single_frame():
     labels, _ = derivative_labels(frames(gas(10, 12, CUBE)), noise=0.1)
     model = fit_alone(labels, committee=6).model
     assert model.committee_anisotropic.shape[0] == 6
-    np.testing.assert_allclose(
-        model.committee_anisotropic.mean(axis=0), model.anisotropic, rtol=0, atol=1e-9 * np.abs(model.anisotropic).max()
-    )
+    mean = model.committee_anisotropic.mean(axis=0)  # of fits to half of the atoms each
+    assert np.corrcoef(mean, model.anisotropic)[0, 1] > 0.7
     assert model.calibration["anisotropic"] > 0
 
 

@@ -7,6 +7,8 @@ from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.model.regression import check_against_featomic, check_applicable, compared_atoms, density_range
+from mlraman_hpc.numerics.regression import ridge
+from mlraman_hpc.numerics.tensors import to_spherical
 from mlraman_hpc.records.frames import Labels
 from tests.model.small_model import DESCRIPTOR, NUMBERS, fit_labels, labels_of, training_frames
 from tests.model.structures import CUBE, assert_close, frames, gas, several
@@ -57,11 +59,10 @@ def test_one_composition_has_the_smallest_baseline_that_fits():
     assert model.baseline[0] == pytest.approx(model.baseline[1])
 
 
-def test_members_spread_around_the_model(model, predictor, labels):
+def test_members_spread_as_errors_do(model, predictor, labels):
     prediction = predictor(labels.frames)
     assert prediction.members.shape == (len(labels), 6, 3, 3)
     assert len(model.members) == 6
-    assert_close(prediction.members.mean(axis=1), prediction.polarizability)
     spread = prediction.members[model.test].std(axis=1, ddof=1)
     error = (prediction.polarizability - labels.polarizability)[model.test]
     assert 0.3 < np.sqrt((spread**2).mean() / (error**2).mean()) < 3
@@ -150,3 +151,19 @@ def test_too_few_structures_to_choose_the_regularization():
 def test_a_descriptor_beyond_featomic_is_one_message():
     with pytest.raises(DeckError, match=r"density_width 0\.2"):
         features(several(), replace(DESCRIPTOR, cutoff=8.0, density_width=0.2), NUMBERS)
+
+
+def test_the_mean_of_the_members_is_that_of_fits_to_halves_of_the_labels(labels):
+    model, _ = fit_labels(labels, regularization=1e-4, committee=6)
+    halves = ridge.half_samples(len(model.train), 6, 0)
+    train = labels.take(model.train)
+    weights = []
+    for half in halves:
+        X = features(train.frames.take(half), DESCRIPTOR, NUMBERS)
+        scale = features(train.frames, DESCRIPTOR, NUMBERS)
+        _, alpha2 = to_spherical(train.polarizability[half])
+        flat = X.X2.reshape(-1, X.X2.shape[-1])
+        kernel_scale = (scale.X2**2).sum() / (5 * len(train))
+        duals = ridge.solve(flat @ flat.T / kernel_scale, alpha2.ravel(), 1e-4)
+        weights.append(duals @ flat / kernel_scale)
+    assert_close(model.committee_anisotropic.mean(axis=0), np.mean(weights, axis=0))

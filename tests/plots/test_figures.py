@@ -43,8 +43,15 @@ def test_same_data_same_bytes(spectrum, tmp_path):
 
 
 def test_the_note_says_what_the_bands_hold(spectrum):
-    assert figures.note(spectrum) == "Gaussian, σ = 4 cm⁻¹"
-    assert figures.note(replace(spectrum, error_model=None)).endswith("model error not included")
+    usual = replace(spectrum, laser_wavelength=514.5, temperature=None)
+    convention = "laser 514.5 nm, no Bose factor, orientation average"
+    assert figures.note(usual) == f"Gaussian, σ = 4 cm⁻¹\n{convention}"
+    assert (
+        figures.note(replace(usual, error_model=None))
+        == f"Gaussian, σ = 4 cm⁻¹; model error not included\n{convention}"
+    )
+    other = figures.note(replace(usual, laser_wavelength=None, temperature=300.0))
+    assert other.endswith("\nno laser factor, Bose factor of 300 K, orientation average")
     assert figures.note(replace(spectrum, smoothing_kind="lorentzian fwhm")).startswith("Lorentzian, FWHM = 4")
 
 

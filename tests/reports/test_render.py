@@ -79,6 +79,7 @@ def everything() -> dict:
         "figures": {},
         "deck": "title: <script>",
         "warning_texts": ["too short & <small>", "frames are far apart"],
+        "convention": "laser <514.5> nm; no Bose factor",
         "summary": wording.summary(spectrum, dynamics),
         "sentences": wording.sentences(spectrum, dynamics),
         "coupling_sentence": wording.coupling_sentence(records["coupling"]),
@@ -115,6 +116,7 @@ def test_report_is_well_formed_and_has_each_number_and_warning(values):
         *(f"{100 * distance:.2g} %" for distance in values["convergence"].length_distance),
         f"{forces.rmse['Ag']:.4f}",
         f"{100 * forces.relative_rmse['Ag']:.1f} %",
+        "Convention: laser <514.5> nm; no Bose factor.",
         *("raman.h5", "1234abcd", "alpha.h5 99887766", "numpy 2.0", "title: <script>", "α-AgI <b>&"),
     ]
     for text in expected:
@@ -169,6 +171,7 @@ def campaign(**changes) -> Checker:
         "correlation": "Too few materials",
         "unlike_texts": ["d: smoothing <9>"],
         "cutoffs": [50.0],
+        "conventions": ["low_frequency 50 cm^-1"],
         "most_spectra": 24,
         "figures": {},
         "models": dict.fromkeys([*ranking.name, *changes.get("name", ())], "own labels"),

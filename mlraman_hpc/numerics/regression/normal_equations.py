@@ -140,7 +140,7 @@ def fit(rows: Rows, fold_of_unit: Integers, ridge: float | None = None, committe
     system = _System(rows, centred, noise)
     weights = system.solve(np.ones(len(rows.targets), dtype=bool), np.array([chosen]))[0]
     residuals = _left_out_residuals(system, rows, fold_of_unit, np.array([chosen]))[0]
-    members, factor = _committee(system, rows, residuals, chosen, weights, committee)
+    members, factor = _committee(system, rows, residuals, chosen, committee)
     solutions = system.unscaled(np.vstack([weights[None], members]))
     columns = rows.columns.shape[1]
     end = {COARSE[0]: GridEnd.LOWER, COARSE[-1]: GridEnd.UPPER}.get(chosen, GridEnd.NEITHER)
@@ -258,23 +258,24 @@ def _left_out_squares(system: _System, rows: Rows, fold_of_unit: Integers, grid:
 
 
 def _committee(
-    system: _System, rows: Rows, residuals: Floats, ridge: float, weights: Floats, committee: Booleans | None
+    system: _System, rows: Rows, residuals: Floats, ridge: float, committee: Booleans | None
 ) -> tuple[Floats, float]:
-    """Weights of the members about those of the model, and the factor that makes their deviations those of the errors.
+    """Weights of the members about their mean, and the factor that makes their deviations those of the errors.
 
     The factor is sqrt(sum r^2 / sum sigma^2) over rows, with r the left-out residual and sigma^2 the variance of the
     members that were not fitted to the row, both in units of the row's noise.
     """
     if committee is None or not len(committee):
-        return np.zeros((0, len(weights))), 1.0
+        return np.zeros((0, system.columns.shape[1])), 1.0
     grid = np.array([ridge])
     members = np.array([system.solve(chosen[rows.unit], grid)[0] for chosen in committee])
     predicted = members @ system.columns.T
     unseen = ~committee[:, rows.unit]
     seen_by = unseen.sum(axis=0)
-    mean = (predicted * unseen).sum(axis=0) / np.maximum(seen_by, 1)
-    variance = (unseen * (predicted - mean) ** 2).sum(axis=0) / np.maximum(seen_by - 1, 1)
+    centre = (predicted * unseen).sum(axis=0) / np.maximum(seen_by, 1)
+    variance = (unseen * (predicted - centre) ** 2).sum(axis=0) / np.maximum(seen_by - 1, 1)
     usable = seen_by > 1
     total = float(variance[usable].sum())
     factor = sqrt(float((residuals[usable] ** 2).sum()) / total) if total > 0 else 1.0
-    return weights + factor * (members - members.mean(axis=0)), factor
+    mean = members.mean(axis=0)
+    return mean + factor * (members - mean), factor

@@ -18,6 +18,7 @@ from mlraman_hpc.numerics import Booleans, Floats, Integers
 # Ridge parameters relative to the mean squared norm of a row. Below the lower end rounding in K decides the result.
 GRID = np.logspace(-12, 2, 57)
 TOLERANCE = 0.01
+SMALLEST = 0.01
 _RANK = 1e-10
 
 
@@ -153,17 +154,21 @@ def _left_out_with_neighbours(
 def choose_ridge(system: Eigensystem, targets: Floats) -> tuple[float, GridEnd]:
     """The ridge parameter by leave-one-structure-out: a log grid, refined around its best point.
 
-    Where the error hardly depends on it, the largest one within `TOLERANCE` of the least mean square error is taken.
-    Returns it and whether it sits at an end of the grid.
+    Where the error hardly depends on it, the smallest one within `TOLERANCE` of the least mean square error is taken,
+    but none below `SMALLEST` times the best: it shrinks the predictions least. Returns it, and the end of the grid
+    where that is as good as any, or the only one that is.
     """
     grid = GRID
     errors = _errors(system, targets, grid)
-    best = int(np.argmin(errors))
-    if 0 < best < len(grid) - 1:
-        fine = np.geomspace(grid[best - 1], grid[best + 1], 9)
+    lowest = int(np.argmin(errors))
+    if 0 < lowest < len(grid) - 1:
+        fine = np.geomspace(grid[lowest - 1], grid[lowest + 1], 9)
         grid, errors = np.concatenate([grid, fine]), np.concatenate([errors, _errors(system, targets, fine)])
-    chosen = float(grid[errors <= (1 + TOLERANCE) * errors.min()].max())
-    return chosen, {GRID[0]: GridEnd.LOWER, GRID[-1]: GridEnd.UPPER}.get(chosen, GridEnd.NEITHER)
+    near = grid[errors <= (1 + TOLERANCE) * errors.min()]
+    end = {GRID[0]: GridEnd.LOWER, GRID[-1]: GridEnd.UPPER}.get(float(near.max()), GridEnd.NEITHER)
+    if end:
+        return float(near.max()), end
+    return float(max(near.min(), SMALLEST * grid[np.argmin(errors)])), end
 
 
 def _errors(system: Eigensystem, targets: Floats, grid: Floats) -> Floats:

@@ -15,7 +15,8 @@ import numpy as np
 from scipy import special
 
 from mlraman_hpc.numerics import Floats
-from mlraman_hpc.numerics.spectra.errorbars import committee_deviation, jackknife
+from mlraman_hpc.numerics.spectra.committee import CommitteeDensities
+from mlraman_hpc.numerics.spectra.errorbars import jackknife
 from mlraman_hpc.numerics.spectra.intensity import AVERAGES
 from mlraman_hpc.numerics.spectra.plan import SpectrumPlan
 from mlraman_hpc.numerics.spectra.spectral_fit import (
@@ -140,45 +141,38 @@ def analyse(
     without: Floats,
     factor: Floats,
     calibration: float,
-    members: Floats | None = None,
+    committee: CommitteeDensities | None = None,
 ) -> CentralPeak:
     """Weight, zero-frequency limit, rise and fit of the low-frequency part, with jackknife errors.
 
     density (2, n): S_a and S_g; without (blocks, 2, n): the same without one block at a time; factor (n,) makes
-    intensities of densities; members (M, 2, n) of a committee, for the model's errors. The zero-frequency limit is that
+    intensities of densities; committee: for the model's errors. The zero-frequency limit is that
     of the smoothed density, with what the subtraction of the mean takes away added again; NaN if more than half.
     """
     a, g = AVERAGES["total"]
     total, total_without = a * density[0] + g * density[1], a * without[:, 0] + g * without[:, 1]
-    total_of_members = None if members is None else a * members[:, 0] + g * members[:, 1]
     cutoff = plan.options.low_frequency
     lost = plan.lost_with_mean
     remaining = 1 - lost if lost < 0.5 else np.nan
     zero = plan.smooth(density)[:, 0] / remaining
     zero_error = jackknife(plan.smooth(without)[..., 0] / remaining, calibration)
-    weight, weight_without = (low_frequency_weight(plan.wavenumber, x * factor, cutoff) for x in (total, total_without))
+
+    def weight_of(powder: Floats) -> Floats:
+        return low_frequency_weight(plan.wavenumber, (a * powder[..., 0, :] + g * powder[..., 1, :]) * factor, cutoff)
+
     return CentralPeak(
         cutoff=float(cutoff),
-        weight=float(weight),
-        weight_error=float(jackknife(weight_without, calibration)),
-        weight_model_error=_model_error(
-            None
-            if total_of_members is None
-            else low_frequency_weight(plan.wavenumber, total_of_members * factor, cutoff)
-        ),
+        weight=float(weight_of(density)),
+        weight_error=float(jackknife(weight_of(without), calibration)),
+        weight_model_error=None if committee is None else float(committee.error(weight_of)),
         zero_isotropic=float(zero[0]),
         zero_isotropic_error=float(zero_error[0]),
         rise=float(rise_to_zero(plan, total, remaining)),
         rise_error=float(jackknife(rise_to_zero(plan, total_without, remaining), calibration)),
         zero_anisotropic=float(zero[1]),
         zero_anisotropic_error=float(zero_error[1]),
-        **_fit_with_errors(plan, density, total, total_without, calibration, total_of_members),
+        **_fit_with_errors(plan, density, total, total_without, calibration, committee),
     )
-
-
-def _model_error(values: Floats | None) -> float | None:
-    """Of values of the members (M,): a bar that holds 68 % of further members; None without a committee."""
-    return None if values is None else float(committee_deviation(values))
 
 
 def _fit_with_errors(
@@ -187,7 +181,7 @@ def _fit_with_errors(
     total: Floats,
     total_without: Floats,
     calibration: float,
-    total_of_members: Floats | None,
+    committee: CommitteeDensities | None,
 ) -> dict[str, Any]:
     """Fields of CentralPeak."""
     if not total.max() > 0:
@@ -207,9 +201,14 @@ def _fit_with_errors(
     probability = _probability(oscillating, [fit for fit in fits if fit.relaxes])
     chosen = min(fits, key=lambda fit: fit.criterion)
     without = [improve(bins_of(values), chosen) for values in total_without]
-    members = None
-    if total_of_members is not None:
-        members = [improve(bins_of(values), chosen) for values in total_of_members]
+    a, g = AVERAGES["total"]
+
+    def falling_of(powder: Floats) -> Floats:
+        spectra = np.atleast_2d(a * powder[..., 0, :] + g * powder[..., 1, :])
+        cutoff = plan.options.low_frequency
+        return np.array([falling_part(improve(bins_of(values), chosen), cutoff)[0] for values in spectra])
+
+    falling_model_error = None if committee is None else float(committee.error(falling_of)[0])
     errors = jackknife(np.array([fit.values for fit in without]), calibration)
     errors[errors < NO_SCATTER * np.abs(chosen.values)] = np.nan  # at a bound of the fit with any block left out
     area, share = jackknife(np.array([(fit.relaxing, fit.relaxing_share) for fit in without]), calibration)
@@ -222,7 +221,7 @@ def _fit_with_errors(
         "relaxing_area_error": float(area),
         "relaxing_share": chosen.relaxing_share,
         "relaxing_share_error": float(share),
-        **_relaxing_below(plan.options.low_frequency, chosen, without, members, probability, calibration),
+        **_relaxing_below(plan.options.low_frequency, chosen, without, probability, calibration, falling_model_error),
         "maximum_at_zero": int(_falls_from_zero(chosen, bins.resolution)),
         **_terms(chosen, errors),
         "verdict": str(_verdict(bins, chosen, errors, probability)),
@@ -230,7 +229,7 @@ def _fit_with_errors(
 
 
 def _relaxing_below(
-    cutoff: float, chosen: Fit, without: list[Fit], members: list[Fit] | None, probability: float, calibration: float
+    cutoff: float, chosen: Fit, without: list[Fit], probability: float, calibration: float, model_error: float | None
 ) -> dict[str, Any]:
     """P V, with V the falling part of the fit below the cutoff, and P the probability that something relaxes.
 
@@ -239,7 +238,6 @@ def _relaxing_below(
     variance, width = falling_part(chosen, cutoff)
     error = float(jackknife(np.array([falling_part(fit, cutoff)[0] for fit in without]), calibration))
     whether = np.sqrt(probability * (1 - probability)) * variance
-    model_error = None if members is None else _model_error(np.array([falling_part(fit, cutoff)[0] for fit in members]))
     return {
         "relaxing_below": probability * variance,
         "relaxing_below_error": float(np.hypot(probability * error, whether)),

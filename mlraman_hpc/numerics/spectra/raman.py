@@ -13,8 +13,9 @@ import numpy.typing as npt
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra import central_peak, quality, single_crystal
+from mlraman_hpc.numerics.spectra.committee import CommitteeDensities
 from mlraman_hpc.numerics.spectra.correlation import Block, ReadChannels, lagged_products, nyquist, smooth_blocks
-from mlraman_hpc.numerics.spectra.errorbars import calibrate, committee_deviation, jackknife
+from mlraman_hpc.numerics.spectra.errorbars import calibrate, jackknife
 from mlraman_hpc.numerics.spectra.intensity import (
     ANISOTROPIC,
     ISOTROPIC,
@@ -39,6 +40,8 @@ _ON_GRID = (
     "component",
     "error_statistical",
     "error_model",
+    "error_model_bias",
+    "added",
     "error_geometry",
     "species",
     "geometry",
@@ -62,7 +65,7 @@ def raman_spectrum(
     frame_interval  fs between two frames
     options         or their fields as keywords: raman_spectrum(alpha, 10.0, smoothing=6.0, temperature=300.0)
     shares          (frames, species, 3, 3) of each of the `species`, adding up to alpha: adds the species' spectra
-    members         (members, frames, 3, 3) of a committee: adds the error of the model
+    members         (members, frames, 3, 3) of a committee: adds what the model takes away, and its error (`committee`)
 
     Intensities in Angstrom^6, wavenumbers in cm^-1. Raises DataError for options without meaning and for a series
     that is too short, not finite or of another shape; TypeError for an unknown keyword.
@@ -72,12 +75,12 @@ def raman_spectrum(
     _check(series, frame_interval, options)
     plan = spectrum_plan(len(series), frame_interval, options)
     products, by_block = _tensor_products(series, plan)
-    density = plan.density(products)
+    committee, added = (None, None) if members is None else _committee(series, members, plan)
+    density = plan.density(products if added is None else products + added)
     powder = _POWDER @ density
     factor = intensity_factor(plan.wavenumber, options.laser_wavelength, options.temperature)
     intensity = _smoothed(powder, factor, plan)
     component = plan.smooth(density * factor)
-    by_member = None if members is None else _member_densities(members, plan)
     result = RamanSpectrum(
         wavenumber=plan.wavenumber,
         intensity=intensity,
@@ -94,16 +97,20 @@ def raman_spectrum(
         visible_end=visible_end(plan.wavenumber, intensity["total"]),
         geometry=_geometries(component, options),
         angle_map=_angle_map(component, options),
-        species=None if shares is None else _species_spectra(shares, species, plan, factor),
-        error_model=None if by_member is None else _model_error(by_member, plan, factor),
+        species=None if shares is None else _species_spectra(shares, species, plan, factor, intensity["total"]),
+        error_model=None if committee is None else _by_name(committee.error, factor, plan),
+        error_model_bias=None if committee is None else _by_name(committee.bias, factor, plan),
+        added=None if added is None else _smoothed(_POWDER @ plan.density(added), factor, plan),
         laser_wavelength=options.laser_wavelength,
         temperature=options.temperature,
         mean_polarizability=float(np.trace(series, axis1=1, axis2=2).mean() / 3),
     )
     warnings = [*quality.aliasing(result), *quality.short_trajectory(plan)]
     if by_block is not None:
+        if added is not None:  # alike in all blocks: its own statistical error is small beside that of alpha
+            by_block = by_block + _forms(plan) @ added / plan.blocks
         block_density = plan.density(by_block)
-        result = _with_errors(result, block_density, plan, factor, by_member)
+        result = _with_errors(result, block_density, plan, factor, committee)
         block_total = averages(block_density[:, 0] * factor, block_density[:, 1] * factor)["total"]
         warnings += [
             *quality.short_blocks(plan),
@@ -164,13 +171,18 @@ def _tensor_products(alpha: Floats, plan: SpectrumPlan) -> tuple[Floats, Floats 
     read = _reader(alpha, plan.h, channels)
     if not plan.blocks:
         return lagged_products(read, plan.h, PAIRS, plan.lags, Block.of_all(len(alpha))) / plan.power, None
-    forms = np.vstack([_POWDER, *map(single_crystal.geometry_weights, plan.options.geometries)])
+    forms = _forms(plan)
     total, by_block = np.zeros((len(PAIRS), plan.lags + 1)), []
     for block in smooth_blocks(plan.h, plan.blocks):
         products = lagged_products(read, plan.h, PAIRS, plan.lags, block) / plan.power
         by_block.append(forms @ products)
         total = total + products
     return total, np.array(by_block)
+
+
+def _forms(plan: SpectrumPlan) -> Floats:
+    """(2 + ..., 21): S_a, S_g and geometries from PAIRS."""
+    return np.vstack([_POWDER, *map(single_crystal.geometry_weights, plan.options.geometries)])
 
 
 def _named(intensity: Floats, reduced: Floats) -> Spectra:
@@ -202,8 +214,13 @@ def _angle_map(component: Floats, options: RamanOptions) -> AngleMap | None:
     return AngleMap(*single_crystal.angle_resolved(component, *options.angle_map))
 
 
-def _species_spectra(shares: npt.ArrayLike, species: Sequence[str], plan: SpectrumPlan, factor: Floats) -> Spectra:
-    """Auto and cross spectra of the shares, cross terms counted twice, so that all of them add up to the total."""
+def _species_spectra(
+    shares: npt.ArrayLike, species: Sequence[str], plan: SpectrumPlan, factor: Floats, total: Floats
+) -> Spectra:
+    """Auto and cross spectra of the shares, cross terms counted twice, scaled so that all of them add up to the total.
+
+    They do without scaling but for what a committee adds to the total.
+    """
     names, tensors = list(species), _array(shares, "species' shares")
     if tensors.shape != (len(plan.h), len(names), 3, 3):
         raise DataError(
@@ -218,10 +235,13 @@ def _species_spectra(shares: npt.ArrayLike, species: Sequence[str], plan: Spectr
 
     products = _products(tensors, convert, pairs, plan).reshape(len(couples), 6, -1)
     spectra = plan.smooth(plan.density(_invariants(products)) * factor)
-    return {
+    found = {
         names[s] if s == t else f"{names[s]}-{names[t]}": (1 if s == t else 2) * averages(*spectrum)["total"]
         for (s, t), spectrum in zip(couples, spectra)
     }
+    own = np.sum(list(found.values()), axis=0)
+    scale = np.divide(total, own, out=np.ones_like(total), where=own > 1e-9 * own.max(initial=0.0))
+    return {name: values * scale for name, values in found.items()}
 
 
 def _products(
@@ -237,28 +257,44 @@ def _invariants(products: Floats) -> Floats:
     return np.stack([products[..., 0, :], products[..., 1:, :].sum(axis=-2)], axis=-2)
 
 
-def _member_densities(members: npt.ArrayLike, plan: SpectrumPlan) -> Floats | None:
-    """(members, 2, wavenumbers) S_a and S_g; None for fewer than two members."""
+def _committee(
+    alpha: Floats, members: npt.ArrayLike, plan: SpectrumPlan
+) -> tuple[CommitteeDensities | None, Floats | None]:
+    """Densities of the committee, and C(k)/W of PAIRS (21, lags + 1) that its deviations add; None for one member."""
     committee = _array(members, "committee's series")
     if committee.ndim != 4 or committee.shape[1:] != (len(plan.h), 3, 3):
         raise DataError(
             f"the committee's series have the shape {committee.shape}, expected (members, {len(plan.h)}, 3, 3)"
         )
     if len(committee) < 2:
-        return None
-    pairs = [(c, c) for c in range(6)]
-    return np.array(
-        [plan.density(_invariants(_products(member, invariant_channels, pairs, plan))) for member in committee]
-    )
+        return None, None
+    mean = committee.mean(axis=0)
+    added, densities = np.zeros((len(PAIRS), plan.lags + 1)), []
+    for member in committee:
+        deviation = member - mean
+        read = _reader(deviation, plan.h, channels)
+        added += lagged_products(read, plan.h, PAIRS, plan.lags, Block.of_all(len(alpha))) / plan.power
+        densities.append(_powder_density(alpha + deviation, plan))
+    found = CommitteeDensities(np.array(densities), _powder_density(alpha, plan), _powder_density(mean, plan))
+    return found, added / len(committee)
 
 
-def _model_error(members: Floats, plan: SpectrumPlan, factor: Floats) -> Spectra:
-    """Standard deviation of the members' spectra, from their densities."""
-    return {name: committee_deviation(values) for name, values in _smoothed(members, factor, plan).items()}
+def _powder_density(alpha: Floats, plan: SpectrumPlan) -> Floats:
+    """(2, wavenumbers) S_a and S_g."""
+    return plan.density(_invariants(_products(alpha, invariant_channels, [(c, c) for c in range(6)], plan)))
+
+
+def _by_name(error: Callable[[Callable[[Floats], Floats]], Floats], factor: Floats, plan: SpectrumPlan) -> Spectra:
+    """`CommitteeDensities.error` or `bias` of the smoothed intensities."""
+
+    def of(name: str) -> Callable[[Floats], Floats]:
+        return lambda powder: _smoothed(powder, factor, plan)[name]
+
+    return {name: error(of(name)) for name in _smoothed(np.zeros((2, len(factor))), factor, plan)}
 
 
 def _with_errors(
-    result: RamanSpectrum, density: Floats, plan: SpectrumPlan, factor: Floats, members: Floats | None
+    result: RamanSpectrum, density: Floats, plan: SpectrumPlan, factor: Floats, committee: CommitteeDensities | None
 ) -> RamanSpectrum:
     """Error bars and the central peak from the blocks' densities (blocks, 2 + geometries, wavenumbers)."""
     blocks = len(density)
@@ -275,7 +311,7 @@ def _with_errors(
         error_geometry=geometries or None,
         blocks=blocks,
         central_peak=central_peak.analyse(
-            plan, density[:, :2].sum(axis=0), without[:, :2], factor, calibration, members
+            plan, density[:, :2].sum(axis=0), without[:, :2], factor, calibration, committee
         ),
     )
 

@@ -81,6 +81,9 @@ def test_committee_covers_the_errors():
     rng = np.random.default_rng(4)
     committee = np.array([np.isin(np.arange(UNITS), rng.permutation(UNITS)[:5]) for _ in range(16)])
     solution = fit(rows, np.arange(UNITS) % 5, committee=committee)
-    np.testing.assert_allclose(solution.committee_weights.mean(axis=0), solution.weights, rtol=0, atol=1e-10)
+    alone = np.array(
+        [fit(rows, np.arange(UNITS) % 5, solution.ridge, half[None]).committee_weights for half in committee]
+    )
+    np.testing.assert_allclose(solution.committee_weights.mean(axis=0), alone.mean(axis=(0, 1)), rtol=0, atol=0.05)
     deviation = solution.committee_weights.std(axis=0)
     assert np.sqrt(np.mean((solution.weights - w) ** 2)) < 3 * np.sqrt(np.mean(deviation**2))

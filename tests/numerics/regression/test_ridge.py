@@ -91,7 +91,17 @@ def test_chosen_ridge_is_the_noise_level():
     y = X @ rng.normal(size=200) * 0.1 + rng.normal(size=400) * 0.5
     mu, edge = ridge.choose_ridge(ridge.eigensystem(X @ X.T / 200), y)
     assert edge is ridge.GridEnd.NEITHER
-    assert 0.4 < mu * 200 / (0.5 / 0.1) ** 2 < 2.5
+    assert 0.2 < mu * 200 / (0.5 / 0.1) ** 2 < 1.1
+
+
+def test_of_ridge_parameters_that_are_as_good_the_smallest_is_taken():
+    X, y = problem(structures=40, columns=30, seed=6)
+    system = ridge.eigensystem(X @ X.T)
+    mu, _ = ridge.choose_ridge(system, y)
+    grid = np.geomspace(mu / 30, mu * 1e4, 200)
+    errors = ridge._errors(system, y, grid)
+    near = grid[errors < 1.01 * errors.min()]
+    assert mu == pytest.approx(max(near.min(), grid[np.argmin(errors)] / 100), rel=0.6) and mu < grid[np.argmin(errors)]
 
 
 def test_the_edge_of_the_grid_is_reported():

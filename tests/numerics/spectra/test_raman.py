@@ -8,6 +8,7 @@ from scipy.signal import find_peaks
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import SECOND_RADIATION_CM_K, wavenumber_of_laser
 from mlraman_hpc.numerics.spectra.correlation import integrate, taper_width
+from mlraman_hpc.numerics.spectra.errorbars import student_factor
 from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.numerics.spectra.smoothing import smooth
@@ -159,9 +160,10 @@ def test_committee_error_is_the_spread_of_its_spectra():
     members = np.array([isotropic(s * x) for s in scale])
     result = raman_spectrum(members.mean(axis=0), 10.0, BARE, members=members)
     top = np.argmax(result.intensity["total"])
-    assert result.error_model["total"][top] == pytest.approx(
-        result.intensity["total"][top] / scale.mean() ** 2 * np.std(scale**2, ddof=1), rel=1e-9
-    )
+    alone = raman_spectrum(members.mean(axis=0), 10.0, BARE).intensity["total"][top] / scale.mean() ** 2
+    further = student_factor(4) * np.sqrt(1 + 1 / 5)
+    assert result.error_model["total"][top] == pytest.approx(alone * further * np.std(scale**2, ddof=1), rel=1e-9)
+    assert result.intensity["total"][top] == pytest.approx(alone * np.mean(scale**2), rel=1e-9)
     assert result.error_statistical is None
 
 
