@@ -50,6 +50,7 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     correlation           Spearman's, of `relaxing` and D of those that are ranked, with a 95 % bootstrap interval (2,);
                           NaN below 4 materials
     arrhenius             activation energies of series of temperatures, where the deck has any
+    relaxing..., convention, unlike: None in files of 0.4 and before, which were ranked by weight
     spectrum              {name: {wavenumber, intensity, error}}, intensities relative to the highest
     """
 
@@ -67,12 +68,6 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     cutoff: np.ndarray = stored("cutoff", "cm^-1")
     weight: np.ndarray = stored("weight", "1")
     weight_error: np.ndarray = stored("weight_error", "1")
-    relaxing: np.ndarray = stored("relaxing/variance", "1")
-    relaxing_error: np.ndarray = stored("relaxing/error", "1")
-    relaxing_half_width: np.ndarray = stored("relaxing/half_width", "cm^-1")
-    relaxing_probability: np.ndarray = stored("relaxing/probability", "1")
-    convention: tuple[str, ...] = stored("convention", "1")
-    unlike: tuple[str, ...] = stored("unlike", "1")
     statistical_error: np.ndarray = stored("statistical_error", "1")
     diffusing: tuple[str, ...] = stored("diffusion/species", "1")
     motion: tuple[str, ...] = stored("diffusion/verdict", "1")
@@ -91,11 +86,19 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     correlated: int = stored("correlation/materials", "1")
     spectrum: dict[str, dict[str, np.ndarray]] = stored("spectrum", "1, wavenumber in cm^-1")
     arrhenius: Arrhenius | None = stored("arrhenius", "1", default=None)
+    relaxing: np.ndarray | None = stored("relaxing/variance", "1", default=None)
+    relaxing_error: np.ndarray | None = stored("relaxing/error", "1", default=None)
+    relaxing_half_width: np.ndarray | None = stored("relaxing/half_width", "cm^-1", default=None)
+    relaxing_probability: np.ndarray | None = stored("relaxing/probability", "1", default=None)
+    convention: tuple[str, ...] | None = stored("convention", "1", default=None)
+    unlike: tuple[str, ...] | None = stored("unlike", "1", default=None)
 
     def __len__(self) -> int:
         return len(self.name)
 
     @property
     def ranked(self) -> np.ndarray:
-        """(materials,) bool: comparable with one another, and with a number to be ranked by."""
+        """(materials,) bool: comparable with one another, and with a number to be ranked by; none in older files."""
+        if self.relaxing is None or self.unlike is None:
+            return np.zeros(len(self), dtype=bool)
         return np.isfinite(self.relaxing) & np.equal(self.unlike, "")
