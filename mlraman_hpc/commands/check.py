@@ -15,6 +15,7 @@ from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.labelling.preparation import check_labelling
 from mlraman_hpc.model import regression as polarizability
+from mlraman_hpc.model.cell_variation import cell_warnings, sampled_rows
 from mlraman_hpc.model.descriptor_choice import candidates
 from mlraman_hpc.model.descriptors import FeatureCalculator, training_bytes
 from mlraman_hpc.numerics.spectra.correlation import nyquist
@@ -204,9 +205,10 @@ def _alpha(
     if labels is None and job.deck.dynamics and not model_path(job).exists():  # dynamics stands alone
         return
     model = _trial_model(job, labels) if labels is not None else load_model(job)
-    polarizability.check_applicable(
-        model, index.species, read_frames(index, chosen[:1]), job.deck.model.density_tolerance
-    )
+    sample = read_frames(index, [chosen[row] for row in sampled_rows(len(chosen), len(index.numbers))])
+    polarizability.check_applicable(model, index.species, sample, job.deck.model.density_tolerance)
+    for text in cell_warnings(model, sample):
+        job.console.warn(text)
     prediction = _prediction(job, index, chosen, model, labels, trial_seconds)  # compiles what training needs, too
     if labels is not None and len(labels):
         _training(job, labels, stages)

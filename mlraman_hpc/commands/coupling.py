@@ -20,6 +20,8 @@ from mlraman_hpc.reports.wording import coupling_sentence
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.provenance import Origin
 
+CONTENT = "2"  # raised where the file holds more: an older one is made again
+
 
 def coupling(job: Job) -> None:
     """Write coupling.h5 from alpha.h5 and dynamics.h5."""
@@ -35,7 +37,7 @@ def _origin(job: Job) -> Origin:
         refuse_other_deck(job, path)
         parents[str(path)] = hdf5.content_of(path)
     history = hdf5.history_of(job.output / PolarizabilitySeries.file_name)
-    return job.origin("coupling", parents, job.deck.spectrum.low_frequency, history=history)
+    return job.origin("coupling", parents, CONTENT, job.deck.spectrum.low_frequency, history=history)
 
 
 def _compute(step: Step) -> Output:
@@ -53,8 +55,11 @@ def _coupling(job: Job, cutoff: float) -> Coupling:
     states = States(motion.wavenumber, motion.vdos["total"], motion.vdos_error["total"], motion.temperature)
     ratio = ratio_of(series.value, plan, states, cutoff)
     members = [] if series.members is None else [series.members[:, k] for k in range(series.members.shape[1])]
-    by_member = [ratio_of(member, plan, states, cutoff).value for member in members]
-    error = errorbars.committee_deviation(np.array(by_member)) if len(by_member) > 1 else None
+    by_member = [ratio_of(member, plan, states, cutoff) for member in members]
+    error, exponent_error = None, None
+    if len(by_member) > 1:
+        error = errorbars.committee_deviation(np.array([item.value for item in by_member]))
+        exponent_error = float(errorbars.committee_deviation(np.array([item.exponent for item in by_member])))
     return Coupling(
         **fields_from(Coupling, ratio),
         wavenumber=states.wavenumber,
@@ -65,6 +70,7 @@ def _coupling(job: Job, cutoff: float) -> Coupling:
         temperature=states.temperature,
         smoothing=motion.smoothing,
         error_model=error,
+        exponent_model_error=exponent_error,
     )
 
 

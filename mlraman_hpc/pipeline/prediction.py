@@ -17,6 +17,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError, FrameError, UserError
 from mlraman_hpc.base.lazy_module import LazyModule
+from mlraman_hpc.model.cell_variation import cell_warnings, sampled_rows
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.pipeline.file_watch import FileChanged
 from mlraman_hpc.pipeline.job import Job
@@ -187,7 +188,10 @@ def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Mod
 
     job, model = step.job, load(step.job)
     selection = _select(job)
-    check_applicable(model, selection.index.species, selection.frames(0), job.deck.model.density_tolerance)
+    sample = selection.frames(*sampled_rows(len(selection.chosen), len(selection.index.numbers)))
+    check_applicable(model, selection.index.species, sample, job.deck.model.density_tolerance)
+    for text in cell_warnings(model, sample):
+        job.console.warn(text)
     model = with_wider_bars(job, model, selection.index, selection.chosen)
     return _plan(step, selection, model.species, len(model.members)), model
 

@@ -268,14 +268,15 @@ def _magnification(row: StackRow, low: float, step: float) -> float:
 
 
 def coupling_figure(path: Path | None, coupling: Coupling, title: str = "") -> Figure:
-    """Top: density of states and C g, which they would equal if C were its mean. Bottom: C with its error."""
+    """Density of states and C g, which they would equal if C were its mean; C with its error; C, nu S/g and S/g."""
     error = coupling.error if coupling.error_model is None else np.hypot(coupling.error, coupling.error_model)
     defined = np.flatnonzero(np.isfinite(coupling.coupling))
     last = coupling.wavenumber[defined[-1] if len(defined) else -1]
     visible = coupling.wavenumber <= min(1.05 * last + 5, coupling.wavenumber[-1])
     nu = coupling.wavenumber[visible]
-    with drawing(path, title, height=3.8) as figure:
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.3))
+    compared = coupling.intensity is not None and coupling.fluctuation is not None and coupling.mean > 0
+    with drawing(path, title, height=5.2 if compared else 3.8) as figure:
+        top, bottom, *third = figure.subplots(2 + compared, 1, sharex=True, height_ratios=(1, 1.3, 1.3)[: 2 + compared])
         _curve(top, nu, coupling.vdos[visible], coupling.vdos_error[visible], BLUE, "VDOS $g$")
         if coupling.mean > 0:
             activity, activity_error = coupling.activity / coupling.mean, coupling.activity_error / coupling.mean
@@ -287,9 +288,34 @@ def coupling_figure(path: Path | None, coupling: Coupling, title: str = "") -> F
         fits = coupling.coupling + error <= highest
         _curve(bottom, nu, np.where(fits, coupling.coupling, np.nan)[visible], error[visible], BLACK, "$C$")
         bottom.axhline(coupling.mean, color=GREY, linestyle="--", linewidth=0.8, label="mean")
-        bottom.set(xlabel=SHIFT, ylabel="Coupling $C$ (Å⁴/u)", xlim=(0, nu[-1]), ylim=(0, 1.05 * highest))
+        bottom.set(ylabel="Coupling $C$ (Å⁴/u)", xlim=(0, nu[-1]), ylim=(0, 1.05 * highest))
         legend_above(bottom)
+        for axes in third:
+            _ratios(axes, coupling, visible, error)
+        (third or [bottom])[0].set_xlabel(SHIFT)
     return figure
+
+
+def _ratios(axes, coupling: Coupling, visible: np.ndarray, error: np.ndarray) -> None:
+    """C, nu S/g and S/g, each over its mean over the states, where C is known to half of itself."""
+    nu, g = coupling.wavenumber, coupling.vdos
+    known = visible & np.isfinite(coupling.coupling) & (error < 0.5 * coupling.coupling) & (nu >= coupling.smoothing)
+    for values, colour, label in (
+        (coupling.coupling, BLACK, "$C$"),
+        (coupling.intensity, ORANGE, "$ν S/g$"),
+        (coupling.fluctuation, BLUE, "$S/g$"),
+    ):
+        mean = (values[known] @ g[known]) / g[known].sum() if known.any() else np.nan
+        axes.plot(nu[visible], np.where(known, values / mean, np.nan)[visible], color=colour, label=label)
+    if coupling.exponent is not None and np.isfinite(coupling.exponent) and known.any():
+        weight = g[known] / g[known].sum()
+        level = weight @ (np.log(coupling.coupling[known]) - coupling.exponent * np.log(nu[known]))
+        mean = weight @ coupling.coupling[known]
+        line = np.exp(level + coupling.exponent * np.log(nu[known])) / mean
+        power = number(coupling.exponent, coupling.full_exponent_error)
+        axes.plot(nu[known], line, color=GREY, linestyle="--", linewidth=0.8, label=f"$C ∼ ν^p$, $p$ = {power}")
+    axes.set(ylabel="Over its mean", yscale="log")
+    legend_above(axes)
 
 
 def _curve(axes, nu, value, error, colour: str, label: str) -> None:

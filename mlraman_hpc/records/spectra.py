@@ -80,6 +80,9 @@ class CentralPeak:
 
     weight                share of the total intensity below `cutoff`
     zero_*                zero-frequency limit of the one-sided spectral density of alpha's fluctuations
+    zero_is_lower_bound   1 where part of what relaxes is too slow for smoothing or length of the trajectory, so that
+                          zero_* and rise are lower bounds; zero_unsmoothed: the fit at half of the trajectory's
+                          resolution over the same fit after smoothing, at zero
     debye_width           Gamma of the Debye term (2/pi) A Gamma / (Gamma^2 + nu^2), or of the larger of two, or of
                           Cole and Cole's; None without one
     debye_area            A of that term; modes: area, wavenumber and damping of the damped oscillators
@@ -117,6 +120,8 @@ class CentralPeak:
     relaxing_below_error: float | None = stored("relaxation/below_cutoff_error", "Angstrom^6", default=None)
     relaxing_below_model_error: float | None = stored("relaxation/below_cutoff_model_error", "Angstrom^6", default=None)
     relaxing_half_width: float | None = stored("relaxation/half_width", "cm^-1", default=None)
+    zero_is_lower_bound: int | None = stored("relaxation/zero_is_lower_bound", "1", default=None)
+    zero_unsmoothed: float | None = stored("relaxation/zero_unsmoothed", "1", default=None)
     maximum_at_zero: int | None = stored("relaxation/maximum_at_zero", "1", default=None)
     debye_area: float | None = stored("debye_area", "Angstrom^6", default=None)
     debye_area_error: float | None = stored("debye_area_error", "Angstrom^6", default=None)
@@ -284,6 +289,10 @@ class Coupling(Record, file_name="coupling.h5", kind="coupling"):
     error_model     one standard deviation of C over the committee's members
     mean            of C over all states; low: over those below `cutoff`, relative to it
     spread          standard deviation of C over the states relative to its mean, noise deducted; 0: all scatter alike
+    intensity       nu S/g, the intensity without temperature factor over the density of states; fluctuation: S/g;
+                    ..._spread: of these, as `spread`
+    exponent        p of C ~ nu^p over the states, which makes nu S/g ~ nu^(p - 1) and S/g ~ nu^(p - 2)
+    exponent_model_error  one standard deviation over the committee's members
     """
 
     wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
@@ -301,3 +310,15 @@ class Coupling(Record, file_name="coupling.h5", kind="coupling"):
     temperature: float = stored("temperature", "K")
     smoothing: float = stored("smoothing", "cm^-1")
     error_model: np.ndarray | None = stored("error/model", "Angstrom^4/u", default=None)
+    intensity: np.ndarray | None = stored("intensity_over_vdos", "Angstrom^6/cm", default=None)
+    fluctuation: np.ndarray | None = stored("fluctuation_over_vdos", "Angstrom^6", default=None)
+    intensity_spread: float | None = stored("intensity_over_vdos_spread", "1", default=None)
+    fluctuation_spread: float | None = stored("fluctuation_over_vdos_spread", "1", default=None)
+    exponent: float | None = stored("exponent", "1", default=None)
+    exponent_error: float | None = stored("error/exponent", "1", default=None)
+    exponent_model_error: float | None = stored("error/exponent_model", "1", default=None)
+
+    @property
+    def full_exponent_error(self) -> float:
+        """Of statistics, and of the model where there is a committee."""
+        return float(np.hypot(self.exponent_error or 0.0, self.exponent_model_error or 0.0))

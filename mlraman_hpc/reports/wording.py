@@ -51,11 +51,12 @@ def _raman_rows(spectrum: RamanSpectrum, peak: CentralPeak) -> list[Row]:
     if math.isfinite(relaxing):
         name = f"relaxing variance of the polarizability below {peak.cutoff:g} cm⁻¹, per atom and relative"
         rows.append((name, number(relaxing, error), ""))
+    bound = "at least " if peak.zero_is_lower_bound else ""
     for name in ("isotropic", "anisotropic"):
-        limit = number(getattr(peak, f"zero_{name}"), getattr(peak, f"zero_{name}_error"))
+        limit = bound + number(getattr(peak, f"zero_{name}"), getattr(peak, f"zero_{name}_error"))
         rows.append((f"zero-frequency limit of the polarizability's fluctuations, {name}", limit, "Å⁶\u00a0cm"))
     beyond = f"{peak.cutoff:g} to {2 * peak.cutoff:g} cm⁻¹"
-    rise = number(peak.rise, peak.rise_error)
+    rise = bound + number(peak.rise, peak.rise_error)
     rows.append((f"fluctuations at zero wavenumber, over their mean from {beyond}", rise, ""))
     if peak.probability is not None:
         rows.append(("probability that part of the fluctuations relaxes", f"{peak.probability:.3f}", ""))
@@ -111,6 +112,8 @@ def sentences(spectrum: RamanSpectrum | None, dynamics: Dynamics | None) -> list
     peak = spectrum.central_peak if spectrum is not None else None
     if peak is not None:
         texts.append(relaxation_sentence(peak))
+        if peak.zero_is_lower_bound:
+            texts.append(_lower_bound(peak))
     for name in dynamics.mobile if dynamics is not None else ():
         texts.append(_motion(dynamics, name))
         if dynamics.jumps is not None and name in dynamics.jumps.jumps:
@@ -125,6 +128,16 @@ def _motion(dynamics: Dynamics, name: str) -> str:
         d = scientific(dynamics.diffusion[name], dynamics.diffusion_error[name])
         return f"The motion of {name} is {dynamics.verdict[name]}, D = {d} cm²/s."
     return f"{name}: {dynamics.verdict[name]}."
+
+
+def _lower_bound(peak: CentralPeak) -> str:
+    text = (
+        "The zero-frequency limits of the polarizability's fluctuations, and how they rise to it, are lower bounds: "
+        "part of what relaxes is slower than smoothing or length of the trajectory resolve"
+    )
+    if peak.zero_unsmoothed is None or not peak.zero_unsmoothed > 1.05:
+        return f"{text}; a longer trajectory would tell more."
+    return f"{text}. Unsmoothed, the fit is {peak.zero_unsmoothed:.2g} times as high at the lowest wavenumber it knows."
 
 
 def relaxation_sentence(peak: CentralPeak) -> str:
@@ -196,10 +209,29 @@ def coupling_sentence(coupling: Coupling) -> str:
             "times as strongly as on average"
         )
     if not coupling.spread > 0:
-        return f"{low}; beyond its errors, the coupling C(ν) does not vary over the states."
+        text = f"{low}; beyond its errors, the coupling C(ν) does not vary over the states."
+    else:
+        text = (
+            f"{low}, and the coupling C(ν) varies by {100 * coupling.spread:.0f} % (standard deviation) over the "
+            "states: it would be constant if no selection rule were left and all motion scattered alike."
+        )
+    return f"{text} {_exponents(coupling)}".strip()
+
+
+def _exponents(coupling: Coupling) -> str:
+    """How C, the intensity over g and S/g go with the wavenumber."""
+    if coupling.exponent is None or not math.isfinite(coupling.exponent):
+        return ""
+    p = number(coupling.exponent, coupling.full_exponent_error)
+    spreads = [
+        f"{name} varies by {100 * value:.0f} %"
+        for name, value in (("ν S/g", coupling.intensity_spread), ("S/g", coupling.fluctuation_spread))
+        if value is not None and math.isfinite(value)
+    ]
     return (
-        f"{low}, and the coupling C(ν) varies by {100 * coupling.spread:.0f} % (standard deviation) over the states: "
-        "it would be constant if no selection rule were left and all motion scattered alike."
+        f"C goes as ν^p with p = {p}. Without selection rules p is 0, and the intensity without temperature factor, "
+        "ν S, over the density of states g goes as 1/ν, S/g as 1/ν²; an intensity that follows the density of states, "
+        f"ν S/g constant, means p = 1, motion that scatters the more the faster it is. Here {', '.join(spreads)}."
     )
 
 

@@ -35,6 +35,8 @@ from mlraman_hpc.numerics.spectra.spectral_fit import (
 from mlraman_hpc.records.spectra import CentralPeak, Relaxation, RelaxingTerm
 
 NO_SCATTER = 1e-9  # relative error of a parameter that stands at a bound of the fit, whatever is left out
+HIGHER = 1.2
+UNRESOLVED = 3.0  # times 1/(c T): a relaxation time of T/20
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,7 @@ def _fit_with_errors(
         "relaxing_share": chosen.relaxing_share,
         "relaxing_share_error": float(share),
         **_relaxing_below(plan.options.low_frequency, chosen, without, probability, calibration, falling_model_error),
+        **_zero_limits(plan, chosen, bins.resolution, probability),
         "maximum_at_zero": int(_falls_from_zero(chosen, bins.resolution)),
         **_terms(chosen, errors),
         "verdict": str(_verdict(bins, chosen, errors, probability)),
@@ -244,6 +247,27 @@ def _relaxing_below(
         "relaxing_below_model_error": None if model_error is None else probability * model_error,
         "relaxing_half_width": width,
     }
+
+
+def _zero_limits(plan: SpectrumPlan, fit: Fit, resolution: float, probability: float) -> dict[str, Any]:
+    """Whether the smoothed density at zero is a lower bound, and how much higher the fit is there without smoothing.
+
+    It is where the fit at half of the resolution 1/(c T) exceeds its own smoothed value by `HIGHER`, or where a
+    relaxing term that carries a tenth of the density there is narrower than `UNRESOLVED` times the resolution; and only
+    where something may relax.
+    """
+    lowest = 0.5 * resolution
+    nu = np.linspace(lowest, max(6 * plan.width, 2 * lowest), 600)
+    line = np.exp(-0.5 * (nu / plan.width) ** 2) if plan.width else np.ones(1)
+    density = model(fit.theta, fit.term, nu)[0]
+    unsmoothed = float(density[0] / ((line @ density) / line.sum())) if plan.width else 1.0
+    widths, areas = fit.values[2 : fit.first : 2], fit.values[1 : fit.first : 2]
+    if fit.term is RelaxingTerm.COLE_COLE:
+        widths, areas = fit.values[2:3], fit.values[1:2]
+    shares = areas * (2 / np.pi) * widths / (widths**2 + lowest**2) / density[0]
+    slow = bool(((widths < UNRESOLVED * resolution) & (shares > 0.1)).any())
+    relaxes = fit.relaxes and probability > 0.05
+    return {"zero_is_lower_bound": int(relaxes and (slow or unsmoothed > HIGHER)), "zero_unsmoothed": unsmoothed}
 
 
 def _probability(oscillating: Fit, relaxing: list[Fit]) -> float:

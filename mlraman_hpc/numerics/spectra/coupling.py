@@ -14,6 +14,11 @@ In terms of the intensity I(nu) = (1 - nu/nu_in)^4 nu [n + 1] (45 S_a + 7 S_g)/4
 laser and temperature. R. Shuker, R. W. Gammon, Phys. Rev. Lett. 25, 222 (1970), write I ~ C g (n + 1)/nu.
 
 Both densities come from one estimator with one smoothing, so that equal activities give a constant at any resolution.
+
+With C ~ nu^p over the states, the intensity without temperature factor over the density of states, nu S/g, goes as
+nu^(p - 1), and S/g, which is k_B T C/(2 pi c nu)^2, as nu^(p - 2), S being (45 S_a + 7 S_g)/45. Where no selection rule
+is left and all motion scatters alike, C is constant: p = 0. An intensity that follows the density of states means
+p = 1, motion that scatters the more the faster it is. p is the slope of ln C against ln nu, weighted with the states.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K
+from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.numerics import Booleans, Floats
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.numerics.spectra.errorbars import calibrate, jackknife
@@ -52,6 +57,9 @@ class Ratio:
     mean                       of C over all states below alpha's Nyquist wavenumber
     low, low_error             mean of C over the states below the cutoff, over `mean`
     spread                     standard deviation of C over the states, over `mean`, without what noise contributes
+    intensity, fluctuation     (n,) nu S/g, Angstrom^6/cm, and S/g, Angstrom^6; NaN where there are no states
+    intensity_spread, fluctuation_spread    of these, as `spread`, above the smoothing's width
+    exponent, exponent_error   p of C ~ nu^p, with one standard error
     """
 
     value: Floats
@@ -62,6 +70,12 @@ class Ratio:
     low: float
     low_error: float
     spread: float
+    intensity: Floats
+    fluctuation: Floats
+    intensity_spread: float
+    fluctuation_spread: float
+    exponent: float
+    exponent_error: float
 
 
 def activity_density(alpha: Floats, plan: VdosPlan, temperature: float) -> tuple[Floats, Floats]:
@@ -99,6 +113,13 @@ def coupling(alpha: Floats, plan: VdosPlan, states: States, cutoff: float) -> Ra
     value = activity / g
     relative = np.hypot(error / np.where(activity > 0, activity, np.nan), states.error / g)
     lows = np.array([_low(at_states(density), g, low, certain) for density in without])
+    exponents = np.array(
+        [_exponent(nu, at_states(density) / g, g, certain & (nu >= plan.width)) for density in without]
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K * states.temperature
+        fluctuation = np.where(nu > 0, value * energy / (RAD_PER_FS_PER_WAVENUMBER * nu) ** 2, np.nan)
+    moving = certain & (nu >= plan.width)  # below, the smoothing decides what nu S and S are
     return Ratio(
         value,
         value * relative,
@@ -108,7 +129,24 @@ def coupling(alpha: Floats, plan: VdosPlan, states: States, cutoff: float) -> Ra
         _low(activity, g, low, certain),
         float(jackknife(lows, factor)),
         _spread(value, value * relative, g, certain),
+        nu * fluctuation,
+        fluctuation,
+        _spread(nu * fluctuation, nu * fluctuation * relative, g, moving),
+        _spread(fluctuation, fluctuation * relative, g, moving),
+        _exponent(nu, value, g, moving),
+        float(jackknife(exponents, factor)),
     )
+
+
+def _exponent(nu: Floats, value: Floats, g: Floats, certain: Booleans) -> float:
+    """Slope of ln C against ln nu over the states, weighted with g; NaN where fewer than three have a C above zero."""
+    with np.errstate(invalid="ignore"):
+        rows = certain & (nu > 0) & (value > 0)
+    if rows.sum() < 3:
+        return np.nan
+    x, y, weight = np.log(nu[rows]), np.log(value[rows]), g[rows] / g[rows].sum()
+    x, y = x - weight @ x, y - weight @ y
+    return float((weight @ (x * y)) / (weight @ (x * x)))
 
 
 def _mean(activity: Floats, g: Floats, mask: Booleans) -> float:

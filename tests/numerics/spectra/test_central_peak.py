@@ -217,3 +217,15 @@ def test_falling_part_does_not_depend_on_the_terms():
     two = falling_part(fit_of(RelaxingTerm.TWO_DEBYE, 0.01, 1.0, 9.0, 1.0, 9.0), 50.0)
     cole = falling_part(fit_of(RelaxingTerm.COLE_COLE, 0.01, 2.0, 9.0, 1.0), 50.0)
     assert one == pytest.approx(two, rel=1e-9) and one == pytest.approx(cole, rel=1e-6)
+
+
+@pytest.mark.parametrize(("width", "bound"), [(1.0, 1), (25.0, 0)])
+def test_limits_of_slow_relaxation_are_lower_bounds(width, bound):
+    """50 ps resolve 0.67 cm^-1, and the smoothing has 4 cm^-1; the truth lies above the limit, not within its bar."""
+    rng = np.random.default_rng(4)
+    x = Relaxator(width).series(1, 5000, 10.0, rng)[0] + Oscillator(120.0, 12.0).series(1, 5000, 10.0, rng)[0]
+    peak = raman_spectrum(isotropic(x), 10.0).central_peak
+    assert peak.zero_is_lower_bound == bound
+    truth = 2 / np.pi / width
+    assert (peak.zero_isotropic + 2 * peak.zero_isotropic_error < truth) == bool(bound)
+    assert (peak.zero_unsmoothed > 1.2) == bool(bound)

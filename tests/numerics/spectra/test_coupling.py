@@ -86,3 +86,24 @@ def test_errors_hold_the_truth_and_modes_that_do_not_scatter_are_seen():
 def test_a_polarizability_at_rest_couples_to_nothing():
     _, found = ratio(np.zeros(180))
     assert found.mean == 0 and np.isnan(found.low) and np.isnan(found.spread)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 1.5])
+def test_the_exponent_is_that_of_the_activities(power):
+    """alpha'_m ~ nu^(p/2), so that C ~ nu^p; what is constant then has no spread."""
+    wavenumbers = np.linspace(20, 380, 180)
+    found = [ratio((wavenumbers / 100) ** (power / 2), wavenumbers=wavenumbers, seed=seed)[1] for seed in range(3)]
+    exponents = np.array([one.exponent for one in found])
+    assert exponents.mean() == pytest.approx(power, abs=0.15)
+    assert all(0 < one.exponent_error < 0.5 for one in found)
+    spreads = np.mean([(one.spread, one.intensity_spread, one.fluctuation_spread) for one in found], axis=0)
+    assert np.argmin(spreads) == {0.0: 0, 1.0: 1, 1.5: np.argmin(spreads[:2])}[power]
+
+
+def test_ratios_are_those_of_the_densities():
+    known, found = ratio(np.ones(180))
+    there = np.isfinite(found.value) & (known.wavenumber > 0)
+    energy = BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K * known.temperature
+    back = found.fluctuation * (RAD_PER_FS_PER_WAVENUMBER * known.wavenumber) ** 2 / energy
+    assert_close(back[there], found.value[there], rtol=1e-12)
+    assert_close(found.intensity[there], (known.wavenumber * found.fluctuation)[there], rtol=1e-12)
