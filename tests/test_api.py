@@ -57,7 +57,8 @@ def test_prediction_and_spectrum_are_those_of_the_command_line(results):
     with pytest.warns(mr.PolarizabilityWarning, match="far outside the training range"):
         alpha = model.predict(trajectory, threads=2)
     assert np.array_equal(alpha.value, known.value) and np.array_equal(alpha.by_species, known.by_species)
-    spectrum, file = mr.raman_spectrum(alpha, smoothing=20, blocks=4), mr.load(results / "out/raman.h5")
+    # the command has widened the committee's deviations where the trajectory is far from the labels
+    spectrum, file = mr.raman_spectrum(known, smoothing=20, blocks=4), mr.load(results / "out/raman.h5")
     scale = file.intensity["total"].max()
     np.testing.assert_allclose(spectrum.intensity["total"], file.intensity["total"], rtol=1e-9, atol=1e-12 * scale)
 

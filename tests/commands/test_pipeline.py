@@ -197,7 +197,10 @@ def test_a_series_from_elsewhere_gives_the_same_spectrum(finished, mlraman, tmp_
     )
     mlraman(0, "run", "series.yaml")
     with h5py.File(tmp_path / "out" / "raman.h5") as other, h5py.File(finished / "out" / "raman.h5") as ours:
-        assert np.array_equal(other["intensity/total"], ours["intensity/total"])
+        alone = ours["intensity/total"][:] - ours["committee/added/total"][:]
+        np.testing.assert_allclose(
+            other["intensity/total"], alone, rtol=0, atol=1e-12 * ours["intensity/total"][:].max()
+        )
         assert "model" not in other["error"] and "model" in ours["error"]
 
 

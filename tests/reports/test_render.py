@@ -87,6 +87,7 @@ def everything() -> dict:
         "jump_sentences": [wording.jump_sentence(dynamics.jumps, name) for name in dynamics.jumps.jumps],
         "origins": [{"name": "raman.h5", "made": "2026-01-01", "content": "1234abcd", "parents": "alpha.h5 99887766"}],
         "packages": "numpy 2.0",
+        "verified": "all files are intact",
     }
 
 
