@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "mlraman_hpc" / "docs"
 NAVIGATION = {
     "Start": ["index", "tutorial", "decks", "formats", "limits"],
-    "Methods": ["spectra", "dynamics", "forces", "md", "campaign"],
+    "Methods": ["spectra", "dynamics", "forces", "md", "campaign", "paper"],
     "Reference": ["commands", "keys", "outputs", "python"],
     "Running": ["cluster", "performance"],
     "Project": ["architecture", "contributing", "changelog"],
