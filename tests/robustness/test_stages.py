@@ -15,7 +15,7 @@ from mlraman_hpc.runtime.session import Session
 from tests.robustness.stages import STAGES, arguments, lay_out, unreadable
 
 # Steps that the deck of the table does not reach: it has no 'md' section and no labels that are derivatives
-OTHER_DECKS = {"plan", "runs", "calculate", "derivatives"}
+OTHER_DECKS = {"plan", "runs", "calculate", "derivatives", "calculations", "choice", "space"}
 
 
 def execute(folder, command, fault=""):
