@@ -47,7 +47,7 @@ def test_walkers_conduct_as_they_should(name):
 
 @pytest.mark.slow
 def test_error_bars_hold_the_truth():
-    """Independent walkers, 80 draws: one error holds half to nine tenths of them, two hold nine of ten."""
+    """Independent walkers, 80 draws: shares near 0.68 and 0.95, of which chance alone takes 0.05 and 0.03 away."""
     process, per_frame, haven = walks.PROCESSES["independent, Brownian"]
     truth = walks.truth_of(per_frame, haven)
     found = [walks.found_in(process, np.random.default_rng(seed), 1200) for seed in range(80)]
@@ -56,7 +56,7 @@ def test_error_bars_hold_the_truth():
         off = np.abs(value - its) / np.array([getattr(one, f"{key}_error") for one in found])
         off = off[np.isfinite(off)]
         assert len(off) > 60
-        assert 0.55 < np.mean(off < 1) < 0.93 and np.mean(off < 2) > 0.9
+        assert 0.55 < np.mean(off < 1) < 0.93 and np.mean(off < 2) > 0.86
 
 
 def test_charges_enter_as_squares():
