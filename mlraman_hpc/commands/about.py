@@ -67,7 +67,7 @@ def selftest_result(folder: str, seconds: float) -> None:
     model, spectrum = (hdf5.load(record, Path(folder) / record.file_name) for record in (Model, RamanSpectrum))
     r2, peak = model.scores["r2"]["diagonal"], spectrum.central_peak
     good = (
-        r2 > 0.8 and spectrum.frames == 400 and np.isfinite(spectrum.intensity["total"]).all() and 0 < peak.weight < 1
+        r2 > 0.7 and spectrum.frames == 400 and np.isfinite(spectrum.intensity["total"]).all() and 0 < peak.weight < 1
     )
     result = f"R2 {r2:.3f} on labels not trained on, {peak.weight:.3f} of the intensity below {peak.cutoff:g} cm^-1"
     if not good:

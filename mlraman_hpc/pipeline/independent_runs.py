@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from mlraman_hpc.base.errors import DeckKeyError
-from mlraman_hpc.numerics.run_average import average_of_runs
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.prediction import model_path
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -71,6 +70,8 @@ def _origin(job: Job, paths: list[Path], task: str) -> Origin:
 
 
 def _average(step: Step, paths: list[Path], record_type: type[R], output: Callable[[Job, R, Origin], Output]) -> Output:
+    from mlraman_hpc.numerics.run_average import average_of_runs  # loads SciPy, which other ranks do not need
+
     result = average_of_runs([hdf5.load(record_type, path) for path in paths])
     step.job.console.say(f"mean of {len(paths)} runs, errors from their scatter")
     return output(step.job, result, step.origin)

@@ -8,6 +8,7 @@ from mlraman_hpc.base.errors import ExitCode
 from mlraman_hpc.runtime.launcher import Launch, launched
 from tests.helpers import environment
 
+LIBRARY = "from mpi4py import MPI; print(MPI.Get_library_version())"
 RANKS = Path(__file__).with_name("ranks.py")
 WITHOUT_MPI4PY = "import sys; sys.modules['mpi4py'] = None; from mlraman_hpc.cli import main; main(['info'])"
 
@@ -26,9 +27,20 @@ def _run(command, env):
 
 def test_serial_copies_are_refused():
     """A launcher that says four processes, an MPI library that sees one."""
-    done = _run([sys.executable, RANKS, "scattered"], {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "0"})
+    done = _run([sys.executable, RANKS, "scattered"], {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"})
     assert done.returncode == ExitCode.DECK
-    assert "started 4 processes, but the MPI library sees only 1" in done.stderr
+    assert "srun started 4 processes, but the MPI library sees only 1" in done.stderr
+
+
+def test_a_launcher_of_another_kind_of_mpi_is_refused():
+    library = _run([sys.executable, "-c", LIBRARY], None).stdout
+    env = {"PMI_SIZE": "4", "PMI_RANK": "0"}
+    if "Open MPI" not in library:
+        env = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "0"}
+    done = _run([sys.executable, RANKS, "scattered"], env)
+    assert done.returncode == ExitCode.DECK
+    assert "started 4 processes, but the MPI library is" in done.stderr
+    assert "launcher and library do not match" in done.stderr
 
 
 def test_a_launcher_without_mpi4py_is_refused():

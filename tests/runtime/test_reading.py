@@ -10,6 +10,7 @@ from tests import small_system as small
 from tests.helpers import environment, launcher
 
 pytestmark = pytest.mark.mpi
+LOOKED_AT = 40 * 4096  # frames, and the buffer of each, that the first rank compares with the training set
 
 
 def counts(ranks: int, command: str, folder: Path, *settings: str) -> list[int]:
@@ -36,8 +37,8 @@ def test_four_ranks_read_a_quarter_each(mlraman, tmp_path):
     converted = counts(4, "convert", tmp_path)
     assert len(converted) == 4 and all(0.24 < size_read / size < 0.26 for size_read in converted)
     predicted = counts(4, "predict", tmp_path)
-    assert len(predicted) == 4 and sum(predicted) < 1.02 * size
+    assert len(predicted) == 4 and sum(predicted) < 1.02 * size + LOOKED_AT
     shares = [size_read / size for size_read in predicted]
-    assert min(shares) > 0.05 and max(shares) < 0.4, shares  # only 40 batches, which are not divided
+    assert min(shares) > 0.05 and max(shares) < 0.4 + LOOKED_AT / size, shares  # only 40 batches, which are not divided
     some = counts(4, "predict", tmp_path, "--set", "trajectory.every=20", "--force")
-    assert sum(some) < 0.06 * size
+    assert sum(some) < 0.06 * size + LOOKED_AT
