@@ -9,6 +9,8 @@ from typing import Any
 
 from mlraman_hpc.base.errors import DeckKeyError, first_line
 
+PIP_NAMES = {"torch": "torch", "mace": "mace-torch", "metatomic": "metatomic-torch", "calorine": "calorine"}
+
 
 def named_object(name: str, key: str, package: str | None = None) -> Any:
     """What 'module:Name' names, imported. Raises DeckKeyError of the deck's `key` where it cannot be.
@@ -22,11 +24,21 @@ def named_object(name: str, key: str, package: str | None = None) -> Any:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # packages fail to load in many ways
         needed = f"the package {package}" if package else f"the module {module}"
-        advice = f"; 'pip install {package}'" if package else "; one of your own is found through PYTHONPATH"
-        missing = advice if isinstance(error, ModuleNotFoundError) else ""
-        raise DeckKeyError(
-            key, f"'{name}' needs {needed}, which cannot be imported here: {first_line(error)}{missing}"
-        ) from None
+        text = f"'{name}' needs {needed}, which cannot be imported here: {first_line(error)}"
+        raise DeckKeyError(key, text + _advice(error, module, package)) from None
+
+
+def _advice(error: Exception, module: str, package: str | None) -> str:
+    """How to get a module that is missing: the one that was named, or one that it imports."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    missing = str(error.name or module).split(".")[0]
+    package = package or PIP_NAMES.get(missing)
+    if package:
+        return f"; 'pip install {package}'"
+    if missing == module.split(".")[0]:
+        return "; one of your own is found through PYTHONPATH"
+    return f"; {module} imports {missing}, which is to be installed"
 
 
 def resolved(value: Any, folder: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from mlraman_hpc.base.errors import DataError, FrameError
@@ -46,9 +47,23 @@ def ready(job: Job, selection: Selection | None) -> OtherModel:
     with session.collective_errors():
         model = model or making.make(settings_of(job), resources)
     model.sign = session.on_root(lambda: model.sign)
-    if any(device != "CPU" for device in session.allgather(model.device)):
-        job.console.say(f"{session.size} ranks on {len(set(hosts))} hosts, the first on {model.device}")
+    _say_devices(job, hosts, session.allgather((model.device, model.gpu)))
     return model
+
+
+def _say_devices(job: Job, hosts: list[str], devices: list[tuple[str, str]]) -> None:
+    """Which GPUs the ranks use, where any uses one; a warning where there are more or fewer ranks than GPUs."""
+    ranks_of_gpu = Counter((host, gpu) for host, (_, gpu) in zip(hosts, devices) if gpu)
+    if not ranks_of_gpu:
+        return
+    first = ", ".join(sorted({device for host, (device, _) in zip(hosts, devices) if host == hosts[0]}))
+    used, where = len(ranks_of_gpu), len(set(hosts))
+    job.console.say(f"ranks: {len(hosts)}, hosts: {where}, GPUs used: {used}; the ranks of {hosts[0]} run on {first}")
+    (host, _), most = ranks_of_gpu.most_common(1)[0]
+    if most > 1:
+        job.console.warn(f"{most} ranks of {host} share one GPU: start one rank for each GPU, which is as fast")
+    if idle := len(hosts) - sum(ranks_of_gpu.values()):
+        job.console.warn(f"{idle} of {len(hosts)} ranks see no GPU and compute on the CPU, which the others wait for")
 
 
 def _tried(job: Job, selection: Selection) -> OtherModel:

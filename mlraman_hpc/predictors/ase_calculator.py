@@ -69,10 +69,16 @@ class AseModel(OtherModel):
         variants = _arguments(settings, known)
         super().__init__(settings, settings.calculator, len(variants))
         self._property = settings.output or PROPERTY
-        gpu = _use_torch(resources)
+        torch: Any = sys.modules.get("torch")  # where the calculator uses it
+        has_gpu = torch is not None and torch.cuda.is_available()
         if known and known.uses_gpu:
-            variants = [{"device": "cuda" if gpu else "cpu", **variant} for variant in variants]
-            self.device = gpu or self.device
+            variants = [{"device": "cuda" if has_gpu else "cpu", **variant} for variant in variants]
+        if torch is not None:
+            torch.set_num_threads(resources.threads)
+        if has_gpu:  # the current one is also that of a calculator that asks PyTorch by itself
+            torch.cuda.set_device(resources.rank_on_host % torch.cuda.device_count())
+            if any(str(variant.get("device", "")).startswith("cuda") for variant in variants):
+                self._use_gpu(torch, resources)
         self._calculators = [self._make(calculator, variant) for variant in variants]
 
     def _make(self, calculator: Any, arguments: dict[str, Any]) -> Any:
@@ -118,18 +124,6 @@ class AseModel(OtherModel):
                 "is the polarizability",
             )
         return as_tensor(results[name], frame, self.name)
-
-
-def _use_torch(resources: Resources) -> str:
-    """Threads for PyTorch, where it was loaded; the name of this rank's GPU, empty without one."""
-    if (torch := sys.modules.get("torch")) is None:
-        return ""
-    torch.set_num_threads(resources.threads)
-    if not torch.cuda.is_available():
-        return ""
-    number = resources.rank_on_host % torch.cuda.device_count()
-    torch.cuda.set_device(number)
-    return f"GPU {number} ({torch.cuda.get_device_name(number)})"
 
 
 def _arguments(settings: Settings, known: Known | None) -> list[dict[str, Any]]:

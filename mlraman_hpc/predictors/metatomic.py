@@ -101,9 +101,7 @@ class MetatomicModel(OtherModel):
             raise DeckKeyError(f"{KEY}.arguments", "device 'cuda': PyTorch sees no GPU here")
         if wanted == "cpu" or "cuda" not in supported or not cuda.is_available():
             return self._torch.device("cpu")
-        number = resources.rank_on_host % cuda.device_count()
-        self.device = f"GPU {number} ({cuda.get_device_name(number)})"
-        return self._torch.device("cuda", number)
+        return self._torch.device("cuda", self._use_gpu(self._torch, resources))
 
     def _evaluate(self, frames: Frames) -> Floats:
         return np.stack([self._of_member(number, frames) for number in range(len(self._models))])

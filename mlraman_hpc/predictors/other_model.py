@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,7 @@ class OtherModel(ABC):
     name     how messages and logs call it
     members  number of models in the ensemble; 0 where it is a single one
     device   what it runs on, for the log
+    gpu      tells one GPU of the host from another; empty on the CPU
     sign     a convention that `settle` decides on; the same for all ranks
     """
 
@@ -63,6 +65,7 @@ class OtherModel(ABC):
     concurrent = False  # not to be called by several threads
     whole_batches = True  # last bits may depend on which frames are computed together
     device = "CPU"
+    gpu = ""
     sign = 1.0
 
     def __init__(self, settings: Settings, name: str, count: int):
@@ -78,6 +81,15 @@ class OtherModel(ABC):
     def settle(self, frames: Frames) -> str:
         """Decide from frames on what the model does not say of itself; a line for the log, or none."""
         return ""
+
+    def _use_gpu(self, torch: Any, resources: Resources) -> int:
+        """Number of this rank's GPU: rank k of a host takes GPU k, modulo the number that PyTorch sees."""
+        number: int = resources.rank_on_host % torch.cuda.device_count()
+        self.device = f"GPU {number} ({torch.cuda.get_device_name(number)})"
+        # Ranks may each see one GPU alone, which is number 0 for all of them
+        visible = f"{os.environ.get('CUDA_VISIBLE_DEVICES', '')} {number}"
+        self.gpu = str(getattr(torch.cuda.get_device_properties(number), "uuid", visible))
+        return number
 
     @abstractmethod
     def _evaluate(self, frames: Frames) -> Floats:

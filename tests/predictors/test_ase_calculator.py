@@ -133,17 +133,9 @@ def test_checks_before_use():
         ({"files": ("a.model",)}, "files", "which argument of .* takes them is not known here"),
         ({"unit": None}, "unit", "must be given: the unit of the polarizability"),
         ({"quantity": "dielectric"}, "unit", "a dielectric tensor has none"),
-        ({"calculator": "tnep"}, "calculator", "needs the package calorine, .*; 'pip install calorine'"),
     ],
 )
 def test_mistakes_of_the_deck_name_the_key(changes, key, message):
-    if changes.get("calculator") == "tnep":
-        try:
-            import calorine  # noqa: F401
-        except ImportError:
-            pass
-        else:
-            pytest.skip("calorine is installed")
     with pytest.raises(DeckKeyError, match=message) as error:
         making.make(settings(**changes), Resources())
     assert error.value.key == f"model.predictor.{key}"

@@ -107,9 +107,3 @@ def test_the_same_file_on_any_number_of_ranks(mlraman, tmp_path):
     for ranks in (1, 2, 3):
         mlraman(ranks, "predict", "deck.yaml", "--set", f"output=out{ranks}", timeout=400)
     assert len({hdf5.content_of(tmp_path / f"out{ranks}" / "alpha.h5") for ranks in (1, 2, 3)}) == 1
-
-
-@pytest.mark.skipif(INSTALLED, reason="metatomic-torch is installed")
-def test_a_missing_package_is_one_message(tmp_path):
-    with pytest.raises(DeckKeyError, match=r"'metatomic' needs the package metatomic-torch, .*'pip install metatomic-"):
-        making.make(settings(tmp_path / "polar.pt"), Resources())
