@@ -24,6 +24,7 @@ from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.model import regression
 from mlraman_hpc.model.descriptors import FeatureCalculator
+from mlraman_hpc.model.ensemble_distance import ensemble_distance, looked_at
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.numerics.spectra import raman
 from mlraman_hpc.numerics.spectra.plan import RamanOptions
@@ -122,6 +123,15 @@ class Trajectory:
         """These rows of the file, as arrays."""
         return read_frames(self._index, np.fromiter(rows, dtype=np.int64))
 
+    @property
+    def most_atoms(self) -> int:
+        """In a frame."""
+        return len(self._index.numbers)
+
+    def rows(self, rows: Iterable[int]) -> Frames:
+        """These rows of the selection, as arrays."""
+        return self.frames(self._rows[row] for row in rows)
+
     def chunks(self) -> Iterator[Frames]:
         """All frames of the selection, in order, so many at a time that they hold CHUNK_ATOMS atoms."""
         size = max(1, CHUNK_ATOMS // len(self._index.numbers))
@@ -208,19 +218,21 @@ class PolarizabilityModel(Result):
 
         `value` (frames, 3, 3) Angstrom^3 of the cell, `time` (fs), `by_species` (frames, species, 3, 3), `members`
         (frames, members, 3, 3) of a committee, `outliers` (frames,). Does what `mlraman predict` does: refuses unknown
-        elements and number densities outside the training range by more than `density_tolerance`, compares the first
-        frame with featomic (where `compare`; it takes as long as hundreds of frames), and warns of atoms outside the
-        training range.
+        elements and number densities outside the training range by more than `density_tolerance`, warns of atoms
+        outside the training range, and, where `compare` (it takes as long as hundreds of frames), compares the first
+        frame with featomic and up to 32 frames with the training set: where these are another ensemble, it says so and
+        widens the deviations of the committee.
         """
-        if isinstance(structures, Trajectory):
-            chunks, interval = structures.chunks(), frame_interval or structures.frame_interval
-        else:
-            chunks, interval = _chunks_of_atoms(structures), frame_interval
+        given = structures if isinstance(structures, Trajectory) else _Structures(structures)
+        interval = frame_interval or given.frame_interval
         parts: list[Prediction] = []
         with ThreadPoolExecutor(threads) as pool:
-            for frames in self._checked(chunks, density_tolerance, compare):
+            for number, frames in enumerate(given.chunks()):
+                self._check(frames, density_tolerance)
+                if number == 0:
+                    predictor = self._compared(given, density_tolerance) if compare else self._predictor
                 rows = [rows for rows in np.array_split(np.arange(len(frames)), threads) if len(rows)]
-                parts += pool.map(self._predictor, [frames.take(part) for part in rows])
+                parts += pool.map(predictor, [frames.take(part) for part in rows])
         if not parts:
             raise DataError("there are no structures to predict")
         found = joined(parts)
@@ -243,16 +255,23 @@ class PolarizabilityModel(Result):
             )
         )
 
-    def _checked(self, chunks: Iterable[Frames], density_tolerance: float, compare: bool) -> Iterator[Frames]:
-        for number, frames in enumerate(chunks):
-            elements = tuple(symbols(np.unique(frames.numbers)))
-            regression.check_applicable(self.record, elements, frames, density_tolerance)
-            if number == 0 and compare:
-                first = frames.take([0])
-                deviation = regression.check_against_featomic(self.record, self._predictor, first)
-                if not deviation <= FEATOMIC_TOLERANCE:
-                    raise DataError(f"the prediction differs from featomic's by {deviation:.1e}; please report this")
-            yield frames
+    def _check(self, frames: Frames, density_tolerance: float) -> None:
+        elements = tuple(symbols(np.unique(frames.numbers)))
+        regression.check_applicable(self.record, elements, frames, density_tolerance)
+
+    def _compared(self, given: Trajectory | _Structures, density_tolerance: float) -> Predictor:
+        """In agreement with featomic on the first frame, with bars for the structures' distance from the labels."""
+        sample = given.rows(looked_at(len(given), given.most_atoms))
+        self._check(sample, density_tolerance)
+        deviation = regression.check_against_featomic(self.record, self._predictor, sample.take([0]))
+        if not deviation <= FEATOMIC_TOLERANCE:
+            raise DataError(f"the prediction differs from featomic's by {deviation:.1e}; please report this")
+        found = ensemble_distance(self.record, (sample.take([row]) for row in range(len(sample))))
+        if found is None:
+            return self._predictor
+        if found.warning:
+            _warn(found.warning)
+        return Predictor(found.model) if found.model.members and found.distance > 1 else self._predictor
 
     def ase_calculator(self, base: Calculator | None = None) -> Calculator:
         """An ASE calculator of `results["polarizability"]`, (3, 3) Angstrom^3; energy and forces from `base`."""
@@ -261,11 +280,28 @@ class PolarizabilityModel(Result):
         return PolarizabilityCalculator(self, base)
 
 
-def _chunks_of_atoms(structures: ase.Atoms | Iterable[ase.Atoms]) -> Iterator[Frames]:
-    atoms: list[Any] = [structures] if hasattr(structures, "numbers") else list(structures)
-    size = max(1, CHUNK_ATOMS // max((len(one) for one in atoms), default=1))
-    for start in range(0, len(atoms), size):
-        yield frames_of_atoms(atoms[start : start + size])
+class _Structures:
+    """ASE's structures, one or many, read like a `Trajectory`."""
+
+    frame_interval = None
+
+    def __init__(self, structures: ase.Atoms | Iterable[ase.Atoms]):
+        self._atoms: list[Any] = [structures] if hasattr(structures, "numbers") else list(structures)
+
+    def __len__(self) -> int:
+        return len(self._atoms)
+
+    @property
+    def most_atoms(self) -> int:
+        return max((len(atoms) for atoms in self._atoms), default=0)
+
+    def rows(self, rows: Iterable[int]) -> Frames:
+        return frames_of_atoms([self._atoms[row] for row in rows])
+
+    def chunks(self) -> Iterator[Frames]:
+        size = max(1, CHUNK_ATOMS // max(self.most_atoms, 1))
+        for start in range(0, len(self), size):
+            yield frames_of_atoms(self._atoms[start : start + size])
 
 
 def load_model(path: str | Path) -> PolarizabilityModel:

@@ -57,10 +57,24 @@ def test_prediction_and_spectrum_are_those_of_the_command_line(results):
     with pytest.warns(mr.PolarizabilityWarning, match="far outside the training range"):
         alpha = model.predict(trajectory, threads=2)
     assert np.array_equal(alpha.value, known.value) and np.array_equal(alpha.by_species, known.by_species)
-    # the command has widened the committee's deviations where the trajectory is far from the labels
-    spectrum, file = mr.raman_spectrum(known, smoothing=20, blocks=4), mr.load(results / "out/raman.h5")
+    assert np.array_equal(alpha.members, known.members)
+    spectrum, file = mr.raman_spectrum(alpha, smoothing=20, blocks=4), mr.load(results / "out/raman.h5")
     scale = file.intensity["total"].max()
     np.testing.assert_allclose(spectrum.intensity["total"], file.intensity["total"], rtol=1e-9, atol=1e-12 * scale)
+
+
+def test_deviations_of_the_committee_grow_with_the_distance_from_the_labels(results):
+    model, trajectory = mr.load_model(results / "out/model.h5"), mr.Trajectory(results / "XDATCAR", frame_interval=10.0)
+    far = [trajectory[k] for k in range(0, 20, 4)]
+    for atoms in far:
+        atoms.set_cell(1.03 * atoms.cell[:], scale_atoms=True)
+    with pytest.warns(mr.PolarizabilityWarning, match="is another ensemble than the training set") as said:
+        wide = model.predict(far, density_tolerance=0.2)
+    factor = float(re.search(r"features are ([\d.]+) times", "".join(str(each.message) for each in said))[1])
+    plain = model.predict(far, density_tolerance=0.2, compare=False)
+    assert np.array_equal(wide.value, plain.value) and factor > 1.5
+    ratio = (wide.members - wide.value[:, None]) / (plain.members - plain.value[:, None])
+    np.testing.assert_allclose(ratio, factor, atol=0.051)
 
 
 def test_slices_are_trajectories_and_items_are_atoms(results):

@@ -18,6 +18,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError, DeckKeyError, FrameError, UserError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.model.cell_variation import cell_warnings, sampled_rows
+from mlraman_hpc.model.ensemble_distance import ensemble_distance, looked_at
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.pipeline.file_watch import FileChanged
 from mlraman_hpc.pipeline.job import Job
@@ -184,7 +185,6 @@ def _check_motion(job: Job, index: TrajectoryIndex, interval: float) -> None:
 
 def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Model]:
     from mlraman_hpc.model.regression import check_applicable  # and featomic with it: root alone needs that
-    from mlraman_hpc.pipeline.inspection.ensemble_distance import with_wider_bars
 
     job, model = step.job, load(step.job)
     selection = _select(job)
@@ -192,8 +192,21 @@ def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Mod
     check_applicable(model, selection.index.species, sample, job.deck.model.density_tolerance)
     for text in cell_warnings(model, sample):
         job.console.warn(text)
-    model = with_wider_bars(job, model, selection.index, selection.chosen)
+    model = _with_wider_bars(job, model, selection)
     return _plan(step, selection, model.species, len(model.members)), model
+
+
+def _with_wider_bars(job: Job, model: Model, selection: Selection) -> Model:
+    """For the distance of the selected frames from the training set, which is said."""
+    rows = looked_at(len(selection.chosen), len(selection.index.numbers))
+    with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
+        found = ensemble_distance(model, (selection.frames(row) for row in rows))
+    if found is None:
+        return model
+    job.console.say(str(found))
+    if found.warning:
+        job.console.warn(found.warning)
+    return found.model
 
 
 def _plan(step: Step, selection: Selection, species: tuple[str, ...], members: int) -> Plan:
