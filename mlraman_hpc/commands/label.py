@@ -13,7 +13,15 @@ from mlraman_hpc.labelling.collection import collect_calculations
 from mlraman_hpc.labelling.evaluation import enough_to_train, job_of_labels, record_round, rows_of, train_on_labels
 from mlraman_hpc.labelling.manifest import Kind, Manifest, Purpose, Status, read_manifest
 from mlraman_hpc.labelling.preparation import code_of, prepare_calculations, retry_failed, submit_hint
-from mlraman_hpc.labelling.rounds import NoFramesLeft, manifest_path, required_manifest, section_of, select_round
+from mlraman_hpc.labelling.rounds import (
+    NoFramesLeft,
+    manifest_path,
+    replace_tests,
+    required_manifest,
+    section_of,
+    select_round,
+    tests_to_replace,
+)
 from mlraman_hpc.labelling.runner import run_calculations
 from mlraman_hpc.labelling.stopping import Verdict
 from mlraman_hpc.pipeline.job import Job
@@ -30,7 +38,7 @@ def label(job: Job) -> None:
         job = replace(job, force=False)
         verdict = Verdict.GO_ON
         if manifest is not None and manifest.rounds and not manifest.open:
-            verdict = _evaluate(job, manifest)
+            verdict = _evaluate(job, _with_all_tests(job, manifest))
         while not verdict.ends:
             verdict = _round(job)
 
@@ -42,12 +50,20 @@ def _known(job: Job) -> Manifest | None:
 
 
 def _round(job: Job) -> Verdict:
-    session, section = job.session, section_of(job)
+    session = job.session
     with job.stage("select"):
         try:
             manifest = select_round(job)
         except NoFramesLeft:
             return _evaluate(job, session.on_root(required_manifest, job), Verdict.NO_FRAMES)
+    manifest = _computed(job, manifest)
+    _check_any_label(job, manifest)
+    return _evaluate(job, _with_all_tests(job, manifest))
+
+
+def _computed(job: Job, manifest: Manifest) -> Manifest:
+    """What is open is prepared and run, and all that was prepared collected."""
+    session, section = job.session, section_of(job)
     if manifest.open:
         with job.stage("prepare"):
             manifest = session.on_root(prepare_calculations, job)
@@ -58,8 +74,18 @@ def _round(job: Job) -> Verdict:
         manifest = session.on_root(collect_calculations, job)
     if manifest.open:
         _wait_for_array(job, manifest)
-    _check_any_label(job, manifest)
-    return _evaluate(job, manifest)
+    return manifest
+
+
+def _with_all_tests(job: Job, manifest: Manifest) -> Manifest:
+    """Test frames that gave no label are replaced by the next of the draw, computed before the model is judged."""
+    while tests_to_replace(job, manifest):
+        with job.stage("select"):
+            manifest = replace_tests(job)
+        if not manifest.open:  # the trajectory has no more frames
+            break
+        manifest = _computed(job, manifest)
+    return manifest
 
 
 def _wait_for_array(job: Job, manifest: Manifest) -> None:

@@ -12,6 +12,7 @@ from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.spectra import convention, raman_options
 from mlraman_hpc.pipeline.verification import findings, sentence
 from mlraman_hpc.records.forces import Forces
+from mlraman_hpc.records.labelling import LabellingHistory
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.records.training import Convergence, LearningCurve
@@ -25,7 +26,17 @@ from mlraman_hpc.storage.alpha_file import read_outliers
 
 RESULTS = {  # file -> record; a template knows the record by the file's stem
     record.file_name: record
-    for record in (Model, LearningCurve, PolarizabilitySeries, RamanSpectrum, Dynamics, Convergence, Coupling, Forces)
+    for record in (
+        LabellingHistory,
+        Model,
+        LearningCurve,
+        PolarizabilitySeries,
+        RamanSpectrum,
+        Dynamics,
+        Convergence,
+        Coupling,
+        Forces,
+    )
 }
 
 

@@ -1,7 +1,7 @@
 """What is known of each electronic-structure code: its input files, its programs, and what its output says of a run.
 
 A calculation is a folder with runs; a run is a folder with input files and steps, programs that are started in order.
-A polarizability is one run; derivatives of it are thirteen, one for each field.
+A polarizability is one run; derivatives of it are thirteen, one for each field, or one of third order.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ class Recipe:
     templates  {template that ships: file in the folder of the run}
     steps      in order
     results    files of a run that the label is read from; format: of the reader
+    in_fields  thirteen runs, one for each field, in folders of their own; else one
     """
 
     templates: Mapping[str, str]
     steps: tuple[Step, ...]
     results: tuple[str, ...]
     format: str
+    in_fields: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ CP2K = Code(
             {"cp2k_polarizability.inp": "calculation.inp"}, (_CP2K_STEP,), ("calculation.out",), "cp2k"
         ),
         Kind.DERIVATIVES: Recipe(
-            {"cp2k_derivatives.inp": "calculation.inp"}, (_CP2K_STEP,), ("calculation.out",), "cp2k"
+            {"cp2k_derivatives.inp": "calculation.inp"}, (_CP2K_STEP,), ("calculation.out",), "cp2k", in_fields=True
         ),
     },
     {
@@ -113,7 +115,7 @@ VASP = Code(
             {"vasp_polarizability.INCAR": "INCAR", **_VASP_FILES}, (_VASP_STEP,), ("OUTCAR",), "outcar"
         ),
         Kind.DERIVATIVES: Recipe(
-            {"vasp_derivatives.INCAR": "INCAR", **_VASP_FILES}, (_VASP_STEP,), ("OUTCAR",), "outcar"
+            {"vasp_derivatives.INCAR": "INCAR", **_VASP_FILES}, (_VASP_STEP,), ("OUTCAR",), "outcar", in_fields=True
         ),
     },
     {"kpoints": [1, 1, 1], "ediff": "1E-8", "ediff_fields": "1E-8", "gga": None, "kpar": 1, "potcars": {}},
@@ -127,7 +129,7 @@ QE = Code(
         Kind.POLARIZABILITY: Recipe(
             {"qe_pw.in": "pw.in", "qe_ph.in": "ph.in"}, (_PW_STEP, _PH_STEP), ("ph.out", "pw.out"), "qe-ph"
         ),
-        Kind.DERIVATIVES: Recipe({"qe_pw.in": "pw.in"}, (_PW_STEP,), ("pw.out",), "qe-pw"),
+        Kind.DERIVATIVES: Recipe({"qe_pw.in": "pw.in"}, (_PW_STEP,), ("pw.out",), "qe-pw", in_fields=True),
     },
     {
         "kpoints": [1, 1, 1],
@@ -140,25 +142,25 @@ QE = Code(
     },
     "{program} -i {input}",
 )
+_ABINIT_STEP = Step(
+    "abinit",
+    "calculation.abi",
+    "calculation.abo",
+    b"Calculation completed",
+    (b"was not enough SCF cycles to converge",),
+    "calculation.log",
+)
+_ANADDB_STEP = Step("anaddb", "anaddb.abi", "anaddb.log", b"the run completed succesfully")
 ABINIT = Code(
     "abinit",
     {
-        Kind.POLARIZABILITY: Recipe(
-            {"abinit_polarizability.abi": "calculation.abi", "abinit_anaddb.abi": "anaddb.abi"},
-            (
-                Step(
-                    "abinit",
-                    "calculation.abi",
-                    "calculation.abo",
-                    b"Calculation completed",
-                    (b"was not enough SCF cycles to converge",),
-                    "calculation.log",
-                ),
-                Step("anaddb", "anaddb.abi", "anaddb.log", b"the run completed succesfully"),
-            ),
+        kind: Recipe(
+            {f"abinit_{kind.value}.abi": "calculation.abi", "abinit_anaddb.abi": "anaddb.abi"},
+            (_ABINIT_STEP, _ANADDB_STEP),
             ("anaddb_anaddb.nc",),
             "anaddb",
         )
+        for kind in Kind
     },
     {
         "kpoints": [1, 1, 1],

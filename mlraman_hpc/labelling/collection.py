@@ -12,6 +12,7 @@ import numpy as np
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.labelling.codes import CODES, NOT_CONVERGED, Recipe
+from mlraman_hpc.labelling.cost import core_seconds, cost
 from mlraman_hpc.labelling.inputs import RUN_FILE, atom_order
 from mlraman_hpc.labelling.manifest import Calculation, Kind, Manifest, Status, write_manifest
 from mlraman_hpc.labelling.outliers import outliers
@@ -101,7 +102,7 @@ def _collected(job: Job, item: Calculation, frame: Frames) -> Collected:
     recipe = CODES[item.code].recipes[item.kind]
     folders = [calculations_folder(job) / name for name in run_folders(job, item)]
     states = [run_state(recipe, folder) for folder in folders]
-    attempts, seconds = _effort(folders)
+    attempts, seconds = _effort(recipe, folders)
     item = replace(item, attempts=attempts, cpu_seconds=seconds, reason="")
     bad = next((state for state in states if state.unconverged), None)
     if bad is not None:
@@ -138,12 +139,14 @@ def _exit_code(folder: Path) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _effort(folders: list[Path]) -> tuple[int, float | None]:
+def _effort(recipe: Recipe, folders: list[Path]) -> tuple[int, float | None]:
     """Attempts of the run that was tried most often, and CPU time of all; None where none is known."""
     records = [run_record(folder) for folder in folders]
     attempts = max((int(str(record.get("attempts", 0))) for record in records), default=0)
-    seconds = [float(str(record["cpu_seconds"])) for record in records if record.get("cpu_seconds") is not None]
-    return attempts, sum(seconds) if seconds else None
+    measured = [None if record.get("cpu_seconds") is None else float(str(record["cpu_seconds"])) for record in records]
+    seconds = [cost(own, core_seconds(recipe, folder)) for own, folder in zip(measured, folders)]
+    known = [value for value in seconds if value is not None]
+    return attempts, sum(known) if known else None
 
 
 def _read(item: Calculation, frame: Frames, recipe: Recipe, results: list[Path]) -> Collected:

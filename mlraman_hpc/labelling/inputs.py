@@ -90,7 +90,7 @@ class Templates:
     def runs(self, name: str, frame: Frames, kind: Kind, strength: float, command: str) -> list[Run]:
         """Every run of a calculation of one frame."""
         self.check()
-        fields = DIRECTIONS if kind is Kind.DERIVATIVES else {"": (0, 0, 0)}
+        fields = DIRECTIONS if self._recipe.in_fields else {"": (0, 0, 0)}
         runs = []
         for number, (direction, vector) in enumerate(fields.items()):
             folder = f"{number:02d}_{direction}" if direction else ""

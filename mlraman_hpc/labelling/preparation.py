@@ -213,7 +213,7 @@ def write_runs(folder: Path, runs: list[Run]) -> None:
 def run_folders(job: Job, item: Calculation) -> list[Path]:
     """Folders of a calculation's runs, in order, relative to that of all calculations."""
     folder = job.output / item.folder
-    if item.kind is Kind.POLARIZABILITY:
+    if not CODES[item.code].recipes[item.kind].in_fields:
         return [Path(folder.name)]
     return [Path(folder.name) / path.name for path in sorted(folder.iterdir()) if path.is_dir()]
 

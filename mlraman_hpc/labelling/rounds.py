@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from mlraman_hpc.storage.labels_extxyz import frames_extended_xyz
 
 SELECTED = "selected.extxyz"
 MOST_CANDIDATES = 50_000  # of 3 kB each, shared by the ranks; for rules that compare all
+MOST_DRAWN = 2  # test frames, for each that is wanted
 LEAST_ROOM = 2.0  # the interval is at most what leaves each frame that may be labelled so many times its room
 
 
@@ -201,12 +203,47 @@ def _with_tests(job: Job, state: State, gap: int) -> Manifest:
     kept = tuple(item for item in manifest.calculations if not item.status.is_open or item.purpose is Purpose.TEST)
     manifest = replace(manifest, calculations=kept)
     taken = [item.frame for item in kept]
-    wanted = section.test - len(manifest.of(Purpose.TEST))
-    frames = spaced(draw_order(state.chosen, section.seed), taken, gap, max(0, wanted))
-    _check_number(job, len(frames), max(0, wanted), "test", gap)
+    wanted = max(0, section.test - len(manifest.of(Purpose.TEST)))
+    frames = spaced(draw_order(state.chosen, section.seed), taken, gap, wanted + tests_to_replace(job, manifest))
+    _check_number(job, len(frames), wanted, "test", gap)
+    if len(frames) > wanted:
+        lost = _numbers(item.frame for item in manifest.of(Purpose.TEST) if item.status.is_kept_apart)
+        job.console.say(
+            f"of the test frames {lost} gave no label that can be used; the next of the draw take their place: "
+            f"{_numbers(frames[wanted:])}"
+        )
     return replace(
         manifest, calculations=kept + _calculations(state, frames, Purpose.TEST, Kind.POLARIZABILITY, 0, "random")
     )
+
+
+def tests_to_replace(job: Job, manifest: Manifest) -> int:
+    """Test frames that are drawn in place of those that gave no label, until twice as many are drawn as are wanted."""
+    wanted, tests = section_of(job).test, manifest.of(Purpose.TEST)
+    useful = sum(not item.status.is_kept_apart for item in tests)
+    return max(0, min(wanted - useful, MOST_DRAWN * wanted - len(tests), len(tests) - useful))
+
+
+def replace_tests(job: Job) -> Manifest:
+    """The manifest, with open test frames in place of those that gave no label; for all ranks, written by root."""
+    session = job.session
+    state: State | None = session.only_on_root(read_state, job)
+    if not session.on_root(lambda: tests_to_replace(job, state.manifest) if state else 0):
+        return session.on_root(_manifest_of, state)
+    index, chosen = state.index if state else None, session.on_root(_chosen_of, state)
+    gap = _least_gap(job, index, chosen, candidate_space(job, index, chosen))
+    return session.on_root(_write_tests, job, state, gap)
+
+
+def _write_tests(job: Job, state: State, gap: int) -> Manifest:
+    manifest = _with_tests(job, state, gap)
+    write_selected(job, state.index, manifest)
+    write_manifest(manifest_path(job), manifest)
+    return manifest
+
+
+def _numbers(frames: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(frames)))
 
 
 def _check_number(job: Job, found: int, wanted: int, key: str, gap: int) -> None:
@@ -242,7 +279,7 @@ def _write(
     )
     write_selected(job, state.index, manifest)
     write_manifest(manifest_path(job), manifest)
-    tests = len(manifest.of(Purpose.TEST))
+    tests = sum(not item.status.is_kept_apart for item in manifest.of(Purpose.TEST))
     say(f"round {number}: {len(frames)} frames ({section.rule}), {section.kind}; {tests} frames are kept for testing")
     if len(frames) < section.frames:
         say(f"fewer than labelling.frames ({section.frames}): as many as labelling.most or the trajectory leaves")

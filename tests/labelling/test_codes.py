@@ -27,7 +27,12 @@ PROGRAMS = {
         "ecutwfc: 16, gap_bands: 5",
         "{program} -i {input}",
     ),
-    "abinit": (("abinit", "anaddb"), [ABINIT / "13al.pspnc", ABINIT / "33as.SGS_mod"], "ecut: 8", "{program} {input}"),
+    "abinit": (
+        ("abinit", "anaddb"),
+        [ABINIT / "13al.3.hgh", ABINIT / "33as.5.hgh"],
+        "ecut: 8, ixc: 7",
+        "{program} {input}",
+    ),
 }
 
 
@@ -126,12 +131,55 @@ def test_the_program_takes_its_input_and_collect_its_output(tmp_path, code):
     assert 0.01 < np.abs(deviation).max() / mean < 0.3  # the atoms are off their sites
 
 
+ABINIT_THIRD_ORDER = """
+optdriver6 5
+usepead6 0
+getwfk6 1
+getddk6 2
+get1den6 3
+get1wf6 3
+getdkde6 5
+kptopt6 2
+d3e_pert1_elfd6 1
+d3e_pert1_phon6 1
+d3e_pert1_atpol6 1 2
+d3e_pert1_dir6 1 1 1
+d3e_pert2_elfd6 1
+d3e_pert2_dir6 1 1 1
+d3e_pert3_elfd6 1
+d3e_pert3_dir6 1 1 1
+"""  # https://docs.abinit.org/topics/nonlinear: two fields and a displacement, by perturbation theory alone
+
+
+def test_abinit_third_order_key_by_key(tmp_path):
+    arsenide(tmp_path, "abinit")
+    (folder,) = made(tmp_path, "labelling.kind=derivatives").glob("*_derivatives")
+    text = (folder / "calculation.abi").read_text()
+    assert text.endswith(ABINIT_THIRD_ORDER) and "\nndtset 6\n" in text and "\nixc 7\n" in text
+    lines = dict(line.split(None, 1) for line in text.splitlines() if line[:1].isalpha() and " " in line)
+    perturbations = {
+        "rfelfd2": "2",
+        "rfelfd3": "3",
+        "rfphon3": "1",
+        "rfatpol3": "1 2",
+        "rf2_dkdk4": "1",
+        "rf2_dkde5": "1",
+    }
+    files = {"getddk3": "2", "getddk4": "2", "getddk5": "2", "get1den5": "3", "getdelfd5": "3", "getdkdk5": "4"}
+    kept = {"prtden3": "1", "prtwf3": "1", "prepanl3": "1", "prepanl4": "1", "prepanl5": "1"}
+    assert {key: lines[key] for key in perturbations | files | kept} == perturbations | files | kept
+    anaddb = (folder / "anaddb.abi").read_text()
+    assert '"calculationo_DS6_DDB"' in anaddb and "nlflag 2 " in anaddb and "ramansr 0 " in anaddb
+    assert sorted(path.name for path in folder.iterdir()) == ["anaddb.abi", "calculation.abi", "run.sh"]
+
+
 @pytest.mark.slow
-def test_pw_takes_its_input_in_fields_and_collect_its_forces(tmp_path):
-    programs, files, *_ = PROGRAMS["qe"]
-    if shutil.which(programs[0]) is None or not files[0].exists():
-        pytest.skip("Quantum ESPRESSO is not installed")
-    arsenide(tmp_path, "qe")
+@pytest.mark.parametrize("code", list(PROGRAMS))
+def test_the_program_takes_its_input_for_derivatives_and_collect_its_output(tmp_path, code):
+    programs, files, *_ = PROGRAMS[code]
+    if any(shutil.which(program) is None for program in programs) or not all(file.exists() for file in files):
+        pytest.skip(f"{code} is not installed")
+    arsenide(tmp_path, code)
     calculations = made(tmp_path, "labelling.kind=derivatives")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(["bash", str(calculations / "array.sh")], env=environment, check=True, timeout=600)

@@ -12,6 +12,8 @@ import pytest
 from mlraman_hpc.commands.collect import collect
 from mlraman_hpc.commands.prepare import prepare
 from mlraman_hpc.commands.select import select
+from mlraman_hpc.labelling.codes import Recipe, Step
+from mlraman_hpc.labelling.cost import core_seconds, cost
 from mlraman_hpc.labelling.outliers import outliers
 from mlraman_hpc.readers.tensors.labels import read_labels
 from tests.labelling import boron_nitride, system
@@ -145,3 +147,34 @@ def test_a_task_of_an_array_that_failed_is_told_at_once(calculations):
         subprocess.run(["bash", str(script)], check=True)
     found, _ = collected(calculations)
     assert "an atom is" in found[frame]["reason"]  # it has run, with another frame's output
+
+
+OUTPUTS = [  # lines, elapsed time times cores
+    ("cp2k.psmp",
+     ["GLOBAL| Total number of message passing processes  4", " GLOBAL| Number of threads for this process  2",
+      " CP2K       1  1.0    0.005    0.006   12.3   12.5", " cp_gemm    1  1.0    0.005    0.006   1.3   1.5"], 100.0),
+    ("vasp_std",
+     [" running   16 mpi-ranks, with    2 threads/rank, on    1 nodes", "   Elapsed time (sec):   10.5"], 336.0),
+    ("pw.x",
+     ["Parallel version (MPI), running on     2 processors", "     PWSCF        :   1h 2m CPU   1d 1h 5m WALL"],
+     2 * 90300.0),
+    ("ph.x",
+     ["     PHONON       :   0.5s CPU   0.6s WALL", "     PHONON       :   1m 2.50s CPU   1m 5.50s WALL"], 65.5),
+    ("abinit",
+     ["- Proc.   0 individual time (sec): cpu=  8.0  wall=  9.0", "+Overall time at end (sec) : cpu= 32.0  wall= 39.0"],
+     39.0),
+    ("abinit", [" cut short"], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("program", "lines", "seconds"), OUTPUTS)
+def test_outputs_tell_what_they_cost(tmp_path, program, lines, seconds):
+    (tmp_path / "output").write_text("\n".join([*lines, ""]))
+    recipe = Recipe({}, (Step(program, "input", "output", b""),), (), "")
+    assert core_seconds(recipe, tmp_path) == seconds
+
+
+def test_the_time_of_a_launcher_is_not_that_of_a_calculation():
+    """srun waits for tasks that others start: its own CPU time is nothing."""
+    assert cost(0.2, 500.0) == 500.0 and cost(450.0, 500.0) == 450.0
+    assert cost(None, 500.0) == 500.0 and cost(3.0, None) == 3.0 and cost(None, None) is None

@@ -84,6 +84,10 @@ def test_two_rounds_and_a_second_start_computes_nothing(mlraman, tmp_path):
     again = mlraman(0, "label", "deck.yaml")
     assert "stop: as many frames" in again.stdout and set(starts(tmp_path).values()) == {1}
     assert (tmp_path / "out" / "model.h5").stat().st_mtime_ns == before
+    mlraman(0, "report", "deck.yaml")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h2>Labels</h2>" in page and "as many frames are labelled as labelling.most allows" in page
+    assert "nan" not in page.split("<h2>Labels</h2>")[1].split("<h2>")[0]
 
 
 def test_calculations_at_the_same_time_have_slots_of_their_own(mlraman, tmp_path):
@@ -113,8 +117,11 @@ def test_derivatives_are_trained_on_and_tensors_tested(mlraman, tmp_path):
 def test_failures_are_named_and_the_rest_goes_on(mlraman, tmp_path):
     write(tmp_path)
     mlraman(0, "select", "deck.yaml")
-    crash, once, unconverged = [k for k, item in calculations(tmp_path).items() if item["purpose"] == "train"][:3]
-    (tmp_path / "faults.json").write_text(json.dumps({crash: "crash", once: "crash once", unconverged: "unconverged"}))
+    selected = calculations(tmp_path)
+    crash, once, unconverged = [k for k, item in selected.items() if item["purpose"] == "train"][:3]
+    lost = next(k for k, item in selected.items() if item["purpose"] == "test")
+    faults = {crash: "crash", once: "crash once", unconverged: "unconverged", lost: "crash"}
+    (tmp_path / "faults.json").write_text(json.dumps(faults))
     done = mlraman(0, "label", "deck.yaml", "--set", "labelling.most=8")
     found = calculations(tmp_path)
     assert [found[k]["status"] for k in (crash, once, unconverged)] == ["failed", "finished", "unconverged"]
@@ -124,11 +131,16 @@ def test_failures_are_named_and_the_rest_goes_on(mlraman, tmp_path):
     assert [count[f"frame_{k:06d}_polarizability"] for k in (crash, once, unconverged)] == [2, 2, 1]
     trained = [k for k, item in found.items() if item["purpose"] == "train" and item["status"] == "finished"]
     assert len(trained) == 8  # others were selected in their place
-    assert (tmp_path / "out/calculations/again.txt").read_text().count("\n") == 2
+    (new,) = [k for k, item in found.items() if item["purpose"] == "test" and k not in selected]
+    assert f"of the test frames {lost} gave no label that can be used" in done.stdout
+    assert f"the next of the draw take their place: {new}\n" in done.stdout and found[new]["status"] == "finished"
+    with h5py.File(tmp_path / "out" / "model.h5") as file:
+        assert len(file["test"]) == 4
+    assert (tmp_path / "out/calculations/again.txt").read_text().count("\n") == 3
     (tmp_path / "faults.json").write_text("{}")
     mlraman(0, "label", "deck.yaml", "--set", "labelling.most=8", "--force")
     found = calculations(tmp_path)
-    assert {found[k]["status"] for k in (crash, once, unconverged)} == {"finished"}
+    assert {found[k]["status"] for k in faults} == {"finished"}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from mlraman_hpc.commands.collect import collect
 from mlraman_hpc.commands.prepare import prepare
 from mlraman_hpc.commands.select import select
 from mlraman_hpc.labelling.inputs import atom_order
+from mlraman_hpc.labelling.manifest import read_manifest
 from mlraman_hpc.readers.tensors.base import Request
 from mlraman_hpc.readers.tensors.formats import format_of
 from mlraman_hpc.readers.tensors.labels import read_labels
@@ -17,7 +18,8 @@ from mlraman_hpc.readers.text import build_frames
 from mlraman_hpc.storage.labels_extxyz import frames_extended_xyz
 from tests.labelling import system
 
-ABINIT_ENDS = {"calculation.abo": "Calculation completed", "anaddb.log": "the run completed succesfully"}
+TIME = "+Overall time at end (sec) : cpu=         12.0  wall=         16.0\n"
+ABINIT_ENDS = {"calculation.abo": f"Calculation completed\n{TIME}", "anaddb.log": "the run completed succesfully"}
 TIO2 = "samples/tio2_Ti5_0.1x_eps.OUTCAR.gz"
 CASES = {  # code: (format, structure from, {file in the run's folder: sample}, texts beside them, parameters)
     "vasp": ("outcar", TIO2, {"OUTCAR": TIO2}, {}, "encut: 400"),
@@ -32,6 +34,7 @@ CASES = {  # code: (format, structure from, {file in the run's folder: sample}, 
         "ecut: 20, pseudo_dir: ., pseudopotentials: x.psp8",
     ),
 }  # fmt: skip
+SECONDS = {"vasp": 32 * 2273.490, "cp2k": 6.204, "qe": 0.40 + 1.78, "abinit": 16.0}  # elapsed time times cores
 
 
 def prepared(folder: Path, data: Path, code: str, moved: float = 0.0) -> Path:
@@ -75,6 +78,8 @@ def test_a_real_output_is_a_label(data, tmp_path, code):
     label = read_labels([tmp_path / "out" / "labels.extxyz"], "auto", None, "angstrom^3", pytest.fail)
     expected = read_labels(files, CASES[code][0], None, None, lambda text: None)
     np.testing.assert_array_equal(label.polarizability, expected.polarizability)
+    (item,) = (one for one in read_manifest(tmp_path / "out" / "labels.json").calculations if one.cpu_seconds)
+    assert item.cpu_seconds == pytest.approx(SECONDS[code])
 
 
 @pytest.mark.parametrize("code", list(CASES))
