@@ -273,6 +273,12 @@ class PolarizabilityModel(Result):
             _warn(found.warning)
         return Predictor(found.model) if found.model.members and found.distance > 1 else self._predictor
 
+    def export_metatomic(self, path: str | Path) -> tuple[str, ...]:
+        """Write a metatomic model (.pt) for other programs, with featomic-torch; gives what to know of it."""
+        from mlraman_hpc.model.export import export_metatomic
+
+        return export_metatomic(self.record, Path(path))
+
     def ase_calculator(self, base: Calculator | None = None) -> Calculator:
         """An ASE calculator of `results["polarizability"]`, (3, 3) Angstrom^3; energy and forces from `base`."""
         from mlraman_hpc.model.ase_calculator import PolarizabilityCalculator

@@ -105,6 +105,11 @@ def _info_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--selftest", action="store_true", help="also compile the loops and run a small example")
 
 
+def _export_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="model.h5")
+    command.add_argument("--metatomic", metavar="FILE", required=True, help="metatomic model to write (.pt)")
+
+
 def _report_options(command: argparse.ArgumentParser) -> None:
     _deck_options(command)
     command.add_argument("--text", action="store_true", help="the numbers alone, on the terminal")
@@ -154,6 +159,7 @@ COMMANDS = {
     "label": Command("labels until the spectrum is known: select, prepare, run, collect, train, compare: labelling.h5"),
     "convert": Command("the trajectory to H5MD, for what reads it many times: trajectory.h5"),
     "convert-labels": Command("derivatives of alpha, as from forces in fields: derivatives.extxyz", beside="convert"),
+    "export": Command("model.h5 as a metatomic model (.pt)", _export_options, module="commands.export"),
     "benchmark": Command("frames per second by stage and ranks, memory, time for a job"),
     "campaign": Command(
         "many materials of one deck and their ranking: campaign.h5, .csv, .html",

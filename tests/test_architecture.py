@@ -20,7 +20,10 @@ ALLOWED = {  # package -> (packages of ours, packages of others); no command imp
     "plots": ({*BASE, "plots"}, {"matplotlib", "numpy"}),
     "reports": ({*BASE, "reports"}, {"jinja2", "numpy"}),
     "storage": ({*BASE, "storage", "runtime"}, {"h5py", "numpy", "yaml"}),
-    "model": ({*BASE, "numerics", "model"}, {"ase", "featomic", "llvmlite", "metatensor", "numba", "numpy", "scipy"}),
+    "model": (
+        {*BASE, "numerics", "model"},
+        {"ase", "featomic", "llvmlite", "metatensor", "metatomic", "numba", "numpy", "scipy", "torch"},
+    ),
     "predictors": ({*BASE, "numerics", "model", "predictors"}, {"ase", "numpy"}),
     "md": ({*BASE, "numerics", "storage", "md"}, {"ase", "h5py", "numpy"}),
     "pipeline": (

@@ -129,10 +129,11 @@ class MetatomicModel(OtherModel):
 
     def _system(self, frames: Frames, k: int, dtype: Any) -> Any:
         torch, rows = self._torch, slice(*frames.first_atom[k : k + 2])
+        cell = frames.cells[k] * frames.periodic[k][:, None]  # metatomic wants zeros where there is no period
         return self._metatomic.System(
             types=torch.as_tensor(frames.numbers[rows].astype(np.int32)),
             positions=torch.as_tensor(frames.positions[rows]).to(dtype),
-            cell=torch.as_tensor(frames.cells[k]).to(dtype),
+            cell=torch.as_tensor(cell).to(dtype),
             pbc=torch.as_tensor(frames.periodic[k]),
         )
 
