@@ -13,7 +13,7 @@ from mlraman_hpc.base.numbers import number, scientific
 from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.campaign.material import write as write_text
 from mlraman_hpc.campaign.rows import NAN, Row, mark_unlike, row_of
-from mlraman_hpc.config.campaign_deck import GIVEN, NONE, OWN, SHARED, Campaign, Material, ordinary_yaml
+from mlraman_hpc.config.campaign_deck import GIVEN, NONE, OWN, PREDICTOR, SHARED, Campaign, Material, ordinary_yaml
 from mlraman_hpc.numerics.regression.scores import LEAST_PAIRS, spearman_with_interval
 from mlraman_hpc.plots import campaign as figures
 from mlraman_hpc.plots.transport import arrhenius_figure
@@ -24,7 +24,13 @@ from mlraman_hpc.storage.provenance import Origin
 
 MOST_SPECTRA = 24  # in one figure
 _ORDER = {DONE: 0, DYNAMICS_ONLY: 1, FAILED: 2}
-_MODELS = {OWN: "own labels", SHARED: "common model", GIVEN: "given model", NONE: "none"}
+_MODELS = {
+    OWN: "own labels",
+    SHARED: "common model",
+    GIVEN: "given model",
+    PREDICTOR: "model of another program",
+    NONE: "none",
+}
 
 
 def write(plan: Campaign, rows: list[Row] | None = None) -> str:
@@ -234,5 +240,6 @@ def _page(plan: Campaign, ranking: Ranking) -> str:
 
 
 def _model(material: Material) -> str:
-    kind = _MODELS[material.model]
-    return f"{kind}: {material.deck.model.file}" if material.model == GIVEN else kind
+    kind, model = _MODELS[material.model], material.deck.model
+    detail = {GIVEN: model.file, PREDICTOR: model.predictor and model.predictor.calculator}.get(material.model)
+    return f"{kind}: {detail}" if detail else kind

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import UserError
 from mlraman_hpc.campaign.material import State, status
-from mlraman_hpc.config.campaign_deck import NONE, OWN, Material
+from mlraman_hpc.config.campaign_deck import NONE, OWN, PREDICTOR, Material
 from mlraman_hpc.config.deck_reader import resolved_yaml
 from mlraman_hpc.pipeline.spectra import relative_total
 from mlraman_hpc.records.campaign import Status
@@ -191,7 +191,7 @@ def _scores(row: Row, material: Material) -> None:
         test = hdf5.load(LabelTest, material.folder)
         scores, row.tested = {"r2": test.r2, "rmse": test.rmse}, test.labels
         row.tested_on = "own, left out of the training" if test.left_out else "own, which may have been trained on"
-    elif material.model != NONE:
+    elif material.model not in (NONE, PREDICTOR):
         own = material.model == OWN
         model = hdf5.load(Model, material.folder if own else Path(material.deck.model.file))
         scores, row.tested = model.scores, len(model.test)

@@ -23,6 +23,7 @@ class ModelSource(str, Enum):
     OWN = "own"  # trained on the material's labels
     SHARED = "common"  # trained for several materials
     GIVEN = "given"  # a file that the deck names
+    PREDICTOR = "predictor"  # a model that another program made
     NONE = "none"  # no Raman spectrum: dynamics only, or a series
 
     def __str__(self) -> str:
@@ -32,7 +33,7 @@ class ModelSource(str, Enum):
         return format(self.value, format_spec)
 
 
-OWN, SHARED, GIVEN, NONE = ModelSource
+OWN, SHARED, GIVEN, PREDICTOR, NONE = ModelSource
 
 
 class CampaignKeys(Section):

@@ -109,8 +109,12 @@ class _CampaignReader:
     # which model serves a material
 
     def _assign(self, draft: MaterialDraft) -> _Assignment:
-        """Values of the material's deck; its own labels or model file come before the common ones."""
+        """Values of the material's deck; its own labels, model file or predictor come before the common ones."""
         own, requested = _without_model_keyword(draft.values)
+        if _section(own, "model").get("predictor"):
+            return self._with_predictor(draft, own, ("reference", "file", "committee"))
+        if requested is None and own.get("reference") is None and _section(self.common, "model").get("predictor"):
+            return self._with_predictor(draft, own, ())
         item = _Assignment(draft, ModelSource.NONE, {})
         values = self._fill(merged(self.common, own), item)
         reference = values.pop("reference", None)
@@ -125,6 +129,18 @@ class _CampaignReader:
             item.values["reference"] = reference
         elif item.model is not ModelSource.NONE and has_labels:
             item.labelled = {**item.values, "reference": reference}
+        return item
+
+    def _with_predictor(self, draft: MaterialDraft, own: dict[str, Any], of_others: tuple[str, ...]) -> _Assignment:
+        """With the model of another program; what else is said of a linear model is refused when the deck is checked.
+
+        of_others  common keys of the linear model, which are for the other materials
+        """
+        item = _Assignment(draft, ModelSource.PREDICTOR, {})
+        model = {name: value for name, value in _section(self.common, "model").items() if name not in of_others}
+        left_out = ("model", "convergence", *of_others)
+        common = {name: value for name, value in self.common.items() if name not in left_out}
+        item.values = self._fill(merged({**common, "model": model}, own), item)
         return item
 
     def _check_request(self, draft: MaterialDraft, requested: str | None, has_labels: bool) -> None:
@@ -155,6 +171,7 @@ class _CampaignReader:
         if not isinstance(values.get("model", {}), (dict, type(None))):
             return values  # of a wrong type, which the check of the deck will tell
         model = _section(values, "model")
+        model.pop("predictor", None)
         if source in (ModelSource.OWN, ModelSource.NONE):
             model.pop("file", None)
         if source is ModelSource.SHARED:
@@ -201,7 +218,8 @@ class _CampaignReader:
         names = {"descriptor", "model", "reference", "figures"}
         sections = {name: value for name, value in self.common.items() if name in names}
         values = {"title": f"common model of {self.keys.title or self.name}", "output": output, **sections}
-        values["model"] = {name: value for name, value in _section(sections, "model").items() if name != "file"}
+        of_others = ("file", "predictor") if together else ("file",)
+        values["model"] = {name: value for name, value in _section(sections, "model").items() if name not in of_others}
         if together:
             reference = _section(sections, "reference")
             values["reference"] = {
@@ -218,9 +236,6 @@ class _CampaignReader:
     def _deck(self, values: dict[str, Any], locations: KeyLocations) -> Deck | None:
         deck, mistakes = deck_reader.validate(values, locations, self.folder)
         self.mistakes += mistakes
-        if deck is not None and deck.model.predictor:
-            text = "is not for campaigns, which compare models on labels; 'mlraman run' takes it for one material"
-            self.mistakes.append(deck.mistake("model.predictor", text))
         if deck is not None:
             make_absolute(deck, deck.folder)
         return deck

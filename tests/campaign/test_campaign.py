@@ -6,10 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 from mlraman_hpc.base.errors import DeckError
 from mlraman_hpc.campaign.check import proposal
@@ -284,3 +286,24 @@ def test_proposal():
     ranks, groups, wall = proposal([3600.0] * 32)
     assert ranks == 128 and groups == 32 and wall == pytest.approx(900)
     assert proposal([36000.0, 10.0])[1] == 1
+
+
+def test_models_of_another_program(tmp_path):
+    """Of all materials, but for those without a spectrum; computed, ranked and named in the table."""
+    prepare(tmp_path)
+    shutil.copy(Path(__file__).parents[1] / "predictors" / "bonds.py", tmp_path)
+    deck = yaml.safe_load(DECK)
+    del deck["descriptor"], deck["reference"], deck["train_together"]
+    deck["model"] = {"predictor": {"calculator": "bonds:Bonds", "unit": "angstrom^3"}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(deck))
+    checked = run_command(0, ["check", "c.yaml"], tmp_path)
+    assert checked.returncode == 0 and checked.stdout.count("model: predictor") == 3, checked.stderr
+    done = run_command(0, ["campaign", "c.yaml", "--only", "a", "--only", "d"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = hdf5.load(Ranking, tmp_path / "out/campaign.h5")
+    row = found.name.index("a")
+    assert found.status[row] == "done" and found.model[row] == "predictor" and found.tested[row] == 0
+    assert found.weight[row] > 0 and np.isnan(found.r2_diagonal[row])
+    alone = run_command(0, ["run", "out/a/deck.yaml"], tmp_path)
+    assert alone.returncode == 0 and alone.stdout.count("is up to date") >= 3, alone.stdout + alone.stderr
+    assert "model of another program: bonds:Bonds" in (tmp_path / "out/campaign.html").read_text()

@@ -248,3 +248,34 @@ def test_home_and_variables_in_a_campaign(tmp_path, monkeypatch):
     assert campaign.output == tmp_path / "out"
     with pytest.raises(DeckError, match=r"c.yaml:1: 'output': '\$NOTHING' in"):
         read(tmp_path, text.replace("~/out", "$NOTHING") + "materials:\n  - name: A\n")
+
+
+PREDICTOR = "{predictor: {calculator: metatomic, files: '{name}.pt', unit: bohr^3}}"
+
+
+def test_a_model_of_another_program_serves_all_but_those_with_a_model_of_their_own(tmp_path):
+    tnep = "{predictor: {calculator: tnep, files: nep.txt}}"
+    text = HEAD + f"model: {PREDICTOR}\nmaterials:\n  - name: A\n  - {{name: B, reference: {LABELS}}}\n"
+    text += f"  - {{name: C, model: c.h5}}\n  - {{name: D, model: none}}\n  - {{name: E, model: {tnep}}}\n"
+    materials = by_name(read(tmp_path, text))
+    assert [m.model.value for m in materials.values()] == ["predictor", "own", "given", "none", "predictor"]
+    a, e = materials["A"].deck.model.predictor, materials["E"].deck.model.predictor
+    assert (a.calculator, a.files, a.unit) == ("metatomic", [str(tmp_path / "A.pt")], "bohr^3")
+    assert (e.calculator, e.files) == ("tnep", [str(tmp_path / "nep.txt")])
+    assert not any(materials[name].deck.model.predictor for name in "BCD")
+
+
+def test_a_predictor_of_one_material_beside_a_common_linear_model(tmp_path):
+    text = HEAD + f"model: {{committee: 8}}\nreference: {LABELS}\nmaterials:\n  - name: A\n"
+    text += f"  - {{name: B, model: {PREDICTOR}}}\n"
+    materials = by_name(read(tmp_path, text))
+    assert [material.model.value for material in materials.values()] == ["common", "predictor"]
+    assert materials["A"].deck.model.committee == 8 and materials["B"].deck.model.predictor
+
+
+@pytest.mark.parametrize("place", ["common", "material"])
+def test_a_predictor_and_labels_exclude_one_another(tmp_path, place):
+    text = HEAD + (f"model: {PREDICTOR}\nreference: {LABELS}\n" if place == "common" else "")
+    own = f", model: {PREDICTOR}, reference: {LABELS}" if place == "material" else ""
+    with pytest.raises(DeckError, match=r"'model\.predictor': takes the place of reference; keep one of them"):
+        read(tmp_path, text + f"materials:\n  - {{name: A{own}}}\n")
