@@ -115,6 +115,8 @@ def _inspect(job: Job, add: Callable[[str], None], trial_seconds: float, stages:
     labels = _labels(job, add) if job.deck.reference else None
     if _has_trajectory(job):
         _trajectory(job, labels, add, trial_seconds, stages)
+    elif labels is None and job.deck.labelling:
+        add(check_labelling(job))
     elif labels is not None and len(labels):
         compiled_calculator(job, labels.frames, descriptor_of(job), elements_of(labels))
         _training(job, labels, stages)

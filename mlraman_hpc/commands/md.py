@@ -13,12 +13,12 @@ from typing import Any
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.md.calculators import Factory
-from mlraman_hpc.md.engines import engine_files, trajectory_section
+from mlraman_hpc.md.engines import engine_files, trajectory_section, without_barostat
 from mlraman_hpc.md.run_file import RunFile
 from mlraman_hpc.md.settings import Run, Settings
 from mlraman_hpc.md.simulation import RunFailed, Simulation, Summary
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.molecular_dynamics import md_atoms, md_factory, md_plan, md_runs, md_settings
+from mlraman_hpc.pipeline.molecular_dynamics import energies_differ, md_atoms, md_factory, md_plan, md_runs, md_settings
 from mlraman_hpc.runtime.console import duration
 from mlraman_hpc.storage.provenance import Origin
 
@@ -79,6 +79,8 @@ def _prepare(job: Job) -> tuple[Any, Settings, list[Task]]:
             f"{_plural(len(tasks))} of {len(atoms)} atoms: time step {settings.time_step:g} fs, "
             f"{settings.frames} frames {settings.frame_interval:g} fs apart, {settings.ensemble.upper()}"
         )
+        if settings.ensemble == "nve":
+            job.console.say(energies_differ(job, len(atoms)))
     return atoms, settings, tasks
 
 
@@ -235,6 +237,10 @@ def _write_input(job: Job, engine: str) -> None:
     """The engine's files, in a folder for each run."""
     atoms = md_atoms(job)
     settings = md_settings(job, md_plan(job, atoms))
+    if settings.npt_steps and without_barostat(engine):
+        job.console.warn(
+            f"md.npt: the input for {engine} has no run at constant pressure; its cell is that of md.structure"
+        )
     for run, _, _ in md_runs(job, settings):
         folder = job.output / engine / f"{run.temperature:g}K_{run.replica}"
         folder.mkdir(parents=True, exist_ok=True)

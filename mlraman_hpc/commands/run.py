@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib
 
+from mlraman_hpc.labelling.evaluation import job_of_labels
 from mlraman_hpc.pipeline.job import Job
+
+
+def _labels_to_compute(deck) -> bool:
+    """Whether the model is to come from calculations: it has no labels and no other source."""
+    return bool(deck.labelling and deck.trajectory and not (deck.reference or deck.model.file or deck.model.predictor))
 
 
 def _polarizabilities(deck) -> bool:
     """Whether there are any: a series, or a trajectory and a model. Without a model, dynamics stands alone."""
-    model = deck.reference or deck.model.file or deck.model.predictor or not deck.dynamics
+    model = deck.reference or deck.model.file or deck.model.predictor or _labels_to_compute(deck) or not deck.dynamics
     return bool(deck.series or (deck.trajectory and model))
 
 
@@ -21,6 +27,7 @@ def _one_run(deck) -> bool:
 # name of module and function -> whether the deck asks for it
 CHAIN = {
     "md": lambda deck: deck.md,
+    "label": _labels_to_compute,
     "train": lambda deck: deck.reference,
     "learning_curve": lambda deck: deck.reference and deck.learning_curve,
     "predict": lambda deck: deck.trajectory and _polarizabilities(deck),
@@ -37,7 +44,10 @@ CHAIN = {
 
 
 def run(job: Job) -> None:
+    deck = job.deck
     for name, wanted in CHAIN.items():
-        if wanted(job.deck):
+        if wanted(deck):
             with job.stage(name.replace("_", "-")):
                 getattr(importlib.import_module(f"mlraman_hpc.commands.{name}"), name)(job)
+            if name == "label":
+                job = job_of_labels(job)

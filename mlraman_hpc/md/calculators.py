@@ -48,14 +48,14 @@ def has_memory(name: str) -> bool:
     return KNOWN[name].memory if name in KNOWN else True
 
 
-def calculator_class(name: str) -> Any:
-    """The class, or function, behind 'md.calculator'. Raises DeckKeyError where it cannot be imported."""
+def calculator_class(name: str, folder: str | None = None) -> Any:
+    """The class, or function, behind 'md.calculator', sought in `folder` too; DeckKeyError where there is none."""
     known = KNOWN.get(name)
     if known is None and ":" not in name:
         raise DeckKeyError(
             "md.calculator", f"'{name}' is neither module:Class nor one of the short names {', '.join(KNOWN)}"
         )
-    return named_object(known.target if known else name, "md.calculator", known.package if known else None)
+    return named_object(known.target if known else name, "md.calculator", known.package if known else None, folder)
 
 
 def calculator_factory(name: str, arguments: Mapping[str, Any], folder: str = ".", threads: int = 1) -> Factory:
@@ -64,7 +64,7 @@ def calculator_factory(name: str, arguments: Mapping[str, Any], folder: str = ".
     Texts among the arguments that name a file below `folder` become its path. PyTorch, where it is used, gets
     `threads`. Raises DeckKeyError where the calculator refuses its arguments.
     """
-    function = calculator_class(name)
+    function = calculator_class(name, folder)
     values = {key: resolved(value, folder) for key, value in arguments.items()}
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(threads)

@@ -21,10 +21,20 @@ def trajectory_section(engine: str, settings: Settings, folder: str) -> str:
     file, more = {
         "lammps": ("trajectory.lammpstrj", ", format: lammps-dump"),
         "gpumd": ("dump.xyz", ", format: extxyz"),
-        "ipi": ("run.pos_0.extxyz", f", format: extxyz, first: {settings.equilibration // settings.stride}"),
+        "ipi": ("run.pos_0.extxyz", f", format: extxyz, first: {_frames_before(settings)}"),
         "vasp": ("XDATCAR", ", format: xdatcar"),
     }[engine]
     return f"trajectory: {{files: {folder}/{file}{more}, frame_interval: {settings.frame_interval:g}}}"
+
+
+def without_barostat(engine: str) -> bool:
+    """Whether the input has no run at constant pressure, so that the cell is that of the structure."""
+    return engine in ("ipi", "vasp")
+
+
+def _frames_before(settings: Settings) -> int:
+    """Frames of i-PI's equilibration, which is in one run with production."""
+    return -(-settings.equilibration // settings.stride)
 
 
 def _seed(run: Run) -> int:
@@ -47,12 +57,24 @@ def _kinds(atoms: Any) -> list[str]:
 def _lammps(atoms: Any, settings: Settings, run: Run) -> dict[str, str]:
     kinds, temperature, seed = _kinds(atoms), run.temperature, _seed(run)
     damping = settings.thermostat_time / 1000
-    barostat = (
-        f"fix cell all npt temp {temperature:g} {temperature:g} {damping:g} iso {1e4 * settings.pressure:g} "
-        f"{1e4 * settings.pressure:g} {10 * damping:g}\nrun {settings.npt_steps}\nunfix cell\n"
-        if settings.npt_steps
-        else ""
-    )
+    pressure, half = 1e4 * settings.pressure, max(1, settings.npt_steps // 2)
+    barostat = f"""
+# cell: the mean volume of the second half of a run at constant pressure
+fix cell all npt temp {temperature:g} {temperature:g} {damping:g} iso {pressure:g} {pressure:g} {10 * damping:g}
+variable volume equal vol
+fix mean all ave/time 1 {half} {settings.npt_steps} v_volume
+run {settings.npt_steps}
+variable factor equal $((f_mean/vol)^(1/3))
+change_box all x scale ${{factor}} y scale ${{factor}} z scale ${{factor}} remap
+unfix mean
+unfix cell
+"""
+    if (np.abs(atoms.cell.cellpar()[3:] - 90) > 1e-6).any():
+        barostat = barostat.replace(
+            "remap", "xy final $(xy*v_factor) xz final $(xz*v_factor) yz final $(yz*v_factor) remap"
+        )
+    if not settings.npt_steps:
+        barostat = ""
     integrator = f"nvt temp {temperature:g} {temperature:g} {damping:g}" if settings.ensemble == "nvt" else "nve"
     text = f"""# {run.name}
 units metal
@@ -91,7 +113,9 @@ run {settings.production}
 def _gpumd(atoms: Any, settings: Settings, run: Run) -> dict[str, str]:
     temperature = run.temperature
     damping = max(1, round(settings.thermostat_time / settings.time_step))
-    pressure = f"{settings.pressure:g} 100 {10 * damping}"
+    pressure = f"{settings.pressure:g} 100 {10 * damping}"  # 100 GPa: the order of an elastic modulus
+    if (np.abs(atoms.cell.cellpar()[3:] - 90) > 1e-6).any():  # of a skewed cell all components are controlled
+        pressure = f"{f'{settings.pressure:g} ' * 3}0 0 0 {'100 ' * 6}{10 * damping}"
     barostat = (
         f"ensemble npt_scr {temperature:g} {temperature:g} {damping} {pressure}\nrun {settings.npt_steps}\n"
         if settings.npt_steps
@@ -112,7 +136,7 @@ run {settings.equilibration}
 ensemble {ensemble}
 dump_thermo 100
 dump_exyz {settings.stride} 1 0
-run {settings.production}
+run {settings.frames * settings.stride}
 """
     return {"run.in": text, "model.xyz": _written(atoms, "extxyz")}
 
@@ -126,7 +150,7 @@ def _ipi(atoms: Any, settings: Settings, run: Run) -> dict[str, str]:
     <trajectory filename='pos' stride='{settings.stride}' format='ase'> positions{{ase}} </trajectory>
     <checkpoint stride='{settings.checkpoint}'/>
   </output>
-  <total_steps> {settings.equilibration + settings.production} </total_steps>
+  <total_steps> {_frames_before(settings) * settings.stride + settings.production} </total_steps>
   <prng><seed> {_seed(run)} </seed></prng>
   <ffsocket name='force' mode='unix' pbc='false'><address> mlraman </address></ffsocket>
   <system>
@@ -175,5 +199,5 @@ TEEND = {run.temperature:g}
         "INCAR.equilibration": common
         + seed
         + f"NSW = {settings.equilibration}\nMDALGO = 3\nLANGEVIN_GAMMA = {' '.join([f'{friction:g}'] * count)}\n",
-        "INCAR.production": common + f"NSW = {settings.production + 1}\nNBLOCK = {settings.stride}\n" + bath,
+        "INCAR.production": common + f"NSW = {settings.frames * settings.stride}\nNBLOCK = {settings.stride}\n" + bath,
     }

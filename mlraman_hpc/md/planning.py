@@ -105,6 +105,15 @@ def shortest_run(smoothing: float) -> float:
     return float(ROOMY_RUN / (np.sqrt(2 * np.pi) * LIGHT_CM_PER_FS * smoothing))
 
 
+def energy_scatter(atoms: int, temperature: float) -> float:
+    """K: standard deviation among the mean temperatures of runs at constant energies that were drawn from NVT.
+
+    T/sqrt(3 N - 3) of a harmonic crystal, whose energy of 3 N - 3 modes has the variance (3 N - 3)(kT)^2 and whose
+    temperature is proportional to it.
+    """
+    return temperature / float(np.sqrt(max(3 * atoms - 3, 3)))
+
+
 def highest_wavenumber(atoms: Any, iterations: int = 16) -> float:
     """cm^-1 of the highest vibration, by Lanczos' method with forces alone.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
-from mlraman_hpc.base.named_objects import named_files
+from mlraman_hpc.base.named_objects import module_file, named_files
 from mlraman_hpc.md import planning
 from mlraman_hpc.md.calculators import Factory, calculator_factory, has_memory
 from mlraman_hpc.md.planning import Plan
@@ -75,7 +75,7 @@ def md_plan(job: Job, atoms: Any, factory: Factory | None = None) -> Plan | None
 def _highest_band_of_folder(job: Job, atoms: Any, factory: Factory | None) -> float:
     """cm^-1, from the file of an earlier plan of the same structure and force field, or found now."""
     section, path = job.deck.md, job.scratch / "highest_band.json"
-    files = [structure_file(job), *named_files(section.arguments, job.deck.folder)]
+    files = _parents(job)
     key = hash_of(list(hashes(files).values()), section.supercell, section.calculator, section.arguments)
     with suppress(OSError, ValueError, KeyError):
         return float(json.loads(path.read_text())[key])
@@ -84,6 +84,12 @@ def _highest_band_of_folder(job: Job, atoms: Any, factory: Factory | None) -> fl
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps({key: highest}))
     return highest
+
+
+def _parents(job: Job) -> list[Path]:
+    """Files that the runs are made of: structure, files of the force field, its source if that lies beside the deck."""
+    section, folder = job.deck.md, job.deck.folder
+    return [structure_file(job), *named_files(section.arguments, folder), *module_file(section.calculator, folder)]
 
 
 def _highest_band(atoms: Any, factory: Factory, job: Job) -> float:
@@ -131,7 +137,7 @@ def md_settings(job: Job, plan: Plan | None) -> Settings:
 def md_runs(job: Job, settings: Settings) -> list[tuple[Run, Path, Origin]]:
     """All runs with their files and what they are made from; for root alone."""
     section = job.deck.md
-    parents = hashes([structure_file(job), *named_files(section.arguments, job.deck.folder)])
+    parents = hashes(_parents(job))
     runs = [
         Run(temperature, replica, section.seed)
         for temperature in section.temperature
@@ -142,6 +148,15 @@ def md_runs(job: Job, settings: Settings) -> list[tuple[Run, Path, Origin]]:
         (run, job.output / run.file_name, job.origin("md", parents, *physics, run.temperature, run.replica, run.seed))
         for run in runs
     ]
+
+
+def energies_differ(job: Job, atoms: int) -> str:
+    """What runs at constant energy are, in a sentence."""
+    scatter = planning.energy_scatter(atoms, max(job.deck.md.temperature))
+    return (
+        f"md: each run has an energy of its own, drawn from NVT: temperatures differ by about {scatter:.2g} K between "
+        "runs, and bands with them; the mean over replicas is canonical, one run and its error bars are not"
+    )
 
 
 def plan_report(job: Job, say: Callable[[str], None]) -> float:
@@ -159,6 +174,8 @@ def plan_report(job: Job, say: Callable[[str], None]) -> float:
         f"{section.replicas * len(section.temperature)} runs; a lone component then scatters by "
         f"{100 * plan.scatter:.0f} %"
     )
+    if settings.ensemble == "nve":
+        say(energies_differ(job, len(atoms)))
     say(f"md: the time step moves the highest band up by {plan.shift:.1f} cm^-1")
     if job.deck.spectrum.time_step is None and plan.shift > 0.25 * _sigma(job):
         job.console.warn(f"spectrum.time_step: {settings.time_step:g} corrects the spectrum for the time step")

@@ -82,7 +82,7 @@ def forces(symbols: list[str], positions: np.ndarray, cell: np.ndarray, field: n
 def output(
     symbols: list[str], positions: np.ndarray, cell: np.ndarray, fault: str, field: np.ndarray | None = None
 ) -> str:
-    numbers = {"Ag": 47, "I": 53, "B": 5, "N": 7}
+    numbers = {"Ag": 47, "I": 53, "B": 5, "C": 6, "N": 7}
     kinds = list(dict.fromkeys(symbols))
     run = "LINEAR_RESPONSE" if field is None else "ENERGY_FORCE"
     text = [" CP2K| version string: none", " CP2K| Input file name calculation.inp", f" GLOBAL| Run type   {run}"]

@@ -74,3 +74,11 @@ def test_what_is_given_is_not_planned():
     np.testing.assert_allclose(plan.scatter, planning.scatter(30000.0, 4.0), rtol=1e-12)
     shorter = planning.plan(500.0, 4.0, replicas=4)
     np.testing.assert_allclose(4 * shorter.length, planning.planned_total(4.0), rtol=1e-3)
+
+
+def test_temperatures_of_constant_energies():
+    """Harmonic oscillators: energies drawn from NVT, of which a long run has one half as kinetic energy."""
+    atoms, random = 12, np.random.default_rng(4)
+    modes = 3 * atoms - 3
+    energies = 0.5 * (random.standard_normal((4000, 2 * modes)) ** 2).sum(axis=1)  # kT
+    np.testing.assert_allclose((energies / modes).std() * 300, planning.energy_scatter(atoms, 300), rtol=0.05)
