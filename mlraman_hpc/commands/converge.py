@@ -1,10 +1,12 @@
 """`mlraman converge`: spectra against N_T and against trajectory length -> convergence.h5, convergence.png (S5-S12).
 
 Models of all sizes are carried along the trajectory together, like the members of a committee: the price of one.
+Sizes are those of `mlraman learning-curve`: frames with derivatives where the deck has several, else tensors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +14,11 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.config.model_sections import ConvergenceSection
 from mlraman_hpc.model import regression as polarizability
-from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.spectra.errorbars import calibrate, expected_distance
 from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
+from mlraman_hpc.pipeline.derivatives import derivative_descriptor, derivative_set, fit_to_draw, read_derivative_labels
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.labels import (
     descriptor_settings,
@@ -31,8 +33,8 @@ from mlraman_hpc.pipeline.spectra import polarizability_series, raman_options, s
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
-from mlraman_hpc.records.frames import Labels
-from mlraman_hpc.records.model import Descriptor, Model
+from mlraman_hpc.records.frames import DerivativeLabels, Labels
+from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.records.training import Convergence
 from mlraman_hpc.storage import hdf5
@@ -41,7 +43,7 @@ from mlraman_hpc.storage.provenance import Origin
 
 SERIES_FILE = "convergence_alpha.h5"  # alpha of a model of each size, as if they were members of a committee
 SECTIONS = ("reference", "descriptor", "model", "trajectory", "spectrum", "convergence")
-ESTIMATOR = "2"  # raised where the same input gives other numbers: what an older version wrote is made again
+ESTIMATOR = "3"  # raised where the same input gives other numbers: what an older version wrote is made again
 LEAST_FRAMES = 64  # of a part of the trajectory
 
 
@@ -70,21 +72,28 @@ def _origin(job: Job) -> Origin:
 
 def _compute(step: Step) -> Output | None:
     job, checkpoint = step.job, step.checkpoint(SECTIONS, Convergence.kind)
-    against_labels = job.deck.reference and not job.deck.reference.derivatives
-    sizes, by_size = _against_labels(job, checkpoint) if against_labels else ([], None)
+    sizes, frames, by_size = _against_labels(job, checkpoint) if job.deck.reference else ([], False, None)
     job.session.enter_step("spectra")
-    return job.session.only_on_root(_output, job, sizes, by_size)
+    return job.session.only_on_root(_output, job, sizes, frames, by_size)
 
 
-def _against_labels(job: Job, checkpoint: Checkpoint) -> tuple[list[int], PolarizabilitySeries | None]:
-    """Sizes N_T, and root's series with one 'member' for each; each training set holds the smaller ones."""
+def _against_labels(job: Job, checkpoint: Checkpoint) -> tuple[list[int], bool, PolarizabilitySeries | None]:
+    """Sizes, whether they are frames with derivatives, and root's series with one 'member' for each size.
+
+    Each training set holds the smaller ones.
+    """
     labels = usable_labels(job)
-    sizes = job.session.on_root(_sizes, job, len(labels))
+    derivatives = job.session.on_root(read_derivative_labels, job)
+    frames = derivatives is not None and len(derivatives) > 1
+    train, _ = job.session.on_root(split_labels, job, len(labels))
+    if derivatives is not None and not frames and len(train) < 2:
+        return [], False, None  # there is nothing to take away
+    sizes = job.session.on_root(_sizes, job, len(derivatives) if frames else len(train), frames)
     series = Step(job, SERIES_FILE, _series_origin, sizes)
     if not series.up_to_date():
-        _fit_all(job, checkpoint, labels, sizes)
+        _fit_all(job, checkpoint, labels, derivatives, sizes)
         series.write(predict_along_trajectory(series, lambda job: _model(checkpoint.file, sizes)))
-    return sizes, job.session.only_on_root(hdf5.load, PolarizabilitySeries, series.path)
+    return sizes, frames, job.session.only_on_root(hdf5.load, PolarizabilitySeries, series.path)
 
 
 def _series_origin(job: Job, sizes: list[int]) -> Origin:
@@ -93,40 +102,58 @@ def _series_origin(job: Job, sizes: list[int]) -> Origin:
     return job.origin("converge", parents, training.key, job.section("trajectory").model_dump(exclude={"files"}))
 
 
-def _sizes(job: Job, labels: int) -> list[int]:
-    """The deck's sizes below the number of training labels, and that number."""
-    train, _ = split_labels(job, labels)
-    wanted = _section(job).train or [max(2, len(train) // part) for part in (8, 4, 2)]
-    sizes = sorted({size for size in wanted if size < len(train)})
+def _sizes(job: Job, most: int, frames: bool) -> list[int]:
+    """The deck's sizes below that of the final model, and that one."""
+    least, what = (1, "frames with derivatives") if frames else (2, "labels")
+    wanted = _section(job).train or [max(least, most // part) for part in (8, 4, 2)]
+    sizes = sorted({size for size in wanted if size < most})
     if not sizes:
-        raise DataError(
-            f"{job.deck.location('convergence.train')}: no size is below the {len(train)} labels trained on"
-        )
-    return [*sizes, len(train)]
+        raise DataError(f"{job.deck.location('convergence.train')}: no size is below the {most} {what} trained on")
+    return [*sizes, most]
 
 
-def _fit_all(job: Job, checkpoint: Checkpoint, labels: Labels, sizes: list[int]) -> None:
+def _fit_all(
+    job: Job, checkpoint: Checkpoint, labels: Labels, derivatives: DerivativeLabels | None, sizes: list[int]
+) -> None:
     """A model of each size that is not in the checkpoint."""
     todo = job.session.on_root(lambda: [size for size in sizes if str(size) not in checkpoint.file])
     if not todo:
         return
-    descriptor = chosen_descriptor(job, labels)
-    known = label_features(job, labels, descriptor)
+    fit = _fit_to_tensors(job, labels) if derivatives is None else _fit_to_both(job, labels, derivatives)
     job.session.enter_step("fits")
     with checkpoint.guard():
         for size in todo:
-            job.session.only_on_root(
-                lambda size=size: checkpoint.file.put(str(size), _fit(job, labels, known, descriptor, size))
-            )
+            job.session.only_on_root(lambda size=size: checkpoint.file.put(str(size), fit(size)))
             checkpoint.commit_if_due()
 
 
-def _fit(job: Job, labels: Labels, known: Features, descriptor: Descriptor, size: int) -> Model:
-    train, test = split_labels(job, len(labels))
-    shuffled = np.random.default_rng(job.section("reference").seed).permutation(train)
-    return polarizability.fit(known, labels, np.sort(shuffled[:size]), test, descriptor, job.deck.model.regularization)[
-        0
-    ]
+def _fit_to_tensors(job: Job, labels: Labels) -> Callable[[int], Model]:
+    """The model of some labels, by their number; for root."""
+    descriptor = chosen_descriptor(job, labels)
+    known = label_features(job, labels, descriptor)
+
+    def fit(size: int) -> Model:
+        train, test = split_labels(job, len(labels))
+        rows = np.sort(_shuffling(job).permutation(train)[:size])
+        return polarizability.fit(known, labels, rows, test, descriptor, job.deck.model.regularization)[0]
+
+    return fit
+
+
+def _fit_to_both(job: Job, labels: Labels, derivatives: DerivativeLabels) -> Callable[[int], Model]:
+    """The model of some frames with derivatives and all tensors, or of one such frame and some tensors; for root."""
+    known = label_features(job, labels, derivative_descriptor(job), (derivatives.frames,))
+    rows = derivative_set(job, derivatives, labels, single_frames=True)
+
+    def fit(size: int) -> Model:
+        return fit_to_draw(job, rows, labels, known, *split_labels(job, len(labels)), size, _shuffling(job))
+
+    return fit
+
+
+def _shuffling(job: Job) -> np.random.Generator:
+    """The same for all sizes, so that each training set holds the smaller ones."""
+    return np.random.default_rng(job.section("reference").seed)
 
 
 def _model(checkpoint: CheckpointFile, sizes: list[int]) -> Model:
@@ -140,7 +167,7 @@ def _model(checkpoint: CheckpointFile, sizes: list[int]) -> Model:
     )
 
 
-def _output(job: Job, sizes: list[int], by_size: PolarizabilitySeries | None) -> Output:
+def _output(job: Job, sizes: list[int], frames: bool, by_size: PolarizabilitySeries | None) -> Output:
     series, options = polarizability_series(job), raman_options(job)
     final = raman_spectrum(series.value, series.frame_interval, options)
     lengths = _against_length(job, series, final, options)
@@ -149,6 +176,7 @@ def _output(job: Job, sizes: list[int], by_size: PolarizabilitySeries | None) ->
     result = Convergence(
         wavenumber=final.wavenumber[visible],
         train_size=np.array(sizes, dtype=int) if sizes else None,
+        train_frames=True if frames else None,
         **{name: values[..., visible] if values.ndim == 2 else values for name, values in (labels | lengths).items()},
         statistical_error=_norm(final.error_statistical["total"], final) if final.error_statistical else np.nan,
     )
@@ -214,7 +242,7 @@ def _on_grid(spectrum: RamanSpectrum, final: RamanSpectrum) -> np.ndarray:
 def _lines(result: Convergence) -> list[str]:
     lines = [f"statistical error of the final spectrum: {100 * result.statistical_error:.1f} % (relative L2)"]
     if result.train_size is not None:
-        lines.append("    N_T   distance to the final spectrum")
+        lines.append(f"{' frames' if result.train_frames else '    N_T'}   distance to the final spectrum")
         for size, distance in zip(result.train_size, result.train_distance):
             lines.append(f"  {size:5d}   {100 * distance:.1f} %")
     lines.append("  length   distance   expected by chance")
@@ -224,7 +252,7 @@ def _lines(result: Convergence) -> list[str]:
         last = result.train_distance[-2]
         comparison = "smaller" if last < result.statistical_error else "larger"
         lines.append(
-            f"from {result.train_size[-2]} to {result.train_size[-1]} labels the spectrum changes by "
+            f"from {result.train_size[-2]} to {result.train_size[-1]} {result.trained_on} the spectrum changes by "
             f"{100 * last:.1f} %, {comparison} than its statistical error"
         )
     return lines

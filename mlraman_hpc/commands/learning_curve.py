@@ -22,9 +22,9 @@ from mlraman_hpc.pipeline.derivatives import (
     DerivativeSet,
     derivative_descriptor,
     derivative_set,
+    fit_to_draw,
     read_derivative_labels,
 )
-from mlraman_hpc.pipeline.derivatives import fit as fit_derivatives
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import label_features, read_labels, split_labels, training_origin, usable_labels
 from mlraman_hpc.pipeline.step import Output, Step, run_step
@@ -179,12 +179,7 @@ def _fit_frames(
     test,
 ) -> None:
     rng = np.random.default_rng([job.section("reference").seed, number])
-    frames = np.arange(1)
-    if len(rows.rows) > 1:
-        frames = np.sort(rng.permutation(len(rows.rows))[:size])
-    else:
-        train = np.sort(rng.permutation(train)[:size])
-    model = fit_derivatives(job, rows.take(frames), labels, known, train, test).model
+    model = fit_to_draw(job, rows, labels, known, train, test, size, rng)
     file.put(_name(row, number), Scored(np.array(_scores_of(model))))
 
 

@@ -98,7 +98,9 @@ class ConvergenceSection(Section):
     """Spectra against the number of labels and against the length of the trajectory."""
 
     train: list[Annotated[int, Field(ge=2)]] | None = key(
-        None, "values of N_T below the one trained with; null: an eighth, a quarter and a half of it"
+        None,
+        "values of N_T, or numbers of frames where the deck has derivatives at several, below the one trained with; "
+        "null: an eighth, a quarter and a half of it",
     )
     fraction: list[Annotated[float, Field(gt=0, le=1)]] = key(
         [0.125, 0.25, 0.5], "first parts of the trajectory to compare with the whole"

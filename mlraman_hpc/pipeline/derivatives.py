@@ -14,7 +14,7 @@ from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import TRIAL_LABELS, compiled_calculator, descriptor_of, elements_of
 from mlraman_hpc.readers.derivatives.labels import read_derivatives
 from mlraman_hpc.records.frames import DerivativeLabels, Labels
-from mlraman_hpc.records.model import Descriptor
+from mlraman_hpc.records.model import Descriptor, Model
 
 
 def read_derivative_labels(job: Job) -> DerivativeLabels | None:
@@ -142,3 +142,26 @@ def fit(
         committee,
         job.section("reference").seed,
     )
+
+
+def fit_to_draw(
+    job: Job,
+    derivatives: DerivativeSet,
+    labels: Labels,
+    features: Features,
+    train: np.ndarray,
+    test: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
+) -> Model:
+    """The model of `size` random frames with derivatives beside all tensors in `train`, on root.
+
+    Where there is one such frame, of it and `size` random tensors of `train`. Of generators that begin alike, the
+    larger draw holds the smaller one. `derivatives` must have been made with `single_frames`.
+    """
+    frames = np.arange(len(derivatives.rows))
+    if len(frames) > 1:
+        frames = np.sort(rng.permutation(frames)[:size])
+    else:
+        train = np.sort(rng.permutation(train)[:size])
+    return fit(job, derivatives.take(frames), labels, features, train, test).model

@@ -108,6 +108,7 @@ class Convergence(Record, file_name="convergence.h5", kind="convergence"):
     A distance is the relative L2 norm ||I - I_final|| / ||I_final|| of the smoothed total, where it has intensity.
 
     train_size, train_distance    (sizes,); train_spectra (sizes, wavenumbers); None without labels
+    train_frames                  True where sizes are numbers of frames with derivatives, each beside all tensors
     length, length_distance       (parts,) ps; length_spectra (parts, wavenumbers)
     length_expected               (parts,) the distance that statistics alone let expect
     statistical_error             of the final spectrum, as such a norm
@@ -122,6 +123,12 @@ class Convergence(Record, file_name="convergence.h5", kind="convergence"):
     train_size: np.ndarray | None = stored("train/size", "1", default=None)
     train_spectra: np.ndarray | None = stored("train/intensity", "Angstrom^6", default=None)
     train_distance: np.ndarray | None = stored("train/distance", "1", default=None)
+    train_frames: bool | None = stored("train/frames", "1", default=None)
+
+    @property
+    def trained_on(self) -> str:
+        """What `train_size` counts."""
+        return "frames with derivatives" if self.train_frames else "labels"
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,19 @@ def test_curve_against_tensors_beside_one_frame(mlraman, tmp_path):
         assert (np.diff(file["draws/rmse/off_diagonal"][:], axis=1) != 0).all()  # draws differ
 
 
+@pytest.mark.parametrize(("frames", "sizes"), [(3, [1, 3]), (1, [2, 4, 8, 16])])
+def test_spectra_of_fewer_frames_or_of_fewer_tensors_beside_one(mlraman, tmp_path, frames, sizes):
+    """The last is the final model's spectrum; where sizes are frames, all tensors are in each."""
+    write(tmp_path, frames=frames)
+    for command in ("train", "predict"):
+        mlraman(0, command, "deck.yaml", "--set", "model.committee=0")
+    mlraman(0, "converge", "deck.yaml", "--set", "model.committee=0")
+    with h5py.File(tmp_path / "out" / "convergence.h5") as file:
+        assert file["train/size"][:].tolist() == sizes and ("frames" in file["train"]) == (frames > 1)
+        distance = file["train/distance"][:]
+        assert distance[-1] < 1e-8 and (distance[:-1] > 1e-5).all()
+
+
 def test_convert_labels(mlraman, tmp_path):
     write(tmp_path)
     mlraman(0, "convert-labels", "deck.yaml")
