@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from mlraman_hpc.base.numbers import number, scientific
+from mlraman_hpc.base.numbers import diffusion, number, probability
 from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.campaign.material import write as write_text
 from mlraman_hpc.campaign.rows import NAN, Row, mark_unlike, row_of
@@ -128,9 +128,10 @@ def sentence(material: Material, problem: str | None) -> str:
 
 
 def _motion(name: str, value: float, error: float, upper: float) -> str:
+    text = diffusion(value, error, upper)
     if math.isfinite(value):
-        return f"D({name}) = {scientific(value, error)} cm²/s"
-    return f"D({name}) < {scientific(upper)} cm²/s" if math.isfinite(upper) else f"D({name}) not determined"
+        return f"D({name}) = {text} cm²/s"
+    return f"D({name}) {text} cm²/s" if math.isfinite(upper) else f"D({name}) {text}"
 
 
 def correlation_text(ranking: Ranking) -> str:
@@ -178,9 +179,10 @@ def _relaxing(ranking: Ranking, k: int) -> str:
     weight = f"weight {number(ranking.weight[k], ranking.weight_error[k])}"
     if not math.isfinite(ranking.relaxing[k]):
         return f"relaxing variance not known, {weight}"
-    probability, width = ranking.relaxing_probability[k], ranking.relaxing_half_width[k]
-    half = f", half width {width:.3g} cm^-1" if math.isfinite(width) and probability > 0.05 else ""
-    return f"{number(ranking.relaxing[k], ranking.relaxing_error[k])} (probability {probability:.2f}{half}), {weight}"
+    chance, width = ranking.relaxing_probability[k], ranking.relaxing_half_width[k]
+    half = f", half width {width:.3g} cm^-1" if math.isfinite(width) and chance > 0.05 else ""
+    variance = number(ranking.relaxing[k], ranking.relaxing_error[k])
+    return f"{variance} (probability {probability(chance)}{half}), {weight}"
 
 
 # files

@@ -144,9 +144,11 @@ def total_with_error(spectrum: RamanSpectrum) -> tuple[np.ndarray, np.ndarray]:
 
 
 def relative_total(spectrum: RamanSpectrum) -> dict[str, np.ndarray]:
-    """wavenumber, intensity and statistical error of the total where it is visible, relative to its highest value."""
-    total, visible = spectrum.intensity["total"], spectrum.wavenumber <= spectrum.visible_end
-    error = spectrum.error_statistical["total"] if spectrum.error_statistical else np.full(len(total), np.nan)
+    """wavenumber, intensity and error of the total where it is visible, relative to its highest value.
+
+    The error is that of `total_with_error`: of statistics and of the model.
+    """
+    (total, error), visible = total_with_error(spectrum), spectrum.wavenumber <= spectrum.visible_end
     scale = 1 / total.max() if total.max() > 0 else 1.0
     return {
         "wavenumber": spectrum.wavenumber[visible],

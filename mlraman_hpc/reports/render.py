@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlraman_hpc import __version__
-from mlraman_hpc.base.numbers import number, percent, scientific
+from mlraman_hpc.base.numbers import diffusion, number, percent, probability, r_squared, scientific
 
 DOTS_PER_INCH = 300.0  # of the PNG files
 REM_PER_INCH, LEAST_PER_INCH = 10.0, 5.5  # on a desk; legible on a phone, where a wide figure is scrolled
@@ -53,6 +53,9 @@ def render(template: str, **values) -> str:
         "number": number,
         "scientific": scientific,
         "percent": percent,
+        "diffusion": diffusion,
+        "probability": probability,
+        "r_squared": r_squared,
         "exp": math.exp,
     }
     environment.tests["finite"] = math.isfinite

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from mlraman_hpc.base.numbers import r_squared
+
 _WIDTH = 100
 
 
@@ -42,7 +44,7 @@ def _model(model: Any) -> list[tuple[str, ...]]:
     rows = [("labels trained on, tested on", f"{len(model.train)}, {len(model.test)}", "")]
     for part in model.scores.get("r2", {}).keys() & {"diagonal", "off_diagonal"}:
         name = part.replace("_", "-")
-        rows.append((f"R² of {name} components", f"{model.scores['r2'][part]:.4f}", ""))
+        rows.append((f"R² of {name} components", r_squared(model.scores["r2"][part]), ""))
         rows.append((f"RMSE of {name} components", f"{model.scores['rmse'][part]:.3g}", "Å³"))
     return [rows[0], *sorted(rows[1:])]
 

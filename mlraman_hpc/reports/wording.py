@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mlraman_hpc.base.numbers import number, percent, scientific
+from mlraman_hpc.base.numbers import diffusion, number, percent, probability, scientific
 from mlraman_hpc.base.units import LIGHT_CM_PER_FS
 from mlraman_hpc.records.spectra import CentralPeak, Coupling, RamanSpectrum, Relaxation, RelaxingTerm
 from mlraman_hpc.records.training import Tuning
@@ -59,7 +59,7 @@ def _raman_rows(spectrum: RamanSpectrum, peak: CentralPeak) -> list[Row]:
     rise = bound + number(peak.rise, peak.rise_error)
     rows.append((f"fluctuations at zero wavenumber, over their mean from {beyond}", rise, ""))
     if peak.probability is not None:
-        rows.append(("probability that part of the fluctuations relaxes", f"{peak.probability:.3f}", ""))
+        rows.append(("probability that part of the fluctuations relaxes", probability(peak.probability), ""))
         share = number(peak.relaxing_share, peak.relaxing_share_error)
         rows.append((f"relaxing share of the fluctuations' variance below {5 * peak.cutoff:g} cm⁻¹", share, ""))
     if peak.debye_width is not None:
@@ -79,16 +79,12 @@ def _raman_rows(spectrum: RamanSpectrum, peak: CentralPeak) -> list[Row]:
 
 
 def _dynamics_rows(dynamics: Dynamics, name: str) -> list[Row]:
-    value, error = dynamics.diffusion[name], dynamics.diffusion_error[name]
-    from_vdos = scientific(dynamics.diffusion_from_vdos[name], dynamics.diffusion_from_vdos_error[name])
-    rows = [
-        (
-            f"self-diffusion coefficient of {name}",
-            scientific(value, error) if math.isfinite(value) else "not determined",
-            "cm²/s",
-        ),
-        (f"the same from the zero-frequency VDOS of {name}", from_vdos, "cm²/s"),
-    ]
+    value = dynamics.diffusion[name]
+    text = diffusion(value, dynamics.diffusion_error[name], dynamics.diffusion_upper[name])
+    rows = [(f"self-diffusion coefficient of {name}", text, "cm²/s")]
+    if math.isfinite(value):
+        from_vdos = scientific(dynamics.diffusion_from_vdos[name], dynamics.diffusion_from_vdos_error[name])
+        rows.append((f"the same from the zero-frequency VDOS of {name}", from_vdos, "cm²/s"))
     jumps = dynamics.jumps
     return rows + _jump_rows(jumps, name) if jumps is not None and jumps.jumps.get(name) else rows
 

@@ -109,10 +109,10 @@ def test_report_is_well_formed_and_has_each_number_and_warning(values):
         *("1.67 ± 0.20", "2.13 ± 0.20", "2.08 ± 0.20", "0.79 ± 0.20"),
         number(peak.weight, peak.full_weight_error),
         scientific(dynamics.diffusion["Ag"], dynamics.diffusion_error["Ag"]),
-        "not determined",
+        "< " + scientific(dynamics.diffusion_upper["I"]),
         *(f"{dynamics.rms_displacement[name]:.3f}" for name in dynamics.diffusion),
         *dynamics.verdict.values(),
-        *("0.98765", "0.91234", "1.234", "0.4567", "trained on 80 labels and tested on 20 others"),
+        *("0.988", "0.912", "1.234", "0.4567", "trained on 80 labels and tested on 20 others"),
         *(f"{values['learning_curve'].rmse['diagonal'][k]:.4g}" for k in range(5)),
         *(f"{100 * distance:.2g} %" for distance in values["convergence"].length_distance),
         f"{forces.rmse['Ag']:.4f}",
@@ -214,7 +214,7 @@ def test_links_are_quoted():
 
 def test_an_upper_bound_is_marked():
     diffusion = np.array([np.nan] * 4)
-    assert re.search("< 2 × 10⁻⁶", campaign(diffusion=diffusion).words)
+    assert re.search("< 2.0 × 10⁻⁶", campaign(diffusion=diffusion).words)
 
 
 def test_sentences_follow_from_verdicts():
