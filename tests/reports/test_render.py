@@ -73,6 +73,7 @@ def everything() -> dict:
         "convergence": gallery.convergence(spectrum),
         "dynamics": dynamics,
         "forces": gallery.forces("usual"),
+        "labelling": None,
     }
     return records | {
         "title": "α-AgI <b>&",
@@ -121,6 +122,8 @@ def test_report_is_well_formed_and_has_each_number_and_warning(values):
     ]
     for text in expected:
         assert " ".join(text.split()) in page.words, text
+    rows = values["summary"] + [("model of the polarizability", 50 * "x", "")]
+    assert "<p>Model of the polarizability: xxx" in render("report.html", **values | {"summary": rows})
     assert page.classes.count("warning") == 2 and page.classes.count("verdict") == len(values["sentences"]) + 1
     assert not page.addresses
 
