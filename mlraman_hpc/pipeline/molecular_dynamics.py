@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, DeckKeyError, first_line
 from mlraman_hpc.base.named_objects import module_file, named_files
 from mlraman_hpc.md import planning
 from mlraman_hpc.md.calculators import Factory, calculator_factory, has_memory
+from mlraman_hpc.md.integrators import make_integrator, start_velocities
 from mlraman_hpc.md.planning import Plan
 from mlraman_hpc.md.settings import Run, Settings
 from mlraman_hpc.pipeline.job import Job, hashes
@@ -95,16 +98,32 @@ def _parents(job: Job) -> list[Path]:
 def _highest_band(atoms: Any, factory: Factory, job: Job) -> float:
     """cm^-1, to three digits."""
     atoms.calc = factory()
-    try:
+    with _errors_of_the_calculator(job):
         highest = planning.highest_wavenumber(atoms)
-    except Exception as error:  # the calculator is the user's
+    if not highest > 1:
+        raise DeckKeyError("md.highest_band", "must be given: the force field has no vibration at this structure")
+    return float(f"{highest:.3g}")
+
+
+@contextmanager
+def _errors_of_the_calculator(job: Job) -> Iterator[None]:
+    """The calculator is the user's: what it raises, of whatever kind, is one message."""
+    try:
+        yield
+    except Exception as error:
         reason = first_line(error)
         raise job.deck.data_error(
             "md.calculator", f"the calculator raised {type(error).__name__} on the structure: {reason}"
         ) from None
-    if not highest > 1:
-        raise DeckKeyError("md.highest_band", "must be given: the force field has no vibration at this structure")
-    return float(f"{highest:.3g}")
+
+
+def _seconds_per_step(job: Job, atoms: Any, settings: Settings) -> float:
+    """s, from some steps of production; `atoms`, with its calculator, is changed."""
+    random = np.random.default_rng(0)
+    start_velocities(atoms, max(job.deck.md.temperature), random)
+    with _errors_of_the_calculator(job):
+        integrator = make_integrator(settings.ensemble, atoms, max(job.deck.md.temperature), settings, random)
+        return planning.seconds_per_step(integrator.step)
 
 
 def _sigma(job: Job) -> float:
@@ -195,7 +214,7 @@ def plan_report(job: Job, say: Callable[[str], None]) -> float:
             "beyond spectrum.smoothing"
         )
     atoms.calc = factory()
-    seconds = planning.seconds_per_step(atoms)
+    seconds = _seconds_per_step(job, atoms, settings)
     runs = section.replicas * len(section.temperature)
     ranks = min(job.session.size, runs)
     total = seconds * settings.steps * runs

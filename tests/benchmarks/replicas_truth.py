@@ -1,6 +1,7 @@
 """Four short runs beside one run of the same total length: do their densities of states agree within the error bars?
 
-python tests/benchmarks/replicas_truth.py FOLDER [--ensemble nve] [--groups 2]      # copper, EMT; tens of minutes
+python tests/benchmarks/replicas_truth.py FOLDER [--ensemble nve] [--groups 2]    # 32 atoms of copper, EMT; minutes
+    [--calculator nep --arguments "{model_filename: PATH}"]
 
 FOLDER keeps the trajectories, and a second start goes on. Every pair of results is compared at wavenumbers two widths
 of the smoothing apart: the share of differences within one combined bar (68 % expected), and the mean square of
@@ -22,7 +23,8 @@ from ase.build import bulk
 SHORT, RUNS, WIDTH, HIGHEST = 15000.0, 4, 8.0, 270.0  # fs, runs, cm^-1, cm^-1
 MD = """output: {output}
 figures: false
-md: {{structure: cu.vasp, calculator: emt, temperature: 300, time_step: 5, frame_interval: 20, length: {length},
+md: {{structure: cu.vasp, calculator: {calculator}, arguments: {arguments},
+  temperature: 300, time_step: 5, frame_interval: 20, length: {length},
   replicas: {replicas}, equilibration: 2000, ensemble: {ensemble}, seed: {seed}}}
 """
 DYNAMICS = """output: {output}
@@ -61,13 +63,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--ensemble", default="nve")
     parser.add_argument("--groups", type=int, default=2)
+    parser.add_argument("--calculator", default="emt")
+    parser.add_argument("--arguments", default="{}")
     options = parser.parse_args()
     folder, groups = options.folder, options.groups
     folder.mkdir(exist_ok=True)
     bulk("Cu", cubic=True).repeat(2).write(folder / "cu.vasp")
     lengths = {"short": (SHORT, RUNS * groups, 1), "long": (RUNS * SHORT, groups, 2)}
     for name, (length, replicas, seed) in lengths.items():
-        deck = MD.format(output=name, length=length, replicas=replicas, ensemble=options.ensemble, seed=seed)
+        force_field = {"calculator": options.calculator, "arguments": options.arguments}
+        deck = MD.format(
+            output=name, length=length, replicas=replicas, ensemble=options.ensemble, seed=seed, **force_field
+        )
         mlraman(folder, "md", f"{name}_md", deck)
     sets = {}
     for group in range(groups):

@@ -6,7 +6,10 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
+from mlraman_hpc.base.units import LIGHT_CM_PER_FS
 from mlraman_hpc.md import planning
+from mlraman_hpc.md.integrators import make_integrator
+from mlraman_hpc.md.settings import Settings
 from mlraman_hpc.numerics.spectra.smoothing import verlet_wavenumber
 from tests.md.broken import Springs, wavenumber
 
@@ -43,6 +46,27 @@ def test_verlets_shift_is_what_the_spectrum_corrects():
     moved = 3000 + planning.verlet_shift(3000, 0.5)
     np.testing.assert_allclose(verlet_wavenumber(moved, 0.5), 3000, rtol=1e-12)
     assert planning.verlet_shift(30000, 1.0) == np.inf
+
+
+def test_the_integrator_moves_a_band_by_verlets_shift():
+    """An atom on a spring, 15 steps a period: the phase of its motion after 2000 steps."""
+    atoms = Atoms("ArCu", positions=[[0, 0, 0], [20, 0, 0]], cell=np.eye(3) * 80, pbc=True)
+    atoms.calc = Springs(4.0, atoms.positions)
+    true = wavenumber(4.0, atoms.get_masses()[0])
+    step = 1 / (15 * true * LIGHT_CM_PER_FS)
+    atoms.positions[0, 0] += 0.1
+    settings = Settings("nve", step, 1, 2, 0, 0, 0.0, 100.0, 500, False)
+    integrator = make_integrator("nve", atoms, 300, settings, np.random.default_rng(0))
+    phases = []
+    for _ in range(2000):
+        integrator.step()
+        phases.append(atoms.positions[0, 0])
+    crossings = np.nonzero(np.diff(np.sign(phases)) > 0)[0]
+    exact = crossings - np.array(phases)[crossings] / np.diff(phases)[crossings]
+    period = (exact[-1] - exact[0]) / (len(exact) - 1) * step
+    moved = 1 / (period * LIGHT_CM_PER_FS)
+    assert moved - true > 0.005 * true
+    np.testing.assert_allclose(moved, true + planning.verlet_shift(true, step), rtol=1e-4)
 
 
 def test_stride_and_time_step_follow_from_the_highest_band():
@@ -82,3 +106,9 @@ def test_temperatures_of_constant_energies():
     modes = 3 * atoms - 3
     energies = 0.5 * (random.standard_normal((4000, 2 * modes)) ** 2).sum(axis=1)  # kT
     np.testing.assert_allclose((energies / modes).std() * 300, planning.energy_scatter(atoms, 300), rtol=0.05)
+
+
+def test_the_cost_of_a_step_is_that_of_the_calls_after_the_first():
+    calls = []
+    seconds = planning.seconds_per_step(lambda: calls.append(0), seconds=1e9, most=7)
+    assert len(calls) == 8 and seconds >= 0
