@@ -3,8 +3,8 @@
     python tests/benchmarks/networks.py FOLDER [sio2|agi] --network [soap_bpnn|tnep] --labels 50 --epochs 600
 
 Needs the real data beside the checkout, and in this Python metatrain[soap-bpnn] and metatomic-torch, or neppo and
-calorine. All are trained on the same N_T labels, drawn at random (a network leaves a tenth of them out, four at least,
-for validation), and tested on the same others; then all predict the same frames of the trajectory. Prints R2, RMSE,
+calorine. All are trained on the same N_T labels (a network leaves a tenth of them out, four at least, for
+validation) and tested on the same others; then all predict the same frames of the trajectory. Prints R2, RMSE,
 weighted error over the fluctuation of the test labels, and CPU times. alpha of the trajectory is kept in FOLDER; where
 the trajectory has reference tensors (sio2), the distances of the spectra from theirs are printed, elsewhere those of
 all spectra in FOLDER from each other. `--model FILE` takes a network that is trained already.
@@ -79,6 +79,8 @@ class Case:
     """Labels, the frames whose spectrum is made with their interval (fs), their tensors where they are known.
 
     choices  descriptors of the linear model, among which leave-one-out chooses
+    drawn    of so many labels drawn at random the first N_T in time are taken, the last of them for validation; 0: N_T
+             are drawn, and those for validation among them
     """
 
     labels: Labels
@@ -89,13 +91,19 @@ class Case:
     numbers: list[int]
     tested: int
     smoothing: float
+    drawn: int = 0
+
+    def rows(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the labels to train (those for validation last) and to test on."""
+        train, test = regression.draw_rows(len(self.labels), self.drawn or count, self.tested, 0)
+        return train[:count] if self.drawn else np.random.default_rng(1).permutation(train)[::-1], test
 
 
 def sio2() -> Case:
     index = build_index([DATA / "sio2/XDATCAR.gz"], "auto", Path(tempfile.mkdtemp()), None, print)
     labels = read_table_labels(DATA / "sio2/alpha.dat", ORDER, "dielectric", None, index, 9, 10, print)
     descriptor = Descriptor(cutoff=5.0, cutoff_width=0.5, density_width=0.3, max_angular=4, max_radial=5)
-    return Case(labels, labels.frames, 10.0, labels.polarizability, (descriptor,), [8, 14], 300, 6.0)
+    return Case(labels, labels.frames, 10.0, labels.polarizability, (descriptor,), [8, 14], 300, 6.0, 300)
 
 
 def agi() -> Case:
@@ -168,9 +176,8 @@ def train_tnep(folder: Path, parts: dict[str, Labels], case: Case, epochs: int) 
 
 def train_network(kind: str, folder: Path, case: Case, train: np.ndarray, epochs: int) -> tuple[Path, float]:
     """The model's file, and CPU seconds."""
-    order = np.random.default_rng(1).permutation(train)
     held = max(4, len(train) // 10)
-    parts = {"train": case.labels.take(np.sort(order[held:])), "valid": case.labels.take(np.sort(order[:held]))}
+    parts = {"train": case.labels.take(np.sort(train[:-held])), "valid": case.labels.take(np.sort(train[-held:]))}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     file = {"soap_bpnn": train_soap_bpnn, "tnep": train_tnep}[kind](folder, parts, case, epochs)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -250,7 +257,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     warnings.simplefilter("ignore")
     case = {"sio2": sio2, "agi": agi}[arguments.data]()
-    train, test = regression.draw_rows(len(case.labels), arguments.labels, case.tested, 0)
+    train, test = case.rows(arguments.labels)
     work = arguments.folder / f"{arguments.network}_{len(train)}"
     work.mkdir(parents=True, exist_ok=True)
     file, training = arguments.model, float("nan")
