@@ -235,22 +235,22 @@ class PolarizabilityModel(Result):
                 parts += pool.map(predictor, [frames.take(part) for part in rows])
         if not parts:
             raise DataError("there are no structures to predict")
-        found = joined(parts)
-        assert found.outliers is not None
-        if found.outliers.any():
+        prediction = joined(parts)
+        assert prediction.outliers is not None
+        if prediction.outliers.any():
             _warn(
-                f"in {np.count_nonzero(found.outliers)} of {len(found.outliers)} frames some atoms are far outside the "
-                "training range: the model extrapolates there"
+                f"in {np.count_nonzero(prediction.outliers)} of {len(prediction.outliers)} frames some atoms are far "
+                "outside the training range: the model extrapolates there"
             )
-        steps = np.arange(len(found.outliers))
+        steps = np.arange(len(prediction.outliers))
         return Result(
             PolarizabilitySeries(
-                value=found.polarizability,
+                value=prediction.polarizability,
                 step=steps,
                 time=steps * (np.nan if interval is None else interval),
-                by_species=found.shares,
-                members=found.members,
-                outliers=found.outliers,
+                by_species=prediction.shares,
+                members=prediction.members,
+                outliers=prediction.outliers,
                 species=self.record.species,
             )
         )
@@ -375,14 +375,14 @@ def raman_spectrum(alpha: Any, frame_interval: float | None = None, **options: A
     if isinstance(series, PolarizabilitySeries):
         interval = frame_interval or series.frame_interval
         members = None if series.members is None else np.swapaxes(series.members, 0, 1)
-        found = raman.raman_spectrum(
+        spectrum = raman.raman_spectrum(
             series.value, _known(interval), settings, series.by_species, series.species or (), members
         )
     else:
-        found = raman.raman_spectrum(np.asarray(series, dtype=float), _known(frame_interval), settings)
-    for text in found.warnings:
+        spectrum = raman.raman_spectrum(np.asarray(series, dtype=float), _known(frame_interval), settings)
+    for text in spectrum.warnings:
         _warn(text)
-    return Result(found)
+    return Result(spectrum)
 
 
 def _known(interval: float | None) -> float:

@@ -115,12 +115,12 @@ def read(handle: int) -> Checksums | None:
             raise Damaged("its list of checksums is damaged")
         content = json.loads(text)
         ranges = tuple(Range(offset, count, _decoded(blocks)) for offset, count, blocks in content["ranges"])
-        found = Checksums(content["size"], content["sha256"], ranges)
+        checksums = Checksums(content["size"], content["sha256"], ranges)
     except (ValueError, KeyError, TypeError):
         raise Damaged("its list of checksums is damaged") from None
-    if content["block"] != BLOCK or found.size != begin:
-        raise Damaged(f"it has {begin} bytes, {found.size} were written")
-    return found
+    if content["block"] != BLOCK or checksums.size != begin:
+        raise Damaged(f"it has {begin} bytes, {checksums.size} were written")
+    return checksums
 
 
 def check(handle: int, *, every_block: bool = True) -> Checksums | None:
@@ -128,13 +128,13 @@ def check(handle: int, *, every_block: bool = True) -> Checksums | None:
 
     Without `every_block` the blocks of ranges are left to who reads them (`Checksums.check_blocks`).
     """
-    found = read(handle)
-    if found is not None:
-        if _digest(handle, found.size, found.ranges) != found.digest:
+    checksums = read(handle)
+    if checksums is not None:
+        if _digest(handle, checksums.size, checksums.ranges) != checksums.digest:
             raise Damaged("bytes of it are not those that were written")
         if every_block:
-            found.check_blocks(handle, 0, found.size)
-    return found
+            checksums.check_blocks(handle, 0, checksums.size)
+    return checksums
 
 
 @contextmanager

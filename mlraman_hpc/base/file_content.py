@@ -50,10 +50,10 @@ class FileContent:
         OSError where it cannot be read.
         """
         now = _read(path, self.size)
-        found = [k for k, (a, b) in enumerate(zip(self.blocks, now.blocks)) if a != b]
+        different = [k for k, (a, b) in enumerate(zip(self.blocks, now.blocks)) if a != b]
         if now.size < self.size:
-            found += range(min(len(now.blocks), now.size // BLOCK), len(self.blocks))
-        return [(k * BLOCK, min((k + 1) * BLOCK, self.size)) for k in sorted(set(found))]
+            different += range(min(len(now.blocks), now.size // BLOCK), len(self.blocks))
+        return [(k * BLOCK, min((k + 1) * BLOCK, self.size)) for k in sorted(set(different))]
 
 
 _known: dict[str, FileContent] = {}
@@ -63,12 +63,12 @@ def file_content(path: str | Path, folder: Path | None = None) -> FileContent:
     """The content of a regular file; kept in `folder` where the file is large. OSError where it cannot be read."""
     name = os.path.realpath(path)
     state = identity(os.stat(name))
-    found = _known.get(name)
-    if found is None or found.identity != state:
-        found = _kept(name, state, folder) or _read(name)
-        _known[name] = found
-        _keep(name, found, folder)
-    return found
+    content = _known.get(name)
+    if content is None or content.identity != state:
+        content = _kept(name, state, folder) or _read(name)
+        _known[name] = content
+        _keep(name, content, folder)
+    return content
 
 
 def _read(path: str | Path, limit: int | None = None) -> FileContent:
@@ -103,11 +103,11 @@ def _kept(name: str, state: Identity, folder: Path | None) -> FileContent | None
     return None
 
 
-def _keep(name: str, found: FileContent, folder: Path | None) -> None:
+def _keep(name: str, record: FileContent, folder: Path | None) -> None:
     """Where that can be done; a folder that is not there is not made with its parents."""
-    if folder is None or found.size < KEPT_BYTES or time.time() - found.identity[4] / 1e9 < SETTLED_SECONDS:
+    if folder is None or record.size < KEPT_BYTES or time.time() - record.identity[4] / 1e9 < SETTLED_SECONDS:
         return
-    content = {"version": VERSION, "identity": found.identity, "size": found.size, "blocks": _text(found.blocks)}
+    content = {"version": VERSION, "identity": record.identity, "size": record.size, "blocks": _text(record.blocks)}
     text = json.dumps(content).encode()
     place = _place(name, folder)
     temporary = place.with_name(f"{place.name}.part{os.getpid()}")

@@ -94,10 +94,10 @@ def inspect(
     `add(line)` is called with what the files hold, a line for series, labels and trajectory each; `stages` takes what
     each command of the chain needs.
     """
-    found: list[Stage] = [] if stages is None else stages
+    stages_found: list[Stage] = [] if stages is None else stages
     with job.located():
-        _inspect(job, add, trial_seconds, found)
-    return sum(stage.seconds for stage in found if stage.name not in ("spectrum", "report"))
+        _inspect(job, add, trial_seconds, stages_found)
+    return sum(stage.seconds for stage in stages_found if stage.name not in ("spectrum", "report"))
 
 
 def _inspect(job: Job, add: Callable[[str], None], trial_seconds: float, stages: list[Stage]) -> None:

@@ -132,8 +132,8 @@ def _words(records: dict, job: Job, other_model: str) -> dict:
 
 
 def _of_conductivity(dynamics: Dynamics | None) -> list[str]:
-    found = dynamics.conductivity if dynamics is not None else None
-    return conductivity_sentences(found) if found is not None else []
+    conductivity = dynamics.conductivity if dynamics is not None else None
+    return conductivity_sentences(conductivity) if conductivity is not None else []
 
 
 def _warnings(records: dict, files: list[Path]) -> list[str]:

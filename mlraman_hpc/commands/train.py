@@ -130,21 +130,21 @@ def _fit_both(
 
 def _check_labels(job: Job, output: Output, labels: Labels, all_features: Features) -> None:
     """Names labels that do not fit the others, and keeps in the model what was left out."""
-    found = None
+    left_out = None
     if len(labels) >= outliers.FEWEST:
-        found = polarizability.left_out_labels(all_features, labels, job.deck.model.regularization)
-    outside = np.flatnonzero(found.outside) if found is not None else np.arange(0)
+        left_out = polarizability.left_out_labels(all_features, labels, job.deck.model.regularization)
+    outside = np.flatnonzero(left_out.outside) if left_out is not None else np.arange(0)
     checks = LabelChecks(
         outlier=tuple(labels.source[k] for k in outside),
-        deviation=found.deviations[outside] if found is not None else np.zeros(0),
+        deviation=left_out.deviations[outside] if left_out is not None else np.zeros(0),
         left_out=labels.left_out,
         unconverged=labels.unconverged,
     )
     assert isinstance(output.record, Model)
     output.record = replace(output.record, label_checks=checks)
-    if found is not None and len(outside):
+    if left_out is not None and len(outside):
         output.warnings.append(
-            f"{outlier_text(labels, found)}. They spoil the model, or its scores where they are tested on: look at "
+            f"{outlier_text(labels, left_out)}. They spoil the model, or its scores where they are tested on: look at "
             "them, compute them again, or take them out with reference.leave_out (outliers, or their names)"
         )
 

@@ -23,30 +23,30 @@ def _verify(session: Session, options: argparse.Namespace) -> None:
     bad = []
     for name in options.folders or ["."]:
         folder = Path(name)
-        found = findings(folder)
-        _compare_deck(session, folder, found)
-        for finding in found:
+        results = findings(folder)
+        _compare_deck(session, folder, results)
+        for finding in results:
             _print(finding)
-        print(f"{folder}: {sentence(found)}")
-        bad += [finding.path for finding in found if finding.problems]
+        print(f"{folder}: {sentence(results)}")
+        bad += [finding.path for finding in results if finding.problems]
     if bad:
         raise DataError(f"{', '.join(map(str, bad))}: not to be trusted as they are; see the list above")
 
 
-def _compare_deck(session: Session, folder: Path, found: list[Finding]) -> None:
+def _compare_deck(session: Session, folder: Path, results: list[Finding]) -> None:
     """With the deck that lies beside the results."""
     path = folder / "resolved_deck.yaml"
     if not path.exists():
-        found[0].notes.append("no resolved_deck.yaml to compare with")
+        results[0].notes.append("no resolved_deck.yaml to compare with")
         return
     try:
         deck = read_deck(path)
     except DeckError as error:
-        found[0].notes.append(f"resolved_deck.yaml cannot be read by this version ({error})")
+        results[0].notes.append(f"resolved_deck.yaml cannot be read by this version ({error})")
         return
     deck.output = str(folder)
     job = Job(deck, session, Console(session, 0))
-    for finding in found:
+    for finding in results:
         if finding.problems or finding.path.name not in OWN_KEYS:
             continue
         other = difference(job, finding.path)

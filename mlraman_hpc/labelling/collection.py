@@ -64,9 +64,9 @@ def run_state(recipe: Recipe, folder: Path) -> RunState:
             return RunState(started, False, _may_run(folder, latest))
         started, latest = True, path.stat().st_mtime
         text = read_bytes(path)
-        found = next((mark for mark in step.unconverged if mark in text), None)
-        if found is not None:
-            return RunState(True, step.end in text, False, f"{NOT_CONVERGED}: '{found.decode()}' in {path}")
+        mark_found = next((mark for mark in step.unconverged if mark in text), None)
+        if mark_found is not None:
+            return RunState(True, step.end in text, False, f"{NOT_CONVERGED}: '{mark_found.decode()}' in {path}")
         if step.end not in text:
             return RunState(True, False, _may_run(folder, latest))
     return RunState(True, True, False)
@@ -84,13 +84,13 @@ def collect_calculations(job: Job) -> Manifest:
     if not prepared:
         raise DataError(f"{manifest_path(job)}: no calculation is prepared yet; 'mlraman prepare' does it")
     index = trajectory_index(job)
-    found = [_collected(job, item, frame_of(index, item, manifest_path(job))) for item in prepared]
-    found = _without_outliers(found)
-    for one in found:
-        for text in one.warnings:
+    collected = [_collected(job, item, frame_of(index, item, manifest_path(job))) for item in prepared]
+    collected = _without_outliers(collected)
+    for result in collected:
+        for text in result.warnings:
             job.console.warn(text)
-    _write_labels(job, found)
-    manifest = manifest.updated(one.item for one in found)
+    _write_labels(job, collected)
+    manifest = manifest.updated(one.item for one in collected)
     again = [item for item in manifest.calculations if item.status in (Status.FAILED, Status.UNCONVERGED)]
     write_listing(job, AGAIN, again)
     write_manifest(manifest_path(job), manifest)
@@ -184,16 +184,16 @@ def _doubt(results: list[Path], recipe: Recipe) -> tuple[Status, str]:
     return Status.FINISHED, ""
 
 
-def _check_structure(found: Frames, frame: Frames, path: Path) -> None:
+def _check_structure(computed: Frames, frame: Frames, path: Path) -> None:
     """Errors: DataError where the result is of another structure; atoms may be moved by lattice vectors."""
     order = atom_order(frame.numbers)
-    if not np.array_equal(found.numbers, frame.numbers[order]):
+    if not np.array_equal(computed.numbers, frame.numbers[order]):
         raise DataError(f"{path}: has other atoms than the frame, or another order; is it in the right folder?")
-    difference = found.positions - frame.positions[order]
+    difference = computed.positions - frame.positions[order]
     if frame.periodic.all():
         fractional = difference @ np.linalg.inv(frame.cells[0])
         difference = (fractional - np.round(fractional)) @ frame.cells[0]
-        cell = np.abs(found.cells[0] - frame.cells[0]).max()
+        cell = np.abs(computed.cells[0] - frame.cells[0]).max()
         if cell > SAME_POSITION * np.abs(frame.cells[0]).max():
             raise DataError(f"{path}: the cell differs from the frame's by {cell:.2g} Angstrom")
     if np.abs(difference).max() > SAME_POSITION * max(1.0, np.abs(frame.cells[0]).max()):
@@ -203,14 +203,14 @@ def _check_structure(found: Frames, frame: Frames, path: Path) -> None:
         )
 
 
-def _without_outliers(found: list[Collected]) -> list[Collected]:
+def _without_outliers(collected: list[Collected]) -> list[Collected]:
     """Tensors far from their fellows are kept apart."""
-    rows = [k for k, one in enumerate(found) if one.tensor is not None]
+    rows = [k for k, one in enumerate(collected) if one.tensor is not None]
     if not rows:
-        return found
-    tensors = np.array([found[k].tensor for k in rows])
+        return collected
+    tensors = np.array([collected[k].tensor for k in rows])
     far, deviations = outliers(tensors)
-    result = list(found)
+    result = list(collected)
     for k, is_far, deviation in zip(rows, far, deviations):
         if is_far:
             mean = float(np.trace(tensors[rows.index(k)])) / 3
@@ -218,13 +218,13 @@ def _without_outliers(found: list[Collected]) -> list[Collected]:
                 f"mean polarizability {mean:.4g} Angstrom^3, {deviation:.1f} robust standard deviations from the "
                 "median of all: a small gap, or a wrong solution"
             )
-            result[k] = replace(found[k], item=replace(found[k].item, status=Status.OUTLIER, reason=reason))
+            result[k] = replace(collected[k], item=replace(collected[k].item, status=Status.OUTLIER, reason=reason))
     return result
 
 
-def _write_labels(job: Job, found: list[Collected]) -> None:
+def _write_labels(job: Job, collected: list[Collected]) -> None:
     """Labels that may be trained or tested on, in the order of the trajectory, with provenance on each comment line."""
-    good = sorted((one for one in found if one.item.status is Status.FINISHED), key=lambda one: one.item.frame)
+    good = sorted((one for one in collected if one.item.status is Status.FINISHED), key=lambda one: one.item.frame)
     tensors = [one for one in good if one.tensor is not None]
     with_derivatives = [one for one in good if one.derivatives is not None]
     for name, there in ((LABELS, tensors), (DERIVATIVES, with_derivatives)):

@@ -69,8 +69,8 @@ def enough_to_train(manifest: Manifest, kind: Kind) -> bool:
 
 
 def _finished(manifest: Manifest, purpose: Purpose, kind: Kind) -> list[int]:
-    found = (item for item in manifest.of(purpose) if item.status is Status.FINISHED and item.kind is kind)
-    return sorted(item.frame for item in found)
+    items = (item for item in manifest.of(purpose) if item.status is Status.FINISHED and item.kind is kind)
+    return sorted(item.frame for item in items)
 
 
 def rows_of(manifest: Manifest) -> Rows:

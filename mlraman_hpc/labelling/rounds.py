@@ -246,10 +246,10 @@ def _numbers(frames: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(frames)))
 
 
-def _check_number(job: Job, found: int, wanted: int, key: str, gap: int) -> None:
-    if found < wanted:
+def _check_number(job: Job, available: int, wanted: int, key: str, gap: int) -> None:
+    if available < wanted:
         raise DataError(
-            f"{job.deck.location(f'labelling.{key}')}: {wanted} frames, but only {found} are {gap} or more frames from "
+            f"{job.deck.location(f'labelling.{key}')}: {wanted} frames, but only {available} are {gap} or more frames from "
             "all others that are selected; ask for fewer, or lower labelling.min_interval"
         )
 

@@ -73,10 +73,10 @@ def chosen_by_score(
     chosen: list[int] = []
     while len(chosen) < count:
         best = session.allgather(_best(_scores(scorers), points, allowed))
-        found = [item for item in best if item is not None]
-        if not found:
+        candidates = [item for item in best if item is not None]
+        if not candidates:
             break
-        _, negative, point = max(found, key=lambda item: item[:2])
+        _, negative, point = max(candidates, key=lambda item: item[:2])
         frame = -negative
         _add(scorers, rule, point, 0)
         _exclude(allowed, points, frame, gap)

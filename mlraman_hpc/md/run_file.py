@@ -181,8 +181,8 @@ class RunFile:
     def finish(self) -> None:
         """The file gets its name; the state goes."""
         try:
-            if (found := checksums.read(self._descriptor)) is not None:
-                os.truncate(self._descriptor, found.size)  # what comes now has checksums of the numbers too
+            if (sealed := checksums.read(self._descriptor)) is not None:
+                os.truncate(self._descriptor, sealed.size)  # what comes now has checksums of the numbers too
             self.close()
             add_checksums(self.partial)
             _sync(self.partial)

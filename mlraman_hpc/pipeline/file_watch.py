@@ -40,10 +40,10 @@ class FileWatch:
         """Before they are read. DataError where one cannot be read; `folder`: see file_content."""
         for path in map(str, paths):
             try:
-                self._files[path] = found = file_content(path, folder)
+                self._files[path] = content = file_content(path, folder)
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-            self._identities[path] = found.identity
+            self._identities[path] = content.identity
 
     def look(self) -> None:
         """Now and then, between pieces of work; FileChanged. A file that is appended to is left to `check`."""

@@ -167,19 +167,19 @@ def _of_parents(job: Job, path: Path, parents: dict[str, str]) -> Difference | N
             continue
         if hdf5.content_of(parent) != content:
             return Difference(path, "output", f"from another {parent.name} than the one there")
-        if (found := difference(job, parent)) is not None:
-            return found
+        if (changed := difference(job, parent)) is not None:
+            return changed
     return None
 
 
 def refuse_other_deck(job: Job, path: Path) -> None:
     """DataError that names the key where `path`, which a command is about to read, belongs to another deck."""
-    found = difference(job, path)
-    if found is not None:
-        raise job.deck.data_error(found.key, f"{found.text}; 'mlraman run' makes again what depends on it")
+    changed = difference(job, path)
+    if changed is not None:
+        raise job.deck.data_error(changed.key, f"{changed.text}; 'mlraman run' makes again what depends on it")
 
 
 def of_other_decks(job: Job) -> list[Difference]:
     """One for each result in the output folder that is not of this deck."""
-    found = (difference(job, job.output / name) for name in OWN_KEYS if (job.output / name).exists())
-    return [item for item in found if item is not None]
+    changes = (difference(job, job.output / name) for name in OWN_KEYS if (job.output / name).exists())
+    return [item for item in changes if item is not None]

@@ -66,22 +66,22 @@ def usable_labels(job: Job) -> Labels:
 
 
 def _without_outliers(job: Job, labels: Labels, features: Features) -> Labels:
-    found = polarizability.left_out_labels(features, labels, job.deck.model.regularization)
-    if not found.outside.any():
+    left_out = polarizability.left_out_labels(features, labels, job.deck.model.regularization)
+    if not left_out.outside.any():
         job.console.say("no label is an outlier among the others")
         return labels
-    job.console.warn(f"left out (reference.leave_out: outliers): {outlier_text(labels, found)}")
+    job.console.warn(f"left out (reference.leave_out: outliers): {outlier_text(labels, left_out)}")
     reasons = tuple(
-        f"{labels.source[k]} ({found.deviations[k]:.3g} robust deviations)" for k in np.flatnonzero(found.outside)
+        f"{labels.source[k]} ({left_out.deviations[k]:.3g} robust deviations)" for k in np.flatnonzero(left_out.outside)
     )
-    kept = labels.take(~found.outside)
+    kept = labels.take(~left_out.outside)
     return replace(kept, left_out=labels.left_out + reasons)
 
 
-def outlier_text(labels: Labels, found: polarizability.LeftOut) -> str:
+def outlier_text(labels: Labels, left_out: polarizability.LeftOut) -> str:
     """'2 of 94 labels do not fit the others: labels.extxyz, frame 40 (512), ...', the farthest first."""
-    order = np.argsort(-np.nan_to_num(found.deviations), kind="stable")[: found.outside.sum()]
-    named = ", ".join(f"{labels.source[k]} ({found.deviations[k]:.3g})" for k in order[:MOST_NAMED])
+    order = np.argsort(-np.nan_to_num(left_out.deviations), kind="stable")[: left_out.outside.sum()]
+    named = ", ".join(f"{labels.source[k]} ({left_out.deviations[k]:.3g})" for k in order[:MOST_NAMED])
     more = f" and {len(order) - MOST_NAMED} more" if len(order) > MOST_NAMED else ""
     return (
         f"{len(order)} of {len(labels)} labels do not fit the others. Robust deviations from what a model of the "
@@ -127,14 +127,14 @@ def _without(job: Job, labels: Labels, unwanted: list) -> Labels:
     """Errors: DataError for an entry that is no label."""
     rows: set[int] = set()
     for item in unwanted:
-        found = [k for k, source in enumerate(labels.source) if item == k or _is_named(source, item)]
-        if not found:
+        named = [k for k, source in enumerate(labels.source) if item == k or _is_named(source, item)]
+        if not named:
             example = labels.source[0] if len(labels) else "labels.extxyz, frame 0"
             raise DataError(
                 f"{job.deck.location('reference.leave_out')}: none of {len(labels)} labels is {item!r}; they are "
                 f"called as '{example}', or have numbers from 0"
             )
-        rows.update(found)
+        rows.update(named)
     job.console.say(f"{len(rows)} of {len(labels)} labels are left out (reference.leave_out)")
     reasons = tuple(f"{labels.source[k]} (listed)" for k in sorted(rows))
     kept = labels.take(np.setdiff1d(np.arange(len(labels)), sorted(rows)))

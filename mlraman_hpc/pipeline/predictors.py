@@ -83,10 +83,10 @@ def try_on(job: Job, model: OtherModel, frames: Frames, name: str) -> None:
             f"uncertain by half or more; take {LEAST_MEMBERS} at least"
         )
     try:
-        found = check(model, frames)
+        findings = check(model, frames)
     except FrameError as error:
         raise DataError(f"{name}: {error}") from None
-    for line in found.lines:
+    for line in findings.lines:
         job.console.say(line)
-    for text in found.warnings:
+    for text in findings.warnings:
         job.console.warn(text)

@@ -51,32 +51,32 @@ def _unfinished(path: Path) -> Finding:
 def _finding(path: Path) -> Finding:
     if (problem := damage(path)) is not None:
         return Finding(path, problems=[problem.removeprefix(f"{path}: ")])
-    found = Finding(path, hdf5.read_origin(path))
-    if found.origin is None:
-        found.problems.append("does not say what it was made from")
-        return found
-    for name, digest in found.origin.parents.items():
-        _compare_parent(found, name, digest)
-    made = found.origin.history[-1] if found.origin.history else {}
+    finding = Finding(path, hdf5.read_origin(path))
+    if finding.origin is None:
+        finding.problems.append("does not say what it was made from")
+        return finding
+    for name, digest in finding.origin.parents.items():
+        _compare_parent(finding, name, digest)
+    made = finding.origin.history[-1] if finding.origin.history else {}
     if (version := made.get("mlraman_hpc", "unknown")) != __version__:
-        found.notes.append(f"made by version {version}, this is {__version__}")
-    return found
+        finding.notes.append(f"made by version {version}, this is {__version__}")
+    return finding
 
 
-def _compare_parent(found: Finding, name: str, digest: str) -> None:
-    places = list(_places(found.path.parent, name))
+def _compare_parent(finding: Finding, name: str, digest: str) -> None:
+    places = list(_places(finding.path.parent, name))
     if not places:
-        found.notes.append(f"{name} is not there any more")
+        finding.notes.append(f"{name} is not there any more")
         return
     for place in places:
         try:
             now = hdf5.content_of(place) if _is_result(place, digest) else hash_of_file(place)
         except (DataError, OSError) as error:
-            found.problems.append(f"was made from {name}, which cannot be read now: {error}")
+            finding.problems.append(f"was made from {name}, which cannot be read now: {error}")
             return
         if now == digest:
             return
-    found.problems.append(f"stale: {name} has changed since")
+    finding.problems.append(f"stale: {name} has changed since")
 
 
 def _is_result(place: Path, digest: str) -> bool:
@@ -99,7 +99,7 @@ def _places(folder: Path, name: str) -> Iterator[Path]:
             return
 
 
-def sentence(found: list[Finding]) -> str:
+def sentence(findings: list[Finding]) -> str:
     """'5 of 6 files are whole and made from what is there now'"""
-    good = sum(not finding.problems for finding in found)
-    return f"{good} of {len(found)} files are whole and made from what is there now"
+    good = sum(not finding.problems for finding in findings)
+    return f"{good} of {len(findings)} files are whole and made from what is there now"

@@ -21,46 +21,50 @@ FAINT = 0.01  # of the highest sigma(nu): the figure ends where no more than thi
 
 def conductivity_figure(path: Path | None, dynamics: Dynamics, title: str = "") -> Figure:
     """Top: square displacement of charge for each carrier, beside that of the ions. Bottom: sigma(nu) and its limit."""
-    found = dynamics.conductivity
-    assert found is not None
+    conductivity = dynamics.conductivity
+    assert conductivity is not None
     with drawing(path, title, height=4.2) as figure:
         top, bottom = figure.subplots(2, 1)
-        _displacement(top, dynamics, found)
-        _spectrum(bottom, found)
+        _displacement(top, dynamics, conductivity)
+        _spectrum(bottom, conductivity)
         legend_above(top)
         legend_above(bottom, f"σ = {max(dynamics.smoothing, dynamics.resolution):.2g} cm⁻¹")
     return figure
 
 
-def _displacement(axes, dynamics: Dynamics, found: Conductivity) -> None:
+def _displacement(axes, dynamics: Dynamics, conductivity: Conductivity) -> None:
     half = slice(1, len(dynamics.time) // 2 + 1)
     time = dynamics.time[half] / 1000
-    share = 1 / found.square_charge if np.isfinite(found.square_charge) else 1.0
-    for name, style in line_styles(found.carriers).items():
+    share = 1 / conductivity.square_charge if np.isfinite(conductivity.square_charge) else 1.0
+    for name, style in line_styles(conductivity.carriers).items():
         axes.plot(time, dynamics.msd[name][half], label=f"{name}, each ion", **style)
-    label = "charge, for each carrier" if found.carriers else "charge of the cell"
-    axes.plot(time, found.square_displacement[half] * share, color=BLACK, label=label)
-    if np.isfinite(found.einstein):
-        lags = np.geomspace(*found.fit_window, 50)
-        line = (found.fit_offset + 6 * found.fit_slope * lags) * share
+    label = "charge, for each carrier" if conductivity.carriers else "charge of the cell"
+    axes.plot(time, conductivity.square_displacement[half] * share, color=BLACK, label=label)
+    if np.isfinite(conductivity.einstein):
+        lags = np.geomspace(*conductivity.fit_window, 50)
+        line = (conductivity.fit_offset + 6 * conductivity.fit_slope * lags) * share
         axes.plot(lags / 1000, line, color=GREY, linestyle="--", linewidth=1.2, zorder=3)
-    unit = "Å²" if found.carriers else "e² Å²"
+    unit = "Å²" if conductivity.carriers else "e² Å²"
     axes.set(xscale="log", yscale="log", xlim=(time[0], time[-1]), xlabel="Time (ps)", ylabel=f"MSD ({unit})")
 
 
-def _spectrum(axes, found: Conductivity) -> None:
-    high = np.flatnonzero(found.spectrum > FAINT * found.spectrum.max())
-    last = float(found.wavenumber[min(high[-1] + 1, len(found.wavenumber) - 1)]) if len(high) else found.wavenumber[-1]
-    visible = found.wavenumber <= last
-    limits = (found.nernst_einstein, found.einstein, found.green_kubo)
-    nu, value = found.wavenumber[visible], found.spectrum[visible]
+def _spectrum(axes, conductivity: Conductivity) -> None:
+    high = np.flatnonzero(conductivity.spectrum > FAINT * conductivity.spectrum.max())
+    last = (
+        float(conductivity.wavenumber[min(high[-1] + 1, len(conductivity.wavenumber) - 1)])
+        if len(high)
+        else conductivity.wavenumber[-1]
+    )
+    visible = conductivity.wavenumber <= last
+    limits = (conductivity.nernst_einstein, conductivity.einstein, conductivity.green_kubo)
+    nu, value = conductivity.wavenumber[visible], conductivity.spectrum[visible]
     lowest = max(0.5 * np.nanmin([*value[value > 0], *(x for x in limits if x > 0)]), DEPTH * value.max())
-    band(axes, nu, value, found.spectrum_error[visible], BLACK, lowest=lowest)
+    band(axes, nu, value, conductivity.spectrum_error[visible], BLACK, lowest=lowest)
     axes.plot(nu, value, color=BLACK)
     points = (
-        (found.nernst_einstein, found.nernst_einstein_error, "s", "independent ions"),
-        (found.einstein, found.einstein_error, "o", "collective displacement"),
-        (found.green_kubo, found.green_kubo_error, "^", "current"),
+        (conductivity.nernst_einstein, conductivity.nernst_einstein_error, "s", "independent ions"),
+        (conductivity.einstein, conductivity.einstein_error, "o", "collective displacement"),
+        (conductivity.green_kubo, conductivity.green_kubo_error, "^", "current"),
     )
     for place, (limit, error, marker, name) in enumerate(points):
         if np.isfinite(limit) and limit > 0:

@@ -117,10 +117,10 @@ class AseModel(OtherModel):
             raise FrameError(frame, f"{self.name} failed: {described(error)}") from None
         results = getattr(calculator, "results", {})
         if name not in results:
-            found = ", ".join(map(str, results)) or "nothing"
+            names = ", ".join(map(str, results)) or "nothing"
             raise FrameError(
                 frame,
-                f"the results of {self.name} hold no '{name}', but {found}; model.predictor.output names the one that "
+                f"the results of {self.name} hold no '{name}', but {names}; model.predictor.output names the one that "
                 "is the polarizability",
             )
         return as_tensor(results[name], frame, self.name)

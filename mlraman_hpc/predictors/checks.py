@@ -32,11 +32,11 @@ class Findings:
 
 def check(model: OtherModel, frames: Frames) -> Findings:
     """Try the model on two frames. Raises DataError where the same frame gives two polarizabilities, or none."""
-    found = Findings()
+    findings = Findings()
     first, last = frames.take([0]), frames.take([len(frames) - 1])
     model(first)  # which raises where something is wrong
     if line := model.settle(first):
-        found.lines.append(line)
+        findings.lines.append(line)
     alpha = model(first).polarizability[0]
     model(last)
     again = model(first).polarizability[0]
@@ -48,42 +48,42 @@ def check(model: OtherModel, frames: Frames) -> Findings:
             f"change {change:.1e}); it keeps something from frame to frame, so no series can be made with it"
         )
     if change > 0:
-        found.warnings.append(
+        findings.warnings.append(
             f"{model.name} gives the first frame again with a relative change of {change:.1e}: on other numbers of "
             "ranks results may differ by as much"
         )
     mean = np.trace(alpha) / 3
     volume = first.volumes[0]
     constant = f", dielectric constant {1 + 4 * np.pi * mean / volume:.4g}" if np.isfinite(volume) else ""
-    found.lines.append(f"first frame: mean polarizability {mean:.5g} Angstrom^3{constant}")
+    findings.lines.append(f"first frame: mean polarizability {mean:.5g} Angstrom^3{constant}")
     if mean <= 0:
-        found.warnings.append(
+        findings.warnings.append(
             f"the mean polarizability of the first frame is {mean:.4g} Angstrom^3, which no material in its ground "
             "state has: check the model, model.predictor.quantity and unit"
         )
-    _check_rotation(model, first, alpha, found)
+    _check_rotation(model, first, alpha, findings)
     if model.asymmetry > ASYMMETRY:
-        found.warnings.append(
+        findings.warnings.append(
             f"the tensors of {model.name} are not symmetric (by {model.asymmetry:.1e} of the largest component); "
             "their symmetric part is used"
         )
-    return found
+    return findings
 
 
-def _check_rotation(model: OtherModel, first: Frames, alpha: Floats, found: Findings) -> None:
+def _check_rotation(model: OtherModel, first: Frames, alpha: Floats, findings: Findings) -> None:
     """alpha(R x) = R alpha(x) R^T; the deviation is given relative to the anisotropic part."""
     turned = replace(first, positions=first.positions @ ROTATION.T, cells=first.cells @ ROTATION.T)
     try:
         after = model(turned).polarizability[0]
     except UserError as error:  # a calculator may want its cell in one orientation
-        found.lines.append(f"a rotated first frame cannot be tried: {error}")
+        findings.lines.append(f"a rotated first frame cannot be tried: {error}")
         return
     deviation = np.linalg.norm(after - rotate(alpha, ROTATION))
     anisotropic = np.linalg.norm(alpha - np.trace(alpha) / 3 * np.eye(3))
     relative = deviation / anisotropic if anisotropic > 0 else 0.0
-    found.lines.append(f"first frame rotated: alpha turns with it to {relative:.1e} of its anisotropic part")
+    findings.lines.append(f"first frame rotated: alpha turns with it to {relative:.1e} of its anisotropic part")
     if relative > TURNED and deviation > 1e-6 * np.abs(alpha).max():
-        found.warnings.append(
+        findings.warnings.append(
             f"{model.name} does not turn alpha with the structure: after a rotation of the first frame it deviates by "
             f"{100 * relative:.0f} % of its anisotropic part. Either its components are in another order than it "
             "says, or it was trained in one orientation only; the anisotropic spectrum is doubtful"

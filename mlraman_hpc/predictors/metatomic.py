@@ -77,11 +77,11 @@ class MetatomicModel(OtherModel):
         """Name and unit of the polarizability among the outputs, which all members share."""
         outputs = [dict(model.capabilities().outputs) for model in self._models]
         own = [name for name in outputs[0] if "::aux::" not in name and not name.startswith("feature")]
-        found = [name for name in own if PROPERTY in name]
-        wanted = self.settings.output or (found[0] if len(found) == 1 else None)
+        candidates = [name for name in own if PROPERTY in name]
+        wanted = self.settings.output or (candidates[0] if len(candidates) == 1 else None)
         known = f"its outputs are {', '.join(own) or 'none'}"
         if wanted is None:
-            count = "several outputs are" if found else "no output is"
+            count = "several outputs are" if candidates else "no output is"
             raise DeckKeyError(
                 f"{KEY}.output", f"must be given: {count} called polarizability in {self.settings.files[0]}; {known}"
             )
@@ -124,8 +124,8 @@ class MetatomicModel(OtherModel):
             options = metatomic.ModelEvaluationOptions(
                 length_unit="angstrom", outputs={self._output: metatomic.ModelOutput()}
             )
-            found = model([system.to(device=self._device) for system in systems], options, check_consistency=False)
-        return self._tensors(found[self._output], frames)
+            outputs = model([system.to(device=self._device) for system in systems], options, check_consistency=False)
+        return self._tensors(outputs[self._output], frames)
 
     def _system(self, frames: Frames, k: int, dtype: Any) -> Any:
         torch, rows = self._torch, slice(*frames.first_atom[k : k + 2])
@@ -137,26 +137,26 @@ class MetatomicModel(OtherModel):
             pbc=torch.as_tensor(frames.periodic[k]),
         )
 
-    def _tensors(self, found: Any, frames: Frames) -> Floats:
+    def _tensors(self, tensor_map: Any, frames: Frames) -> Floats:
         """(frames, 3, 3) of a TensorMap."""
         blocks = {}
-        for key, block in found.items():
+        for key, block in tensor_map.items():
             values = block.values.detach().cpu().double().numpy()
-            names = list(found.keys.names)
+            names = list(tensor_map.keys.names)
             order = int(key["o3_lambda"]) if "o3_lambda" in names else None
             if values.shape[0] != len(frames) or values.shape[-1] != 1:
-                raise self._of_wrong_layout(found, frames)
+                raise self._of_wrong_layout(tensor_map, frames)
             blocks[order] = values[..., 0]
         if None in blocks and len(blocks) == 1 and blocks[None].shape[1:] == (3, 3):
             return blocks[None]
         shapes = {order: values.shape[1:] for order, values in blocks.items() if order in (0, 2)}
         if shapes != {0: (1,), 2: (5,)}:
-            raise self._of_wrong_layout(found, frames)
+            raise self._of_wrong_layout(tensor_map, frames)
         self._spherical = True
         return from_spherical(self.sign * blocks[0][:, 0], blocks[2])
 
-    def _of_wrong_layout(self, found: Any, frames: Frames) -> FrameError:
-        shapes = "; ".join(f"{key}: {tuple(block.values.shape)}" for key, block in found.items())
+    def _of_wrong_layout(self, tensor_map: Any, frames: Frames) -> FrameError:
+        shapes = "; ".join(f"{key}: {tuple(block.values.shape)}" for key, block in tensor_map.items())
         return FrameError(
             int(frames.index[0]),
             f"the output '{self._output}' of {self.settings.files[0]} is neither one tensor of the cell (frames, 3, 3, "

@@ -71,7 +71,7 @@ class AlphaFile:
         self._extents = _extents_in(self._path)
         with _writing(self._path):
             self._handle = checksums.open_regular(self._path, os.O_RDWR)
-        self._body = found.size if (found := checksums.read(self._handle)) else os.fstat(self._handle).st_size
+        self._body = sealed.size if (sealed := checksums.read(self._handle)) else os.fstat(self._handle).st_size
         self._pending: list[slice] = []
 
     @classmethod
@@ -155,8 +155,8 @@ class AlphaFile:
                 os.pread(self._handle, count * extent.row_bytes, extent.offset + start * extent.row_bytes)
                 for extent in extents
             ]
-            found = _row_checksums([np.frombuffer(column, np.uint8).reshape(count, -1) for column in columns])
-            yield from (int(row) for row in start + np.flatnonzero(found != known[start : start + count]))
+            actual = _row_checksums([np.frombuffer(column, np.uint8).reshape(count, -1) for column in columns])
+            yield from (int(row) for row in start + np.flatnonzero(actual != known[start : start + count]))
 
     def write(
         self,

@@ -135,8 +135,8 @@ def add_checksums(path: Path) -> None:
 def extents(path: Path) -> list[tuple[int, int]]:
     """(offset, bytes) of the numbers of all frames."""
     with h5py.File(path, "r", locking=False) as file:
-        found = [file[name].id for name in ROWS.values() if name in file]
-        return [(data.get_offset(), data.get_storage_size()) for data in found]
+        datasets = [file[name].id for name in ROWS.values() if name in file]
+        return [(data.get_offset(), data.get_storage_size()) for data in datasets]
 
 
 def offsets(path: Path) -> dict[str, tuple[int, int]]:

@@ -39,13 +39,13 @@ def identity(status: os.stat_result) -> _Identity:
 @contextmanager
 def open_verified(path: Path) -> Iterator[h5py.File]:
     """The HDF5 file, whose every byte is what was written. DataError where it is missing, damaged or not ours."""
-    found = verify(path)
+    state = verify(path)
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path}: not a readable HDF5 file ({first_line(error)})") from None
     with file:
-        if found != identity(os.stat(path)):
+        if state != identity(os.stat(path)):
             raise DataError(f"{path}: was replaced while it was opened; start the same command again")
         yield file
 
@@ -54,12 +54,12 @@ def verify(path: Path) -> _Identity:
     """Its identity, once its bytes are known to be those that were written. DataError where they are not."""
     try:
         with checksums.opened(path) as handle:
-            found = identity(os.fstat(handle))
-            if found not in _verified:
+            state = identity(os.fstat(handle))
+            if state not in _verified:
                 if checksums.check(handle) is None:
                     _check_content(path)
-                _verified[found] = None
-            return found
+                _verified[state] = None
+            return state
     except Damaged as error:
         raise DataError(f"{path}: damaged: {error}. {REMEDY}") from None
     except FileNotFoundError:
@@ -86,18 +86,18 @@ def _check_content(path: Path) -> None:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=limit, env=environment, stdin=subprocess.DEVNULL
         )
-        found = json.loads(done.stdout or "{}")
+        answer = json.loads(done.stdout or "{}")
     except subprocess.TimeoutExpired:
         raise Damaged(f"HDF5 cannot read it within {limit:.0f} s") from None
     except ValueError:
-        found = {}
-    if "problem" in found:
-        raise DataError(f"{path}: not a readable HDF5 file ({found['problem']})")
-    if done.returncode or "content" not in found:
+        answer = {}
+    if "problem" in answer:
+        raise DataError(f"{path}: not a readable HDF5 file ({answer['problem']})")
+    if done.returncode or "content" not in answer:
         raise Damaged("HDF5 cannot read it")
-    if found["marked"]:
+    if answer["marked"]:
         raise Damaged("its checksums are missing: it was changed or cut short since it was written")
-    if not found["sealed"]:
+    if not answer["sealed"]:
         raise DataError(f"{path}: not a finished file of mlraman_hpc")
-    if found["content"] != found["sealed"]:
+    if answer["content"] != answer["sealed"]:
         raise Damaged("its content is not what was written")

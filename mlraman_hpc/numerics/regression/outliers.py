@@ -95,16 +95,16 @@ def search(
     scales found anew, until nothing changes. Beyond a share of `MOST` the first round counts.
     """
     kept = np.ones(count, dtype=bool)
-    found: list[tuple[Floats, Booleans, Scale]] = []
-    while len(found) < _ROUNDS:
+    rounds: list[tuple[Floats, Booleans, Scale]] = []
+    while len(rounds) < _ROUNDS:
         isotropic, anisotropic = residuals(kept)
         scale = scale_of(isotropic[kept], anisotropic[kept], least)
         deviations = scale.deviations(isotropic, anisotropic)
         outside = np.nan_to_num(deviations) > LIMIT
-        found.append((deviations, outside, scale))
+        rounds.append((deviations, outside, scale))
         if outside.sum() > MOST * count:
-            return found[0]
+            return rounds[0]
         if (outside == ~kept).all():
             break
         kept = ~outside
-    return found[-1]
+    return rounds[-1]

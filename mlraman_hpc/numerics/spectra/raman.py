@@ -235,13 +235,13 @@ def _species_spectra(
 
     products = _products(tensors, convert, pairs, plan).reshape(len(couples), 6, -1)
     spectra = plan.smooth(plan.density(_invariants(products)) * factor)
-    found = {
+    by_pair = {
         names[s] if s == t else f"{names[s]}-{names[t]}": (1 if s == t else 2) * averages(*spectrum)["total"]
         for (s, t), spectrum in zip(couples, spectra)
     }
-    own = np.sum(list(found.values()), axis=0)
+    own = np.sum(list(by_pair.values()), axis=0)
     scale = np.divide(total, own, out=np.ones_like(total), where=own > 1e-9 * own.max(initial=0.0))
-    return {name: values * scale for name, values in found.items()}
+    return {name: values * scale for name, values in by_pair.items()}
 
 
 def _products(
@@ -275,8 +275,10 @@ def _committee(
         read = _reader(deviation, plan.h, channels)
         added += lagged_products(read, plan.h, PAIRS, plan.lags, Block.of_all(len(alpha))) / plan.power
         densities.append(_powder_density(alpha + deviation, plan))
-    found = CommitteeDensities(np.array(densities), _powder_density(alpha, plan), _powder_density(mean, plan))
-    return found, added / len(committee)
+    committee_densities = CommitteeDensities(
+        np.array(densities), _powder_density(alpha, plan), _powder_density(mean, plan)
+    )
+    return committee_densities, added / len(committee)
 
 
 def _powder_density(alpha: Floats, plan: SpectrumPlan) -> Floats:

@@ -29,7 +29,7 @@ Pairs = dict[tuple[int, int], float]
 def nearest_distances(frames: Frames) -> Pairs:
     """{(z, other z): mean distance (Angstrom) of an atom to the nearest one of the other kind}, over some atoms."""
     rows = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), SOME_FRAMES)).astype(int))
-    found: dict[tuple[int, int], list[float]] = {}
+    distances: dict[tuple[int, int], list[float]] = {}
     for row in rows:
         one = frames.take([int(row)])
         cell = completed(one.cells, one.periodic[0])[0]
@@ -37,8 +37,8 @@ def nearest_distances(frames: Frames) -> Pairs:
         images = _images(cell, one.periodic[0])
         for z in np.unique(numbers):
             for atom in np.flatnonzero(numbers == z)[:SOME_ATOMS]:
-                _add_nearest(found, int(z), positions - positions[atom], numbers, cell, one.periodic[0], images)
-    return {pair: float(np.mean(values)) for pair, values in found.items()}
+                _add_nearest(distances, int(z), positions - positions[atom], numbers, cell, one.periodic[0], images)
+    return {pair: float(np.mean(values)) for pair, values in distances.items()}
 
 
 def _images(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
@@ -46,28 +46,28 @@ def _images(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
     return np.array(list(product(*steps))) @ cell
 
 
-def _add_nearest(found: dict, z: int, apart: np.ndarray, numbers, cell, periodic, images: np.ndarray) -> None:
+def _add_nearest(by_pair: dict, z: int, apart: np.ndarray, numbers, cell, periodic, images: np.ndarray) -> None:
     apart = apart - (np.round(apart @ np.linalg.inv(cell)) * periodic) @ cell
     distances = np.linalg.norm(apart[:, None] + images, axis=2)
     distances = np.where(distances > 1e-6, distances, np.inf).min(axis=1)
     for other in np.unique(numbers):
         nearest = distances[numbers == other].min()
         if np.isfinite(nearest):
-            found.setdefault((z, int(other)), []).append(float(nearest))
+            by_pair.setdefault((z, int(other)), []).append(float(nearest))
 
 
 def exchanged_elements(labels: Frames, trajectory: Frames) -> str | None:
     """What to say where distances between elements are not those of the labels; None where they are."""
-    known, found = nearest_distances(labels), nearest_distances(trajectory)
-    elements = sorted({z for pair in found for z in pair})
+    known, measured = nearest_distances(labels), nearest_distances(trajectory)
+    elements = sorted({z for pair in measured for z in pair})
     same = {z: z for z in elements}
-    misfit, pair = _misfit(known, found, same)
+    misfit, pair = _misfit(known, measured, same)
     if misfit < MISFIT or pair is None:
         return None
-    best = min(_orders(elements), key=lambda names: _misfit(known, found, names)[0], default=same)
+    best = min(_orders(elements), key=lambda names: _misfit(known, measured, names)[0], default=same)
     a, b = symbols(list(pair))
-    told = f"the nearest {b} of {a} is at {found[pair]:.3g} Angstrom, in the labels at {known[pair]:.3g}"
-    if _misfit(known, found, best)[0] < BETTER * misfit:
+    told = f"the nearest {b} of {a} is at {measured[pair]:.3g} Angstrom, in the labels at {known[pair]:.3g}"
+    if _misfit(known, measured, best)[0] < BETTER * misfit:
         changed = ", ".join(f"{symbols([z])[0]} as {symbols([best[z]])[0]}" for z in elements if best[z] != z)
         return (
             f"elements of the trajectory seem to be exchanged: {told}; read {changed} they fit. Check "
@@ -85,11 +85,11 @@ def _orders(elements: list[int]) -> list[dict[int, int]]:
     return [same | {a: b, b: a} for a, b in combinations(elements, 2)]
 
 
-def _misfit(known: Pairs, found: Pairs, names: dict[int, int]) -> tuple[float, tuple[int, int] | None]:
+def _misfit(known: Pairs, measured: Pairs, names: dict[int, int]) -> tuple[float, tuple[int, int] | None]:
     """The largest |ln| of a ratio of distances, and its pair, with the trajectory's elements renamed."""
     ratios = {
         pair: abs(float(np.log(distance / known[renamed])))
-        for pair, distance in found.items()
+        for pair, distance in measured.items()
         if (renamed := (names[pair[0]], names[pair[1]])) in known
     }
     if not ratios:

@@ -165,34 +165,36 @@ def record(
     )
 
 
-def warnings_of(found: Conductivity | None, folded: bool) -> list[str]:
+def warnings_of(conductivity: Conductivity | None, folded: bool) -> list[str]:
     """folded: whether the frames miss fast motion, so that the kinetic temperature is too low."""
-    if found is None:
+    if conductivity is None:
         return []
     texts = []
-    if abs(found.total_charge) > NEUTRAL * max(1.0, sum(abs(charge) for charge in found.charge.values())):
+    if abs(conductivity.total_charge) > NEUTRAL * max(1.0, sum(abs(charge) for charge in conductivity.charge.values())):
         texts.append(
-            f"the charges of the cell add up to {found.total_charge:+.3g} e, so that the conductivity depends on what "
+            f"the charges of the cell add up to {conductivity.total_charge:+.3g} e, so that the conductivity depends on what "
             f"is taken to be at rest; {KEY} should make the cell neutral"
         )
-    if found.temperature_source != "deck" and folded:
+    if conductivity.temperature_source != "deck" and folded:
         texts.append(
-            f"the conductivity is that at the kinetic temperature of {found.temperature:.0f} K, which is too low "
+            f"the conductivity is that at the kinetic temperature of {conductivity.temperature:.0f} K, which is too low "
             "(frames miss fast motion), so that it is too high; dynamics.temperature gives the temperature"
         )
-    conducts = Motion.of(found.verdict) is Motion.DIFFUSIVE
-    if np.isfinite(found.nernst_einstein) and not conducts:
-        texts.append(f"ions diffuse, but of their collective displacement: {found.verdict}; a longer run is needed")
-    distance = abs(found.einstein - found.green_kubo)
-    if conducts and distance > DISAGREE * np.hypot(found.einstein_error, found.green_kubo_error):
+    conducts = Motion.of(conductivity.verdict) is Motion.DIFFUSIVE
+    if np.isfinite(conductivity.nernst_einstein) and not conducts:
         texts.append(
-            f"the conductivity is {found.einstein:.3g} S/cm from the collective displacement, but "
-            f"{found.green_kubo:.3g} S/cm from the current's spectrum at zero; the trajectory is too short for one of "
+            f"ions diffuse, but of their collective displacement: {conductivity.verdict}; a longer run is needed"
+        )
+    distance = abs(conductivity.einstein - conductivity.green_kubo)
+    if conducts and distance > DISAGREE * np.hypot(conductivity.einstein_error, conductivity.green_kubo_error):
+        texts.append(
+            f"the conductivity is {conductivity.einstein:.3g} S/cm from the collective displacement, but "
+            f"{conductivity.green_kubo:.3g} S/cm from the current's spectrum at zero; the trajectory is too short for one of "
             "them at least"
         )
     return texts
 
 
-def lines(found: Conductivity | None) -> list[str]:
+def lines(conductivity: Conductivity | None) -> list[str]:
     """For the log."""
-    return conductivity_sentences(found) if found is not None else []
+    return conductivity_sentences(conductivity) if conductivity is not None else []

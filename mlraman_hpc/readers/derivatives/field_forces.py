@@ -272,8 +272,8 @@ def _field(comment: bytes, location: FrameLocation) -> np.ndarray:
     text = extxyz.value(comment, "field")
     values = None if text is None else parse_numbers(text, 3)
     if values is None:
-        found = "nothing" if text is None else quoted(text)
-        raise location.error(f"'field' should be the three components of the field, found {found}.", 1)
+        actual = "nothing" if text is None else quoted(text)
+        raise location.error(f"'field' should be the three components of the field, found {actual}.", 1)
     return values * _factor(comment, "unit_field", FIELD_UNITS, location)
 
 

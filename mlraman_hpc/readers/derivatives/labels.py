@@ -86,11 +86,11 @@ def _detected(path: Path) -> str:
     if re.match(rb"\s*\d+\s*$", lines[0]) and len(lines) == 3:
         properties = (extxyz.value(lines[1], "properties") or b"").decode("utf-8", "replace").lower().split(":")
         return "field-forces" if set(properties) & set(FORCES) and not set(properties) & set(COLUMNS) else "extxyz"
-    found = next((name for name, mark in _MARKS.items() if re.search(mark, start)), None)
-    if found is None:
+    detected = next((name for name, mark in _MARKS.items() if re.search(mark, start)), None)
+    if detected is None:
         known = ", ".join(["extxyz", "field-forces", *_MARKS])
         raise FileError(path, f"the format is not recognised; give {KEY}.format, one of {known}.")
-    return found
+    return detected
 
 
 # 18 or 27 numbers an atom

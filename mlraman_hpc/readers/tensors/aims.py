@@ -35,8 +35,8 @@ class Aims(TextOutput):
             tensor = {"dielectric": single_dielectric(tensors, name)}
         else:
             tensor = {"polarizability": _polarizability(text, name)}
-        found = _GAP.findall(text)
-        gap = parse_numbers(found[-1], 1) if found else None
+        gaps = _GAP.findall(text)
+        gap = parse_numbers(gaps[-1], 1) if gaps else None
         return [
             Calculation(
                 positions,

@@ -70,9 +70,9 @@ def not_converged(text: bytes, name: str) -> FileError | None:
 
 def _gap(text: bytes) -> float | None:
     """eV; the smallest that is printed (two spins have one each)."""
-    found = _GAP.findall(text)
-    values = parse_numbers(b" ".join(found), len(found))
-    return float(values.min()) if found and values is not None else None
+    gaps = _GAP.findall(text)
+    values = parse_numbers(b" ".join(gaps), len(gaps))
+    return float(values.min()) if gaps and values is not None else None
 
 
 def _tensor(text: bytes, name: str) -> np.ndarray:

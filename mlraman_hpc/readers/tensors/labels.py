@@ -72,10 +72,10 @@ def _read_files(label_format: LabelFormat, paths: list[Path], request: Request, 
     calculations, errors = [], []
     for path in paths:
         try:
-            found = label_format.read(path, request, warn)
-            calculations += found
+            of_file = label_format.read(path, request, warn)
+            calculations += of_file
             if request.unconverged == REFUSE:
-                errors += [(str(path), item.unconverged) for item in found if item.unconverged is not None]
+                errors += [(str(path), item.unconverged) for item in of_file if item.unconverged is not None]
         except DataError as error:
             errors.append((str(path), error))
     if errors:

@@ -59,23 +59,23 @@ FORMAT = NumpyPair()
 
 def _by_kind(paths: list[Path]) -> dict[str, Path]:
     """{kind: file}, by the files' names."""
-    found: dict[str, Path] = {}
+    by_kind: dict[str, Path] = {}
     for path in paths:
         kind = next(kind for pattern, kind in _KINDS if re.search(pattern, path.stem, re.IGNORECASE))
-        if kind in found:
+        if kind in by_kind:
             raise FileError(
                 path,
-                f"two files of {kind}, with {found[kind]}. One file of coordinates (a name with coord, pos, xyz or "
+                f"two files of {kind}, with {by_kind[kind]}. One file of coordinates (a name with coord, pos, xyz or "
                 "geom) and one of tensors are needed, and one of cells (box, cell or lattice) if these vary.",
             )
-        found[kind] = path
+        by_kind[kind] = path
     for kind in ("coordinates", "tensors"):
-        if kind not in found:
+        if kind not in by_kind:
             raise FileError(
                 paths[0],
                 f"no file of {kind} beside it in reference.files: [coordinates.npy, tensors.npy] belong together.",
             )
-    return found
+    return by_kind
 
 
 def _array(path: Path) -> np.ndarray:

@@ -102,7 +102,7 @@ class TrajectoryIndex:
 
         `parts` are (first byte, last byte), in order. All frames of a file without lines, whose places are not known.
         """
-        found = np.zeros(len(rows), dtype=bool)
+        starts = np.zeros(len(rows), dtype=bool)
         begins, ends = (np.array([part[side] for part in parts], dtype=np.int64) for side in (0, 1))
         for start in range(0, len(rows), SCAN_ROWS):
             table = rows_of(self.table, np.asarray(rows[start : start + SCAN_ROWS], dtype=np.int64))
@@ -113,8 +113,8 @@ class TrajectoryIndex:
             )
             everywhere = (table["line"] == 0) | bool(len(begins) and begins[0] == 0)
             of_file = table["file"] == self.paths.index(path) if path in self.paths else np.ones(len(table), bool)
-            found[start : start + SCAN_ROWS] = of_file & (inside | headers | everywhere)
-        return found
+            starts[start : start + SCAN_ROWS] = of_file & (inside | headers | everywhere)
+        return starts
 
 
 class TrajectoryFormat(ABC):

@@ -128,15 +128,15 @@ def _verify_rows(path: str, name: str, group: h5py.Group, run: slice) -> None:
     """The bytes of these frames are those that were written, where the file says so; DataError."""
     with checksums.opened(path) as handle:
         status = os.fstat(handle)
-        found, known = _known(path, status.st_ino, status.st_size, status.st_mtime_ns)
-        if found is None:
+        checksums_of_file, known = _known(path, status.st_ino, status.st_size, status.st_mtime_ns)
+        if checksums_of_file is None:
             return
         for inside in ("position/value", "velocity/value", "box/edges/value"):
             offset = group[inside].id.get_offset() if inside in group else None
             if offset is not None:
                 size = group[inside].id.get_storage_size() // len(group[inside])
                 try:
-                    found.check_blocks(handle, offset + run.start * size, offset + run.stop * size, known)
+                    checksums_of_file.check_blocks(handle, offset + run.start * size, offset + run.stop * size, known)
                 except Damaged as error:
                     raise DataError(f"{name}: frames {run.start} to {run.stop - 1} are damaged: {error}.") from None
 
