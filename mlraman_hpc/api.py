@@ -192,8 +192,8 @@ def _arrays(value: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
             yield from _arrays(inner, f"{path}/{name}")
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
-            place = field.metadata.get("path", field.name)
-            yield from _arrays(getattr(value, field.name), f"{path}/{place}" if path else place)
+            name = field.metadata.get("path", field.name)
+            yield from _arrays(getattr(value, field.name), f"{path}/{name}" if path else name)
 
 
 class PolarizabilityModel(Result):

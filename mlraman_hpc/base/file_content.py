@@ -109,13 +109,13 @@ def _keep(name: str, record: FileContent, folder: Path | None) -> None:
         return
     content = {"version": VERSION, "identity": record.identity, "size": record.size, "blocks": _text(record.blocks)}
     text = json.dumps(content).encode()
-    place = _place(name, folder)
-    temporary = place.with_name(f"{place.name}.part{os.getpid()}")
+    path = _place(name, folder)
+    temporary = path.with_name(f"{path.name}.part{os.getpid()}")
     with suppress(OSError):
         if folder.parent.is_dir():
             folder.mkdir(exist_ok=True)
             temporary.write_bytes(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-            os.replace(temporary, place)
+            os.replace(temporary, path)
 
 
 def _text(blocks: array.array[int]) -> str:

@@ -33,12 +33,12 @@ def neutral_charges(counts: Mapping[str, int], given: Mapping[str, float]) -> di
         return None
     best: list[tuple[float, ...]] = []
     fewest = None
-    for places in product(*(range(len(of_element)) for of_element in states.values())):
-        charges = tuple(float(of_element[place]) for of_element, place in zip(states.values(), places))
+    for ranks in product(*(range(len(of_element)) for of_element in states.values())):
+        charges = tuple(float(of_element[rank]) for of_element, rank in zip(states.values(), ranks))
         if abs(sum(number * charge for number, charge in zip(counts.values(), charges))) > 1e-6 * sum(counts.values()):
             continue
-        if fewest is None or sum(places) < fewest:
-            fewest, best = sum(places), []
-        if sum(places) == fewest:
+        if fewest is None or sum(ranks) < fewest:
+            fewest, best = sum(ranks), []
+        if sum(ranks) == fewest:
             best.append(charges)
     return dict(zip(counts, best[0])) if len(best) == 1 else None

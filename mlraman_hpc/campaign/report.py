@@ -167,8 +167,8 @@ def _table(ranking: Ranking) -> str:
             text += "   " + _motion(
                 ranking.diffusing[k], ranking.diffusion[k], ranking.diffusion_error[k], ranking.diffusion_upper[k]
             )
-        place = f"{k + 1:4d}" if ranking.ranked[k] else "   -"
-        lines.append(f"{place}  {name:<{width}}  {text}")
+        rank = f"{k + 1:4d}" if ranking.ranked[k] else "   -"
+        lines.append(f"{rank}  {name:<{width}}  {text}")
         if ranking.unlike[k]:
             lines.append(f"      {'':<{width}}  not ranked, another convention: {ranking.unlike[k]}")
     return "\n".join([*lines, correlation_text(ranking), *arrhenius.lines(ranking.arrhenius)])

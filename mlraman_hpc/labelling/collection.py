@@ -90,7 +90,7 @@ def collect_calculations(job: Job) -> Manifest:
         for text in result.warnings:
             job.console.warn(text)
     _write_labels(job, collected)
-    manifest = manifest.updated(one.item for one in collected)
+    manifest = manifest.updated(result.item for result in collected)
     again = [item for item in manifest.calculations if item.status in (Status.FAILED, Status.UNCONVERGED)]
     write_listing(job, AGAIN, again)
     write_manifest(manifest_path(job), manifest)
@@ -175,10 +175,10 @@ def _doubt(results: list[Path], recipe: Recipe) -> tuple[Status, str]:
     """Whether the outputs say of themselves that their tensor means nothing; the reason is '' where they do not."""
     reader = format_of(results, recipe.format)
     read = [calculation for path in results for calculation in reader.read(path, Request("reference"), lambda _: None)]
-    fault = next((one.unconverged for one in read if one.unconverged is not None), None)
+    fault = next((calculation.unconverged for calculation in read if calculation.unconverged is not None), None)
     if fault is not None:
         return Status.UNCONVERGED, str(fault)
-    gaps = [one.gap for one in read if one.gap is not None]
+    gaps = [calculation.gap for calculation in read if calculation.gap is not None]
     if gaps and min(gaps) < LEAST_GAP:
         return Status.METALLIC, f"the gap between occupied and empty levels is {min(gaps):.3g} eV: alpha diverges there"
     return Status.FINISHED, ""
@@ -205,7 +205,7 @@ def _check_structure(computed: Frames, frame: Frames, path: Path) -> None:
 
 def _without_outliers(collected: list[Collected]) -> list[Collected]:
     """Tensors far from their fellows are kept apart."""
-    rows = [k for k, one in enumerate(collected) if one.tensor is not None]
+    rows = [k for k, item in enumerate(collected) if item.tensor is not None]
     if not rows:
         return collected
     tensors = np.array([collected[k].tensor for k in rows])
@@ -224,22 +224,24 @@ def _without_outliers(collected: list[Collected]) -> list[Collected]:
 
 def _write_labels(job: Job, collected: list[Collected]) -> None:
     """Labels that may be trained or tested on, in the order of the trajectory, with provenance on each comment line."""
-    good = sorted((one for one in collected if one.item.status is Status.FINISHED), key=lambda one: one.item.frame)
-    tensors = [one for one in good if one.tensor is not None]
-    with_derivatives = [one for one in good if one.derivatives is not None]
+    good = sorted(
+        (result for result in collected if result.item.status is Status.FINISHED), key=lambda result: result.item.frame
+    )
+    tensors = [result for result in good if result.tensor is not None]
+    with_derivatives = [result for result in good if result.derivatives is not None]
     for name, there in ((LABELS, tensors), (DERIVATIVES, with_derivatives)):
         if not there:
             (job.output / name).unlink(missing_ok=True)
     if tensors:
-        frames = Frames.join([one.frame for one in tensors])
-        labels = Labels(frames, np.array([one.tensor for one in tensors]), tuple("" for _ in tensors))
-        text = extended_xyz(labels, [_provenance(one.item) for one in tensors])
+        frames = Frames.join([result.frame for result in tensors])
+        labels = Labels(frames, np.array([result.tensor for result in tensors]), tuple("" for _ in tensors))
+        text = extended_xyz(labels, [_provenance(result.item) for result in tensors])
         _write(job.output / LABELS, text)
     if with_derivatives:
         text = "".join(
-            derivatives_extended_xyz(one.derivatives, [_provenance(one.item)])
-            for one in with_derivatives
-            if one.derivatives is not None
+            derivatives_extended_xyz(result.derivatives, [_provenance(result.item)])
+            for result in with_derivatives
+            if result.derivatives is not None
         )
         _write(job.output / DERIVATIVES, text)
 

@@ -18,13 +18,13 @@ _SECONDS = {b"d": 86400.0, b"h": 3600.0, b"m": 60.0, b"s": 1.0}
 
 def core_seconds(recipe: Recipe, folder: Path) -> float | None:
     """Of all steps of a run whose output says it; None where none does."""
-    found = [
+    values = [
         seconds
         for step in recipe.steps
         if step.program in _READERS and (folder / step.output).is_file()
         if (seconds := _READERS[step.program](read_bytes(folder / step.output))) is not None
     ]
-    return sum(found) if found else None
+    return sum(values) if values else None
 
 
 def cost(measured: float | None, printed: float | None) -> float | None:
@@ -35,15 +35,15 @@ def cost(measured: float | None, printed: float | None) -> float | None:
 
 
 def _last(pattern: bytes, text: bytes) -> tuple[bytes, ...] | None:
-    found = re.findall(pattern, text, re.MULTILINE)
-    if not found:
+    values = re.findall(pattern, text, re.MULTILINE)
+    if not values:
         return None
-    return found[-1] if isinstance(found[-1], tuple) else (found[-1],)
+    return values[-1] if isinstance(values[-1], tuple) else (values[-1],)
 
 
 def _number(pattern: bytes, text: bytes) -> float | None:
-    found = _last(pattern, text)
-    return None if found is None else float(found[0])
+    values = _last(pattern, text)
+    return None if values is None else float(values[0])
 
 
 def _cp2k(text: bytes) -> float | None:

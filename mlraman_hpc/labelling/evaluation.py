@@ -199,8 +199,8 @@ def _rows_before(before: LabellingHistory | None, spectrum: RamanSpectrum, diges
     return [k for k in range(len(before)) if before.round[k] < number and before.digest[k] != digest]
 
 
-def _distance(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> float:
-    return float(np.linalg.norm((one - other)[inside]) / np.linalg.norm(one[inside]))
+def _distance(reference: np.ndarray, other: np.ndarray, inside: np.ndarray) -> float:
+    return float(np.linalg.norm((reference - other)[inside]) / np.linalg.norm(reference[inside]))
 
 
 def _lines(history: LabellingHistory) -> list[str]:

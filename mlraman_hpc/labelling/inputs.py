@@ -158,7 +158,7 @@ def _read(path: str) -> str:
 
 def atom_order(numbers: np.ndarray) -> np.ndarray:
     """(atoms,) the order in which input has the atoms: elements together, as they first come, else as they are."""
-    first = {number: place for place, number in reversed(list(enumerate(numbers.tolist())))}
+    first = {number: position for position, number in reversed(list(enumerate(numbers.tolist())))}
     return np.argsort([first[number] for number in numbers.tolist()], kind="stable")
 
 

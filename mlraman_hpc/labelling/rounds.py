@@ -249,8 +249,8 @@ def _numbers(frames: Iterable[int]) -> str:
 def _check_number(job: Job, available: int, wanted: int, key: str, gap: int) -> None:
     if available < wanted:
         raise DataError(
-            f"{job.deck.location(f'labelling.{key}')}: {wanted} frames, but only {available} are {gap} or more frames from "
-            "all others that are selected; ask for fewer, or lower labelling.min_interval"
+            f"{job.deck.location(f'labelling.{key}')}: {wanted} frames, but only {available} are {gap} or more "
+            "frames from all others that are selected; ask for fewer, or lower labelling.min_interval"
         )
 
 

@@ -49,9 +49,9 @@ def spaced(order: Iterable[int], taken: Iterable[int], gap: int, count: int) -> 
     for frame in order:
         if len(chosen) == count:
             break
-        place = int(np.searchsorted(used, frame))
-        if all(abs(frame - used[k]) >= near for k in (place - 1, place) if 0 <= k < len(used)):
-            used.insert(place, int(frame))
+        position = int(np.searchsorted(used, frame))
+        if all(abs(frame - used[k]) >= near for k in (position - 1, position) if 0 <= k < len(used)):
+            used.insert(position, int(frame))
             chosen.append(int(frame))
     return chosen
 

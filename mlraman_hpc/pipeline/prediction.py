@@ -200,13 +200,13 @@ def _with_wider_bars(job: Job, model: Model, selection: Selection) -> Model:
     """For the distance of the selected frames from the training set, which is said."""
     rows = looked_at(len(selection.chosen), len(selection.index.numbers))
     with job.session.stop.deferred():  # the compiler would swallow a stop that is raised inside it
-        found = ensemble_distance(model, (selection.frames(row) for row in rows))
-    if found is None:
+        distance = ensemble_distance(model, (selection.frames(row) for row in rows))
+    if distance is None:
         return model
-    job.console.say(str(found))
-    if found.warning:
-        job.console.warn(found.warning)
-    return found.model
+    job.console.say(str(distance))
+    if distance.warning:
+        job.console.warn(distance.warning)
+    return distance.model
 
 
 def _plan(step: Step, selection: Selection, species: tuple[str, ...], members: int) -> Plan:

@@ -64,13 +64,13 @@ def _finding(path: Path) -> Finding:
 
 
 def _compare_parent(finding: Finding, name: str, digest: str) -> None:
-    places = list(_places(finding.path.parent, name))
-    if not places:
+    paths = list(_candidate_paths(finding.path.parent, name))
+    if not paths:
         finding.notes.append(f"{name} is not there any more")
         return
-    for place in places:
+    for path in paths:
         try:
-            now = hdf5.content_of(place) if _is_result(place, digest) else hash_of_file(place)
+            now = hdf5.content_of(path) if _is_result(path, digest) else hash_of_file(path)
         except (DataError, OSError) as error:
             finding.problems.append(f"was made from {name}, which cannot be read now: {error}")
             return
@@ -79,22 +79,22 @@ def _compare_parent(finding: Finding, name: str, digest: str) -> None:
     finding.problems.append(f"stale: {name} has changed since")
 
 
-def _is_result(place: Path, digest: str) -> bool:
+def _is_result(path: Path, digest: str) -> bool:
     """Results are known by what is sealed in them, other files, trajectories in HDF5 too, by all bytes."""
-    if place.suffix != ".h5" or hash_of_file(place) == digest:
+    if path.suffix != ".h5" or hash_of_file(path) == digest:
         return False
-    return hdf5.read_origin(place) is not None or damage(place) is not None
+    return hdf5.read_origin(path) is not None or damage(path) is not None
 
 
-def _places(folder: Path, name: str) -> Iterator[Path]:
+def _candidate_paths(folder: Path, name: str) -> Iterator[Path]:
     """Where a file may be that was named relative to the folder in which the program ran."""
     above = Path(folder).absolute()
     seen = set()
     for start in (Path.cwd(), above, *above.parents):
-        place = (start / name).resolve()
-        if place not in seen and place.is_file():
-            seen.add(place)
-            yield place
+        path = (start / name).resolve()
+        if path not in seen and path.is_file():
+            seen.add(path)
+            yield path
         if Path(name).is_absolute():
             return
 

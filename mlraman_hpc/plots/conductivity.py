@@ -66,11 +66,11 @@ def _spectrum(axes, conductivity: Conductivity) -> None:
         (conductivity.einstein, conductivity.einstein_error, "o", "collective displacement"),
         (conductivity.green_kubo, conductivity.green_kubo_error, "^", "current"),
     )
-    for place, (limit, error, marker, name) in enumerate(points):
+    for rank, (limit, error, marker, name) in enumerate(points):
         if np.isfinite(limit) and limit > 0:
             bar = {"linestyle": "none", "marker": marker, "markersize": 3.5, "elinewidth": 0.8, "zorder": 4}
-            colour = ("#0072B2", "#D55E00", "#009E73")[place]
+            colour = ("#0072B2", "#D55E00", "#009E73")[rank]
             label = f"{name}: {number(limit, error)} S/cm"
             error_bar = logarithmic_errors(np.array([limit]), np.array([error]))
-            axes.errorbar([last * 0.012 * (place + 1)], [limit], error_bar, color=colour, label=label, **bar)
+            axes.errorbar([last * 0.012 * (rank + 1)], [limit], error_bar, color=colour, label=label, **bar)
     axes.set(xlim=(0, last), yscale="log", ylim=(lowest, None), xlabel="Wavenumber (cm⁻¹)", ylabel="σ(ν) (S/cm)")

@@ -128,11 +128,14 @@ class AseModel(OtherModel):
 
 def _arguments(settings: Settings, known: Known | None) -> list[dict[str, Any]]:
     """Arguments of each member's calculator."""
-    given = [{name: resolved(value, settings.folder) for name, value in one.items()} for one in settings.arguments]
+    given = [
+        {name: resolved(value, settings.folder) for name, value in arguments.items()}
+        for arguments in settings.arguments
+    ]
     if not settings.files:
-        if known and not any(known.file in one for one in given):
+        if known and not any(known.file in arguments for arguments in given):
             raise DeckKeyError(f"{KEY}.files", "must be given: the file of the model, or several of an ensemble")
-        return [{**(known.defaults if known else {}), **one} for one in given]
+        return [{**(known.defaults if known else {}), **arguments} for arguments in given]
     if known is None:
         raise DeckKeyError(
             f"{KEY}.files",

@@ -33,7 +33,7 @@ def check_name(settings: Settings) -> None:
 def files_of(settings: Settings) -> list[Path]:
     """Files that the results depend on: those of the model, and the source of a class that no package installed."""
     files = [Path(file) for file in settings.files]
-    files += [file for one in settings.arguments for file in named_files(one, settings.folder)]
+    files += [file for arguments in settings.arguments for file in named_files(arguments, settings.folder)]
     if (source := _own_source(settings)) is not None:
         files.append(source)
     return files

@@ -49,7 +49,9 @@ class MetatomicModel(OtherModel):
         with _quiet():  # without a skin no list of neighbours depends on the frame before
             for model in self._models:
                 model.to(self._device)
-            self._neighbours = [neighbours.neighbor_lists_for_model("angstrom", one, skin=0.0) for one in self._models]
+            self._neighbours = [
+                neighbours.neighbor_lists_for_model("angstrom", model, skin=0.0) for model in self._models
+            ]
 
     def settle(self, frames: Frames) -> str:
         """Decide on `sign` from a frame."""
@@ -85,8 +87,8 @@ class MetatomicModel(OtherModel):
             raise DeckKeyError(
                 f"{KEY}.output", f"must be given: {count} called polarizability in {self.settings.files[0]}; {known}"
             )
-        for file, one in zip(self.settings.files, outputs):
-            if wanted not in one:
+        for file, outputs_of_file in zip(self.settings.files, outputs):
+            if wanted not in outputs_of_file:
                 raise DeckKeyError(f"{KEY}.output", f"{file} has no output '{wanted}'; {known}")
         return wanted, str(outputs[0][wanted].unit)
 

@@ -85,12 +85,12 @@ def _ordered(content: str, header: dict[str, str], name: str, line: int) -> tupl
     return np.linspace(first, last, count), np.array(values) * _number(header, "YFACTOR", 1.0, name)
 
 
-def _tokens(text: str, place: str) -> list[re.Match[str]]:
+def _tokens(text: str, location: str) -> list[re.Match[str]]:
     text, position, tokens = re.sub(r"[\s,;]+", " ", text.strip()), 0, []
     while position < len(text):
         match = _TOKEN.match(text, position + (text[position] == " "))
         if match is None:
-            raise DataError(f"{place}: not JCAMP-DX numbers: '{text[position : position + 30]}'")
+            raise DataError(f"{location}: not JCAMP-DX numbers: '{text[position : position + 30]}'")
         tokens.append(match)
         position = match.end()
     return tokens

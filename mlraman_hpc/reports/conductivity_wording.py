@@ -59,9 +59,10 @@ def conductivity_sentences(conductivity: Conductivity) -> list[str]:
     current = _or_below(conductivity.green_kubo, conductivity.green_kubo_error, conductivity.green_kubo_upper)
     charges = ", ".join(f"{name} {charge:+g}" for name, charge in conductivity.charge.items())
     text = (
-        f"ionic conductivity at {conductivity.temperature:.0f} K ({conductivity.temperature_source}) with charges {charges} e "
-        f"({conductivity.charge_source}): {independent} S/cm of independent ions (Nernst-Einstein), {collective} S/cm from "
-        f"the collective displacement, {current} S/cm from the current's spectrum at zero"
+        f"ionic conductivity at {conductivity.temperature:.0f} K ({conductivity.temperature_source}) with charges "
+        f"{charges} e ({conductivity.charge_source}): {independent} S/cm of independent ions "
+        f"(Nernst-Einstein), {collective} S/cm from the collective displacement, {current} S/cm from the current's "
+        "spectrum at zero"
     )
     texts = [text]
     if math.isfinite(conductivity.haven):

@@ -31,13 +31,13 @@ def nearest_distances(frames: Frames) -> Pairs:
     rows = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), SOME_FRAMES)).astype(int))
     distances: dict[tuple[int, int], list[float]] = {}
     for row in rows:
-        one = frames.take([int(row)])
-        cell = completed(one.cells, one.periodic[0])[0]
-        numbers, positions = one.numbers[:MOST_ATOMS], one.positions[:MOST_ATOMS]
-        images = _images(cell, one.periodic[0])
+        frame = frames.take([int(row)])
+        cell = completed(frame.cells, frame.periodic[0])[0]
+        numbers, positions = frame.numbers[:MOST_ATOMS], frame.positions[:MOST_ATOMS]
+        images = _images(cell, frame.periodic[0])
         for z in np.unique(numbers):
             for atom in np.flatnonzero(numbers == z)[:SOME_ATOMS]:
-                _add_nearest(distances, int(z), positions - positions[atom], numbers, cell, one.periodic[0], images)
+                _add_nearest(distances, int(z), positions - positions[atom], numbers, cell, frame.periodic[0], images)
     return {pair: float(np.mean(values)) for pair, values in distances.items()}
 
 

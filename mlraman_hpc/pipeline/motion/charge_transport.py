@@ -172,13 +172,13 @@ def warnings_of(conductivity: Conductivity | None, folded: bool) -> list[str]:
     texts = []
     if abs(conductivity.total_charge) > NEUTRAL * max(1.0, sum(abs(charge) for charge in conductivity.charge.values())):
         texts.append(
-            f"the charges of the cell add up to {conductivity.total_charge:+.3g} e, so that the conductivity depends on what "
-            f"is taken to be at rest; {KEY} should make the cell neutral"
+            f"the charges of the cell add up to {conductivity.total_charge:+.3g} e, so that the conductivity "
+            f"depends on what is taken to be at rest; {KEY} should make the cell neutral"
         )
     if conductivity.temperature_source != "deck" and folded:
         texts.append(
-            f"the conductivity is that at the kinetic temperature of {conductivity.temperature:.0f} K, which is too low "
-            "(frames miss fast motion), so that it is too high; dynamics.temperature gives the temperature"
+            f"the conductivity is that at the kinetic temperature of {conductivity.temperature:.0f} K, which is too "
+            "low (frames miss fast motion), so that it is too high; dynamics.temperature gives the temperature"
         )
     conducts = Motion.of(conductivity.verdict) is Motion.DIFFUSIVE
     if np.isfinite(conductivity.nernst_einstein) and not conducts:
@@ -189,8 +189,8 @@ def warnings_of(conductivity: Conductivity | None, folded: bool) -> list[str]:
     if conducts and distance > DISAGREE * np.hypot(conductivity.einstein_error, conductivity.green_kubo_error):
         texts.append(
             f"the conductivity is {conductivity.einstein:.3g} S/cm from the collective displacement, but "
-            f"{conductivity.green_kubo:.3g} S/cm from the current's spectrum at zero; the trajectory is too short for one of "
-            "them at least"
+            f"{conductivity.green_kubo:.3g} S/cm from the current's spectrum at zero; the trajectory is too short "
+            "for one of them at least"
         )
     return texts
 
