@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -77,6 +78,33 @@ def expected(_trained, tmp_path_factory) -> str:
 def trained(_trained, tmp_path):
     """A folder of its own with deck, data and out/model.h5 of the small system; 2400 frames in 6 batches."""
     return shutil.copytree(_trained, tmp_path / "trained")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """disk(kilobytes): a small file system of its own; disk.read_only()."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    class Disk:
+        path = folder
+
+        def make(self, kilobytes):
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True
+            )
+            if done.returncode:
+                pytest.skip("mounting a small file system needs root")
+
+        def used(self):
+            status = os.statvfs(folder)
+            return (status.f_blocks - status.f_bfree) * status.f_frsize // 1024
+
+        def remount(self, options):
+            subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+    yield Disk()
+    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
 @pytest.fixture(scope="session")

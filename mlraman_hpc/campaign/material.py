@@ -69,7 +69,8 @@ def logging(folder: Path, session: Session, level: int):
     finally:
         Console.handlers()[:] = before
         if stream is not None:
-            stream.close()
+            with suppress(OSError):  # a full disk ends the log only
+                stream.close()
 
 
 def _open_log(folder: Path):

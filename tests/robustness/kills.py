@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,16 +76,16 @@ def prepare(folder: Path, data: Path) -> str:
 
 
 class Run:
-    """One `mlraman predict` under mpirun; its ranks are found as the launcher's descendants."""
+    """One `mlraman` under mpirun, or without (0 ranks); its ranks are found as the launcher's descendants."""
 
-    def __init__(self, folder: Path, ranks: int):
-        command = [*launcher(ranks), sys.executable, "-m", "mlraman_hpc", "predict", "deck.yaml"]
+    def __init__(self, folder: Path, ranks: int, arguments: Sequence[str] = ("predict", "deck.yaml"), slow: str = SLOW):
+        command = [*(launcher(ranks) if ranks else []), sys.executable, "-m", "mlraman_hpc", *arguments]
         self.log = folder / "log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=environment({"MLRAMAN_TEST_SLOW": SLOW}),
+                env=environment({"MLRAMAN_TEST_SLOW": slow}),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

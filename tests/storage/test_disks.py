@@ -13,33 +13,6 @@ from tests.helpers import wait_for_line
 RANKS = pytest.mark.parametrize("ranks", [pytest.param(0), pytest.param(3, marks=pytest.mark.mpi)])
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """disk(kilobytes): a small file system of its own; disk.read_only()."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    class Disk:
-        path = folder
-
-        def make(self, kilobytes):
-            done = subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True
-            )
-            if done.returncode:
-                pytest.skip("mounting a small file system needs root")
-
-        def used(self):
-            status = os.statvfs(folder)
-            return (status.f_blocks - status.f_bfree) * status.f_frsize // 1024
-
-        def remount(self, options):
-            subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
-
-    yield Disk()
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
-
-
 def one_error(done, *texts):
     assert done.stderr.count("mlraman: error:") == 1, done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, done.stderr
