@@ -123,7 +123,6 @@ def _note(job: Job, error: UserError) -> None:
 def fail(materials: list[Material], text: str) -> None:
     """Notes why materials were not computed at all; on root."""
     for material in materials:
-        material.folder.mkdir(parents=True, exist_ok=True)
         write(material.folder / STATUS, f"{text}\n")
 
 

@@ -25,6 +25,8 @@ from mlraman_hpc.config.keys import (
 def _committee(value: int) -> int:
     if value in (1, 2, 3):
         raise ValueError("should be 0 or at least 4, so that the members' spread means something")
+    if value > 1000:
+        raise ValueError("should be at most 1000, where the spread itself is known to 2 %")
     return value
 
 

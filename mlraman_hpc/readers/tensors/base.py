@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError
-from mlraman_hpc.readers.text import Warn, parse_numbers, quoted, split_touching_numbers
+from mlraman_hpc.readers.text import Warn, parse_numbers, quoted, reading_errors, split_touching_numbers
 from mlraman_hpc.readers.unpacking import read_bytes
 
 SMALL_GAP = 0.2  # eV, below which labels are named
@@ -209,3 +209,11 @@ def gap_warning(gaps: list[float | None], sources: tuple[str, ...]) -> str | Non
 
 def _gap_in_words(gap: float) -> str:
     return f"gap {gap:.2g} eV" if gap > 0 else "partly filled bands"
+
+
+def npy_array(path: Path) -> np.ndarray:
+    """The array of a .npy file, read only where the file is as large as its header says. Errors: DataError."""
+    with reading_errors(str(path), "a .npy array"):
+        if not isinstance(np.load(path, mmap_mode="r", allow_pickle=False), np.ndarray):
+            raise ValueError("several arrays")
+        return np.load(path, allow_pickle=False)

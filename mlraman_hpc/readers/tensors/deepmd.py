@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request
-from mlraman_hpc.readers.text import Warn, atomic_number, reading_errors
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, npy_array
+from mlraman_hpc.readers.text import Warn, atomic_number
 from mlraman_hpc.readers.unpacking import read_bytes
 
 
@@ -53,8 +53,7 @@ FORMAT = Deepmd()
 
 def _array(path: Path, width: int) -> np.ndarray:
     """(frames, width)."""
-    with reading_errors(str(path), "a .npy array"):
-        values = np.load(path, allow_pickle=False)
+    values = npy_array(path)
     if values.ndim == 3 and values.shape[1:] in ((3, 3), (width // 3, 3)):
         values = values.reshape(len(values), -1)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] != width or not len(values):
@@ -66,9 +65,8 @@ def _array(path: Path, width: int) -> np.ndarray:
 
 def _sums_over_atoms(path: Path) -> np.ndarray:
     """(frames, 9) of (frames, 9 atoms) or (frames, atoms, 9); of selected atoms, where only these have a tensor."""
-    with reading_errors(str(path), "a .npy array"):
-        values = np.load(path, allow_pickle=False)
-        size = values.size // len(values)
+    values = npy_array(path)
+    size = values.size // len(values) if values.ndim and len(values) else 0
     if values.dtype.kind not in "fiu" or values.ndim < 2 or not size or size % 9 or not np.isfinite(values).all():
         raise FileError(path, f"{values.dtype} of shape {values.shape}; needed: finite numbers (frames, 9 atoms).")
     return values.astype(float).reshape(len(values), -1, 9).sum(axis=1)

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
-from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request
+from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat, Request, npy_array
 from mlraman_hpc.readers.tensors.components import check_order, from_columns
-from mlraman_hpc.readers.text import Warn, reading_errors
+from mlraman_hpc.readers.text import Warn
 
 _COORDINATES, _CELLS = r"coord|pos|xyz|geom|^r\b", r"box|cell|lattice"
 _KINDS = ((_CELLS, "cells"), (_COORDINATES, "coordinates"), ("", "tensors"))
@@ -79,8 +79,7 @@ def _by_kind(paths: list[Path]) -> dict[str, Path]:
 
 
 def _array(path: Path) -> np.ndarray:
-    with reading_errors(str(path), "a .npy array"):
-        values = np.load(path, allow_pickle=False)
+    values = npy_array(path)
     if values.dtype.kind not in "fiu" or not values.size:
         raise FileError(path, f"{values.dtype} of shape {values.shape}; needed: numbers.")
     if not np.isfinite(values).all():

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
-from mlraman_hpc.readers.tensors.base import FileError, Request
+from mlraman_hpc.readers.tensors.base import FileError, Request, npy_array
 from mlraman_hpc.readers.tensors.components import (
     RELATIVE,
     check_order,
@@ -108,10 +108,7 @@ class NumpyArray(SeriesFormat):
     file_name = r"\.npy$"
 
     def read(self, file: Path, request: Request) -> Series:
-        try:
-            values = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise FileError(file, f"cannot be read as .npy ({error}).") from None
+        values = npy_array(file)
         if values.dtype.kind not in "fiu":
             raise FileError(file, f"holds {values.dtype}; real numbers are needed.")
         if values.ndim == 3 and values.shape[1:] == (3, 3) and len(values):
@@ -223,14 +220,14 @@ def read_table(file: Path, order: list[str]) -> np.ndarray:
 def _check_last_line(file: Path) -> None:
     """A last line without its end may lack digits: its last number must have as many as the one above it."""
     text = read_bytes(file)
-    lines = [line for line in text[-4000:].split(b"\n")[-3:] if line.strip()]
-    if len(lines) < 2 or text.endswith(b"\n"):
+    if text.endswith(b"\n"):
         return
-    above, last = (line.split()[-1].partition(b".")[2] for line in lines[-2:])
-    if not last or len(last) != len(above):
+    lines = [line for line in text[-4000:].split(b"\n")[-3:] if line.strip()]
+    digits = [line.split()[-1].partition(b".")[2] for line in lines[-2:]]
+    if len(digits) < 2 or not digits[1] or len(digits[0]) != len(digits[1]):
         raise FileError(
             file,
-            "the last line has no line end, and its last number not as many digits as the one above; the file may be "
+            "the last line has no line end, and its last number not as many digits as one above; the file may be "
             "cut short. Complete it, or end it with a line end.",
         )
 

@@ -28,6 +28,7 @@ from mlraman_hpc.readers.text import (
 )
 from mlraman_hpc.readers.trajectory.base import BinaryFormat, FileIndex
 from mlraman_hpc.readers.trajectory.frame_table import FrameTable
+from mlraman_hpc.readers.unpacking import MOST_RATIO, SMALL
 
 if TYPE_CHECKING:
     import h5py
@@ -65,6 +66,7 @@ class H5md(BinaryFormat):
             if MARK in file.attrs and not marked:
                 raise DataError(f"{name}: damaged: its checksums are missing: it was changed or cut short.")
             group = _particles(file, name)
+            group.visititems(lambda _, item: _check_stored(item, name))
             frames, atoms = _shape(group, name)
             position = group["position"]
             if not any(label in position["value"].attrs for label in ("unit", "units")):
@@ -181,6 +183,17 @@ def _particles(file: h5py.File, name: str) -> h5py.Group:
             f"{', '.join(candidates) or 'none'}. Is it an H5MD trajectory?"
         )
     return groups[wanted[0]]
+
+
+def _check_stored(item: h5py.Group | h5py.Dataset, name: str) -> None:
+    """DataError for a dataset that says far more numbers than the file holds: reading it could take any memory."""
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+        return
+    if item.size and item.size * item.dtype.itemsize > max(SMALL, MOST_RATIO * item.id.get_storage_size()):
+        raise DataError(
+            f"{name}: '{item.name}' says that its shape is {item.shape}, for which the file has no room. It is "
+            "damaged, still being written, or something else."
+        )
 
 
 def _shape(group: h5py.Group, name: str) -> tuple[int, int]:

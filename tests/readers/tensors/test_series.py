@@ -110,8 +110,17 @@ def test_npy_mistakes(array, order, error, message, tmp_path):
 
 
 def test_not_npy(tmp_path):
-    with pytest.raises(DataError, match=r"cannot be read as .npy"):
+    with pytest.raises(DataError, match=r"cannot be read as a .npy"):
         series_of("1 2 3", tmp_path, name="a.npy")
+
+
+def test_npy_whose_header_asks_for_any_memory(tmp_path):
+    with open(tmp_path / "a.npy", "wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**10, 3, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(720))
+    with pytest.raises(DataError, match=r"a\.npy: cannot be read as a .npy array \(mmap length is greater"):
+        read_series(tmp_path / "a.npy", "auto", None, "polarizability", "angstrom^3", None)
 
 
 def xyz(key: str, frames: int = 3) -> str:
@@ -189,7 +198,7 @@ def test_table_without_a_last_line_end(end, tmp_path):
     read_series(tmp_path / "a.dat", "table", ["xx", "yy", "zz", "xy", "yz", "zx"], "dielectric", None, 1.0)
 
 
-@pytest.mark.parametrize("cut", [2, 3, 4])
+@pytest.mark.parametrize("cut", [2, 3, 4, 58])  # the last within the first line
 def test_table_cut_inside_its_last_number(cut, tmp_path):
     lines = "".join(f"{k}.25 3.5 3.6 0.01 0.02 0.03\n" for k in range(3))
     (tmp_path / "a.dat").write_text(lines[:-cut])

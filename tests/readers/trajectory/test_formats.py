@@ -306,6 +306,15 @@ def h5md(path: Path, **changes) -> Path:
     return path
 
 
+def test_h5md_that_says_far_more_atoms_than_it_holds(tmp_path):
+    path = h5md(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        del file["particles/all/position/value"]
+        file.create_dataset("particles/all/position/value", shape=(10, 10**9, 3), chunks=(1, 1000, 3), dtype="f8")
+    with pytest.raises(DataError, match=r"a\.h5: .* shape is \(10, 1000000000, 3\), for which the file has no room"):
+        index_of(path, tmp_path)
+
+
 def test_h5md_fixed_increments_units_and_boundary(tmp_path):
     index = index_of(h5md(tmp_path / "a.h5"), tmp_path)
     frames = all_frames(index)
