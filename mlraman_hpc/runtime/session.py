@@ -27,7 +27,7 @@ from mlraman_hpc.runtime.console import error_lines, write_stderr
 from mlraman_hpc.runtime.fault_injection import Fault
 from mlraman_hpc.runtime.interrupts import Stop, stopped
 from mlraman_hpc.runtime.launcher import Launch, launched
-from mlraman_hpc.runtime.mpich_workarounds import remove_stale_shared_memory
+from mlraman_hpc.runtime.mpich_workarounds import own_shared_memory, remove_shared_memory, remove_stale_shared_memory
 from mlraman_hpc.runtime.resources import Process
 from mlraman_hpc.runtime.watchdog import NeighbourWatch, watched
 
@@ -236,6 +236,7 @@ class Session:
         write_stderr(text)
         if world.size > 1:
             time.sleep(ABORT_SECONDS)
+            remove_shared_memory(own_shared_memory(), unused=False)
             world._comm.Abort(code)  # MPICH 5.0.2 returns from this, hence the next line
         os._exit(code)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from mlraman_hpc.base.checksums import opened
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.base.fences import fenced
 from mlraman_hpc.runtime.fault_injection import file_locks
+from mlraman_hpc.runtime.mpich_workarounds import own_shared_memory, remove_shared_memory
 from mlraman_hpc.runtime.resources import started
 
 LOCK = "mlraman.lock"
@@ -142,6 +144,7 @@ def _holder() -> dict:
             "since": datetime.now().isoformat(" ", "seconds"),
             "job": os.environ.get("SLURM_JOB_ID", ""),
             "restart": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
+            "shared_memory": own_shared_memory(),
         }
     raise DataError("/proc cannot be read, but is needed to keep two jobs out of one folder")
 
@@ -163,6 +166,19 @@ def _acquire(folder: Path, lock: Path, mine: str, tell) -> None:
             if _read(lock) == text:
                 lock.unlink(missing_ok=True)
                 tell(f"{lock} of a dead job ({_described(text)}) was removed")
+        _remove_shared_memory(_parsed(text), json.loads(mine))
+
+
+def _remove_shared_memory(dead: dict, mine: dict) -> None:
+    """What the ranks of a killed run of this node shared."""
+    names = dead.get("shared_memory", [])
+    if _same_node(dead, mine) and isinstance(names, list):
+        remove_shared_memory(name for name in names if isinstance(name, str))
+
+
+def _same_node(holder: dict, mine: dict) -> bool:
+    """Whether one's processes can be seen by the other."""
+    return all(holder.get(key) == mine[key] for key in ("host", "boot", "space"))
 
 
 @contextmanager
@@ -220,7 +236,7 @@ def _described(text: str) -> str:
 
 def _dead(lock: Path, text: str, mine: dict, tell) -> bool:
     holder = _parsed(text)
-    if holder and all(holder.get(key) == mine[key] for key in ("host", "boot", "space")):
+    if holder and _same_node(holder, mine):
         return started(holder["pid"]) != holder["started"]
     if holder.get("job") and holder["job"] == mine["job"] and holder["restart"] < mine["restart"]:
         return True  # this very job, before Slurm queued it again
@@ -272,7 +288,7 @@ def _sweep(folder: Path, lock: Path) -> None:
     for debris in [*folder.glob(f".*.{MARK}*.tmp"), *folder.glob(f".{LOCK}.*.tmp")]:
         debris.unlink(missing_ok=True)
     now = lock.stat().st_mtime
-    for debris in [*(folder / "cache").glob("*.part[0-9]*")]:
+    for debris in [*(folder / "cache").glob("*.part[0-9]*"), *folder.glob(".mlraman-benchmark-*")]:
         with suppress(FileNotFoundError):
             if now - debris.stat().st_mtime > STALE:
-                debris.unlink()
+                shutil.rmtree(debris) if debris.is_dir() else debris.unlink()

@@ -1,5 +1,7 @@
 """Shared memory that a killed run has left is removed, and no other."""
 
+import json
+import mmap
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from mlraman_hpc.runtime import mpich_workarounds
 from mlraman_hpc.runtime.mpich_workarounds import remove_stale_shared_memory
+from tests.helpers import wait_for_line
 
 NAMES = {"own": "mpich_shm_eb421bf2_0", "own_too": "mpich_vci_eb421bf2_3", "other": "mpich_shm_281e0ec3_0"}
 STEP = {"SLURM_JOB_ID": "1", "SLURM_STEP_ID": "0"}
@@ -50,3 +53,41 @@ def test_the_step_is_found_above_this_process(tmp_path):
     done = subprocess.run(["sh", "-c", shell, "sh", tmp_path, sys.executable, code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert before - CLOCK_SECONDS < float(done.stdout) < time.time() + CLOCK_SECONDS
+
+
+def test_files_of_a_dead_run_are_removed_and_no_others(tmp_path, monkeypatch):
+    """One that a process has in its memory stays, and so does what is not MPICH's."""
+    monkeypatch.setattr(mpich_workarounds, "SHARED_MEMORY", tmp_path)
+    for name in ("mpich_shm_1a_0", "mpich_shm_2b_0", "mpich_shm_3c_0", "precious"):
+        (tmp_path / name).write_bytes(bytes(4096))
+    with open(tmp_path / "mpich_shm_2b_0", "r+b") as file, mmap.mmap(file.fileno(), 0):
+        assert mpich_workarounds.own_shared_memory() == ["mpich_shm_2b_0"]
+        mpich_workarounds.remove_shared_memory(
+            ["mpich_shm_1a_0", "mpich_shm_2b_0", "precious", "../x", "mpich_shm_9_0"]
+        )
+    assert {path.name for path in tmp_path.iterdir()} == {"mpich_shm_2b_0", "mpich_shm_3c_0", "precious"}
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("kind", ["exception", "kill"])
+def test_a_failed_run_leaves_no_shared_memory(kind, trained, mlraman, background):
+    """One that fails takes its own along; that of one whose launcher is killed goes with the next run."""
+    fault = {"MLRAMAN_TEST_FAIL": "predict/batches:1:exception:3"} if kind == "exception" else {}
+    process = background(2, "predict", "deck.yaml", folder=trained, env={"MLRAMAN_TEST_SLOW": "3", **fault})
+    wait_for_line(process, " batches")
+    holder = json.loads((trained / "out" / "mlraman.lock").read_text())
+    files = [mpich_workarounds.SHARED_MEMORY / name for name in holder["shared_memory"]]
+    if not files:
+        process.kill()
+        pytest.skip("this MPI library leaves no such files")
+    if kind == "exception":
+        assert process.wait(60)
+    else:
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 60
+        while any(str(file) in mpich_workarounds._used_files() for file in files) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert files[0].exists()
+        mlraman(0, "predict", "deck.yaml", folder=trained)
+    assert not any(file.exists() for file in files)
