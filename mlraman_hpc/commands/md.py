@@ -124,7 +124,9 @@ class _Worker:
             self._run(max(end - time.monotonic(), 0.0), report)
         report.left = len(self.tasks) * self.settings.steps
         if self.simulation is not None:
-            report.left += max(1 - self.settings.steps, -self.simulation.progress.steps_done)
+            progress = self.simulation.progress
+            prolonged = progress.extensions * self.settings.equilibration
+            report.left += max(1 - self.settings.steps, prolonged - progress.steps_done)
 
     def _run(self, seconds: float, report: _Report) -> None:
         """Some steps of the present run; when it ends, or fails, the next one is to come."""

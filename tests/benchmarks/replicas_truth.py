@@ -1,11 +1,11 @@
-"""Four short runs beside one run of the same total length: do their densities of states agree within the error bars?
+"""Four short runs beside one run of the same total length: do their spectra agree within the error bars?
 
 python tests/benchmarks/replicas_truth.py FOLDER [--ensemble nve] [--groups 2]    # 32 atoms of copper, EMT; minutes
     [--calculator nep --arguments "{model_filename: PATH}"]
 
-FOLDER keeps the trajectories, and a second start goes on. Every pair of results is compared at wavenumbers two widths
-of the smoothing apart: the share of differences within one combined bar (68 % expected), and the mean square of
-difference over bar.
+Density of states, and Raman spectrum with the polarizability of bonds that the tests have. FOLDER keeps the
+trajectories, and a second start goes on. Every pair of results is compared at wavenumbers two widths of the smoothing
+apart: the share of differences within one combined bar (68 % expected), and the mean square of difference over bar.
 """
 
 from __future__ import annotations
@@ -32,6 +32,12 @@ figures: false
 trajectory: {{files: [{files}]{runs}}}
 dynamics: {{smoothing: {width}, blocks: 8}}
 """
+RAMAN = """output: {output}
+figures: false
+trajectory: {{files: [{files}]{runs}}}
+model: {{predictor: {{calculator: "tests.predictors.bonds:Bonds", unit: angstrom^3}}}}
+spectrum: {{smoothing: {width}, blocks: 8}}
+"""
 
 
 def mlraman(folder: Path, command: str, name: str, deck: str) -> None:
@@ -39,23 +45,28 @@ def mlraman(folder: Path, command: str, name: str, deck: str) -> None:
     subprocess.run([sys.executable, "-m", "mlraman_hpc", command, f"{name}.yaml"], cwd=folder, check=True)
 
 
-def density(folder: Path, name: str, files: list[str]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Density of states and its bars at wavenumbers two widths apart, and the kinetic temperature (K)."""
-    deck = DYNAMICS.format(
-        output=name, files=", ".join(files), runs=", runs: true" if len(files) > 1 else "", width=WIDTH
-    )
-    mlraman(folder, "dynamics", name, deck)
-    with h5py.File(folder / name / "dynamics.h5") as file:
-        grid = file["vdos/wavenumber"][:]
-        at = np.arange(2 * WIDTH, HIGHEST, 2 * WIDTH)
-        values = [np.interp(at, grid, file[path][:]) for path in ("vdos/total", "error/vdos/total")]
-        return values[0], values[1], float(np.mean(file["temperature"][()]))
+def spectra(folder: Path, name: str, files: list[str]) -> dict[str, np.ndarray]:
+    """Density of states and Raman spectrum with bars at wavenumbers two widths apart, and the temperature (K)."""
+    common = {"files": ", ".join(files), "runs": ", runs: true" if len(files) > 1 else "", "width": WIDTH}
+    mlraman(folder, "dynamics", f"{name}_dynamics", DYNAMICS.format(output=name, **common))
+    for command in ("predict", "spectrum"):
+        mlraman(folder, command, f"{name}_raman", RAMAN.format(output=name, **common))
+    at, found = np.arange(2 * WIDTH, HIGHEST, 2 * WIDTH), {}
+    for file_name, path in (("dynamics", "vdos"), ("raman", "intensity")):
+        with h5py.File(folder / name / f"{file_name}.h5") as file:
+            grid = file["vdos/wavenumber" if path == "vdos" else "wavenumber"][:]
+            bars = "error/vdos/total" if path == "vdos" else "error/statistical/total"
+            found[path] = np.interp(at, grid, file[f"{path}/total"][:])
+            found[f"error/{path}"] = np.interp(at, grid, file[bars][:])
+            if path == "vdos":
+                found["temperature"] = np.mean(file["temperature"][()])
+    return found
 
 
-def compared(one: tuple, other: tuple) -> str:
-    ratio = (one[0] - other[0]) / np.hypot(one[1], other[1])
+def compared(one: dict, other: dict, name: str) -> str:
+    ratio = (one[name] - other[name]) / np.hypot(one[f"error/{name}"], other[f"error/{name}"])
     within = 100 * np.mean(np.abs(ratio) <= 1)
-    return f"{within:3.0f} % of {len(ratio)} within one bar, mean square {np.mean(ratio**2):.2f}"
+    return f"{name}: {within:3.0f} % of {len(ratio)} within one bar, mean square {np.mean(ratio**2):.2f}"
 
 
 def main() -> None:
@@ -79,12 +90,16 @@ def main() -> None:
     sets = {}
     for group in range(groups):
         files = [f"short/trajectory_300K_{RUNS * group + k}.h5" for k in range(RUNS)]
-        sets[f"four runs {group}"] = density(folder, f"four_{group}", files)
-        sets[f"long run {group}"] = density(folder, f"one_{group}", [f"long/trajectory_300K_{group}.h5"])
-    for name, (_, bars, temperature) in sets.items():
-        print(f"{name}: {temperature:.1f} K, mean bar {np.mean(bars):.2g}")
+        sets[f"four runs {group}"] = spectra(folder, f"four_{group}", files)
+        sets[f"long run {group}"] = spectra(folder, f"one_{group}", [f"long/trajectory_300K_{group}.h5"])
+    for name, found in sets.items():
+        bars = ", ".join(
+            f"{key} {np.mean(found[f'error/{key}']) / np.mean(found[key]):.3f}" for key in ("vdos", "intensity")
+        )
+        print(f"{name}: {found['temperature']:.1f} K, mean bar over mean: {bars}")
     for one, other in combinations(sets, 2):
-        print(f"{one} and {other}: {compared(sets[one], sets[other])}")
+        texts = [compared(sets[one], sets[other], name) for name in ("vdos", "intensity")]
+        print(f"{one} and {other}: {'; '.join(texts)}")
 
 
 if __name__ == "__main__":
