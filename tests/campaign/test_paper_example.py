@@ -30,6 +30,21 @@ def test_labels_are_frames_of_the_trajectory(name):
                 assert np.abs((off - np.round(off)) * edges).max() < 1.2e-3
 
 
+@pytest.mark.parametrize(("temperature", "cell", "melt"), [(600, 14.196, False), (900, 14.370, True)])
+def test_the_control_is_a_crystal_at_600_kelvin_and_a_melt_at_900(temperature, cell, melt):
+    """Antimony, of which no bond is broken in a crystal, leaves its site in a melt."""
+    with h5py.File(EXAMPLE / f"na3sbs4_{temperature}K.h5") as file:
+        edges = np.diag(file["particles/all/box/edges"][()])
+        antimony = file["particles/all/species"][:] == 51
+        positions = 0.001 * file["particles/all/position/value"][:, antimony]
+    assert edges[0] == pytest.approx(cell, abs=1e-3) and positions.shape == (2500, 16, 3)
+    steps = np.diff(positions, axis=0)
+    steps -= edges * np.round(steps / edges)
+    path = np.cumsum(steps, axis=0)
+    away = np.mean(np.sum((path[1250:] - path[:-1250]) ** 2, axis=2))
+    assert away > 3 if melt else away < 0.3
+
+
 @pytest.mark.slow
 def test_a_fifth_of_two_materials(mlraman, tmp_path):
     """Twenty picoseconds: gamma-Na3PS4 conducts and scatters at low wavenumbers, Na3SbS4 does neither."""
