@@ -89,5 +89,8 @@ def ten_to(power: int) -> str:
 
 
 def percent(value: float) -> str:
-    """'4.6 %'"""
-    return f"{100 * value if value > 1e-6 else 0:.2g} %" if math.isfinite(value) else NONE
+    """'4.6 %', '100 %'; what is smaller than 1e-6 is none."""
+    if not math.isfinite(value):
+        return NONE
+    value = 100 * value if value > 1e-6 else 0.0
+    return f"{value:.0f} %" if value >= 9.95 else f"{value:.2g} %"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.config import yaml_source
 from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
@@ -186,10 +187,10 @@ def _experiment(job: Job, ours: RamanSpectrum) -> dict:
 def _lines(result: Comparison) -> list[str]:
     lines = []
     if result.distance is not None:
-        lines.append(f"distance to the spectrum of the reference tensors: {100 * result.distance:.2g} % (relative L2)")
+        lines.append(f"distance to the spectrum of the reference tensors: {percent(result.distance)} (relative L2)")
     for label, (distance, within) in (result.difference or {}).items():
         text = f", within both errors at {100 * within:.0f} % of the wavenumbers" if np.isfinite(within) else ""
-        lines.append(f"{label}: differs by {100 * distance:.2g} % (relative L2){text}")
+        lines.append(f"{label}: differs by {percent(distance)} (relative L2){text}")
     for label, (weight, error, cutoff) in (result.weight or {}).items():
         lines.append(f"{label}: {weight:.4f} +- {error:.4f} of the intensity below {cutoff:g} cm^-1")
     if result.scale is not None:

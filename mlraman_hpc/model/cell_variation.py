@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.records.model import Model
 
@@ -29,7 +30,7 @@ def cell_warnings(model: Model, frames: Frames) -> list[str]:
     texts = []
     if share > VARIES:
         text = (
-            f"the cell's volume varies by {100 * share:.2g} % (root mean square): it moves the mean polarizability and "
+            f"the cell's volume varies by {percent(share)} (root mean square): it moves the mean polarizability and "
             "adds an isotropic line of its own at the barostat's wavenumbers; run at constant volume"
         )
         if not (np.isfinite(low) and high / low - 1 > 0.5 * (density.max() / density.min() - 1)):
@@ -38,7 +39,7 @@ def cell_warnings(model: Model, frames: Frames) -> list[str]:
     outside = max(float(low / density.min() - 1), float(density.max() / high - 1)) if np.isfinite(low) else 0.0
     if outside > BEYOND and share <= VARIES:
         texts.append(
-            f"the number density of the trajectory, {density.mean():.5g} atoms/Angstrom^3, is {100 * outside:.2g} % "
+            f"the number density of the trajectory, {density.mean():.5g} atoms/Angstrom^3, is {percent(outside)} "
             f"outside that of the labels ({low:.5g} to {high:.5g}), which say little of it; label frames of this cell"
         )
     return texts

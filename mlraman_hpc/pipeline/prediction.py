@@ -17,6 +17,7 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError, FrameError, UserError
 from mlraman_hpc.base.lazy_module import LazyModule
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.model.cell_variation import cell_warnings, sampled_rows
 from mlraman_hpc.model.ensemble_distance import ensemble_distance, looked_at
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
@@ -409,9 +410,9 @@ def _finish(step: Step, plan: Plan) -> Output:
         raise
     atoms, frames = plan.file.count_outliers()
     if atoms:
-        share = 100 * atoms / (len(plan.chosen) * len(plan.index.numbers))
+        share = atoms / (len(plan.chosen) * len(plan.index.numbers))
         output.warnings.append(
-            f"{share:.2g} % of the atoms, in {frames} of {len(plan.chosen)} frames, are far outside the "
+            f"{percent(share)} of the atoms, in {frames} of {len(plan.chosen)} frames, are far outside the "
             "training range: the model extrapolates there"
         )
     for text in output.warnings:  # now, since the file carries the warnings of the log

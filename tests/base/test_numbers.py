@@ -44,7 +44,9 @@ def test_powers_of_ten(value, error, text):
 
 
 def test_percent():
-    assert [percent(value) for value in (0.0461, 0.3, 0.0, 1e-9, math.nan)] == ["4.6 %", "30 %", "0 %", "0 %", "–"]
+    values = (0.0461, 0.3, 0.996, 0.0996, 2.143, 0.0, 1e-9, math.nan)
+    texts = ["4.6 %", "30 %", "100 %", "10 %", "214 %", "0 %", "0 %", "–"]
+    assert [percent(value) for value in values] == texts
 
 
 def test_diffusion_or_its_bound():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra.committee import CommitteeDensities
 from mlraman_hpc.numerics.spectra.errorbars import jackknife
@@ -91,7 +92,7 @@ class Verdict:
                 text += f" and {self.second:.2g} cm^-1"
             if self.term is RelaxingTerm.COLE_COLE:
                 text += f" (exponent {self.exponent:.2g})"
-        return f"{text} and a constant; {100 * self.share:.2g} % of the fitted variance relaxes"
+        return f"{text} and a constant; {percent(self.share)} of the fitted variance relaxes"
 
 
 def _with_error(width: float, error: float) -> str:
