@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import UserError
+from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.campaign.material import State, status
 from mlraman_hpc.config.campaign_deck import NONE, OWN, PREDICTOR, Material
 from mlraman_hpc.config.deck_reader import resolved_yaml
@@ -95,9 +96,10 @@ def _read(row: Row, material: Material) -> None:
     row.status = Status.DONE if raman else Status.DYNAMICS_ONLY
     warnings: list[str] = []
     if raman:
-        warnings += _raman(row, hdf5.load(RamanSpectrum, material.folder))
+        spectrum = hdf5.load(RamanSpectrum, material.folder)
+        warnings += _raman(row, spectrum)
         row.convention = _convention(material)
-        warnings += _outliers(material) if material.deck.series is None else []
+        warnings += _outliers(material, spectrum.atoms) if material.deck.series is None else []
     if material.deck.dynamics:
         warnings += _dynamics(row, hdf5.load(Dynamics, material.folder))
     _scores(row, material)
@@ -150,12 +152,13 @@ def mark_unlike(rows: list[Row]) -> None:
             row.unlike = ", ".join(f"{own} (the others: {other})" for own, other in pairs if own != other)
 
 
-def _outliers(material: Material) -> list[str]:
+def _outliers(material: Material, atoms: int | None) -> list[str]:
     outliers = read_outliers(material.folder)
     if outliers is None or not outliers.any():
         return []
+    share = f" ({percent(outliers.mean() / atoms)} of all)" if atoms else ""
     return [
-        f"in {np.count_nonzero(outliers)} of {len(outliers)} frames some atoms are far outside the "
+        f"in {np.count_nonzero(outliers)} of {len(outliers)} frames some atoms{share} are far outside the "
         "model's training range"
     ]
 
