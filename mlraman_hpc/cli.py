@@ -223,8 +223,8 @@ def execute(session: mpi.Session, options: argparse.Namespace) -> None:
         _function(command.module, name)(session, options)
         if name == "info" and options.selftest:
             _selftest(session)
-    elif name == "check" and _is_campaign(session, options.deck):
-        _function("campaign.check", name)(session, options)
+    elif name in ("check", "label") and _is_campaign(session, options.deck):
+        _function("campaign.check" if name == "check" else "campaign.labels", name)(session, options)
     elif name == "report" and options.text:
         _with_job(session, options, False, _function("commands.report", "report_text"))
     else:

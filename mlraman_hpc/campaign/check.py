@@ -8,12 +8,11 @@ from pathlib import Path
 
 from mlraman_hpc.base.errors import DataError, UserError
 from mlraman_hpc.commands.check import inspect
-from mlraman_hpc.config.campaign_deck import NONE, OWN, SHARED, Campaign, Material
+from mlraman_hpc.config.campaign_deck import COMPUTED, NONE, OWN, SHARED, Campaign, Material
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import input_files
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.records.model import Model
 from mlraman_hpc.runtime.console import NORMAL, VERBOSE, Console, duration
 from mlraman_hpc.runtime.session import Session
 
@@ -78,12 +77,14 @@ def _figures(material: Material) -> int:
 
 
 def _deck(plan: Campaign, material: Material) -> Deck:
-    """The material's deck; where its common model is not there yet, with labels that a trial model is made of."""
-    if material.model != SHARED or Path(plan.common.output, Model.file_name).exists():
+    """The material's deck; where its model is not there yet, with labels, if any, that a trial model is made of."""
+    if material.model not in (SHARED, COMPUTED) or Path(material.deck.model.file or "").exists():
         return material.deck
+    own = material.deck.model.model_copy(update={"file": None})
+    if material.model is COMPUTED:
+        return material.deck.model_copy(update={"model": own})
     labelled = material.labels or (plan.together[0].labels if plan.together else plan.common)
     input_files(labelled, "reference.files", labelled.reference.files or [])
-    own = material.deck.model.model_copy(update={"file": None})
     return material.deck.model_copy(update={"reference": labelled.reference, "model": own})
 
 

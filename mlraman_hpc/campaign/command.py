@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mlraman_hpc.base.errors import DataError, StoppedEarly, UserError
@@ -19,7 +20,7 @@ from mlraman_hpc.campaign.material import compute, fail, logging
 from mlraman_hpc.campaign.plan import Run, chosen_names, largest_first
 from mlraman_hpc.campaign.rows import Row, row_of
 from mlraman_hpc.campaign.work_queue import WorkQueue
-from mlraman_hpc.config.campaign_deck import SHARED
+from mlraman_hpc.config.campaign_deck import SHARED, Material
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.runtime import resources as machine
@@ -35,40 +36,52 @@ def campaign(session: Session, options) -> None:
 
     Raises DataError at the end where materials failed; the others are finished by then.
     """
+    run = begun(session, options, "campaign")
+    with folder(run):
+        finish(run, computed(run, run.chosen))
+
+
+def begun(session: Session, options, name: str) -> Run:
+    """The plan and what of it is to be computed, with header and time limit; for all commands on campaigns."""
     session.enter_stage("deck")
     plan = session.on_root(read_campaign, options.deck, options.changes)
-    names = session.on_root(chosen_names, plan, options.only, options.array)
-    chosen = [material for material in plan.materials if material.name in names]
+    only, array = getattr(options, "only", []), getattr(options, "array", False)
+    names = session.on_root(chosen_names, plan, only, array)
     run = Run(
         plan,
-        chosen,
+        [material for material in plan.materials if material.name in names],
         session,
         Console(session, options.level),
-        options.groups or plan.keys.groups,
+        getattr(options, "groups", None) or plan.keys.groups,
         options.force,
-        complete=not (options.only or options.array),
+        complete=not (only or array),
     )
-    run.job.header("campaign")
+    run.job.header(name)
     limit = session.on_root(machine.seconds_left, plan.keys.walltime, run.console.detail)
     if limit is not None:
         session.stop.limit(limit)
-    try:
-        with _folder(run):
-            failed = _materials(run, _common(run))
-            session.enter_stage("ranking")
-            rows = _rows(run) if run.complete else None
-            ranking = session.on_root(_summary, run, rows)
-    except StoppedEarly:
-        run.console.summary("stopped after")
-        raise
-    run.console.say(ranking)
+    return run
+
+
+def computed(run: Run, chosen: list[Material]) -> dict[str, str]:
+    """Compute what is not up to date of these; messages of those that failed, by name."""
+    part = replace(run, chosen=chosen)
+    return _materials(part, _common(part)) if chosen else {}
+
+
+def finish(run: Run, failed: dict[str, str]) -> None:
+    """The ranking and the summary. Raises DataError where materials failed."""
+    session = run.session
+    session.enter_stage("ranking")
+    rows = _rows(run) if run.complete else None
+    run.console.say(session.on_root(_summary, run, rows))
     run.console.summary(memory=session.gather(machine.peak_memory()))
     session.raise_if_any(_failures(run, failed))
 
 
 @contextmanager
-def _folder(run: Run):
-    """The campaign's folder; a job that computes all materials locks it."""
+def folder(run: Run):
+    """The campaign's folder; a job that computes all materials locks it. A stop is told in the summary."""
     with ExitStack() as stack:
 
         def prepare():
@@ -81,7 +94,11 @@ def _folder(run: Run):
                 WorkQueue.remove_stale(run.plan.output)
 
         run.session.only_on_root(prepare)
-        yield
+        try:
+            yield
+        except StoppedEarly:
+            run.console.summary("stopped after")
+            raise
 
 
 # the common model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import Enum
@@ -13,7 +14,7 @@ from mlraman_hpc.base.atomic_files import atomic_write
 from mlraman_hpc.base.errors import DataError, StoppedEarly, UserError
 from mlraman_hpc.campaign import common_model
 from mlraman_hpc.commands.run import run
-from mlraman_hpc.config.campaign_deck import Campaign, Material, ordinary_yaml
+from mlraman_hpc.config.campaign_deck import Campaign, Material, ModelSource, ordinary_yaml
 from mlraman_hpc.model import regression as polarizability
 from mlraman_hpc.model.descriptors import Features
 from mlraman_hpc.numerics.regression.scores import tensor_scores
@@ -85,15 +86,25 @@ def _open_log(folder: Path):
 
 def compute(plan: Campaign, material: Material, session: Session, level: int, force: bool) -> str | None:
     """All commands of the material; None, or the message of what went wrong. For all ranks of `session`."""
+
+    def work(job: Job) -> None:
+        session.only_on_root(_check_labels_computed, material)
+        run(job)
+        test_labels(plan, material, job)
+        session.only_on_root(_mark, job, State.DONE)
+
+    return attempt(material, session, level, force, work)
+
+
+def attempt(material: Material, session: Session, level: int, force: bool, work: Callable[[Job], object]) -> str | None:
+    """`work` in the material's folder, with its log and status; None, or the message of what went wrong."""
     try:
         with logging(material.folder, session, level) as console:
             job = Job(material.deck, session, console, force)
             try:
                 with job.folder(), job.status(material.name):
                     session.only_on_root(_begin, job)
-                    run(job)
-                    test_labels(plan, material, job)
-                    session.only_on_root(_mark, job, State.DONE)
+                    work(job)
             except UserError as error:
                 _note(job, error)
                 raise
@@ -110,6 +121,12 @@ def compute(plan: Campaign, material: Material, session: Session, level: int, fo
 def _begin(job: Job) -> None:
     _mark(job, State.UNFINISHED)
     write(job.output / DECK, ordinary_yaml(job.deck))
+
+
+def _check_labels_computed(material: Material) -> None:
+    path = material.folder / Model.file_name
+    if material.model is ModelSource.COMPUTED and not path.exists():
+        raise DataError(f"{path}: no model yet; 'mlraman label' with the campaign's deck computes its labels")
 
 
 def _note(job: Job, error: UserError) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from mlraman_hpc.base.errors import UserError
 from mlraman_hpc.base.numbers import percent
 from mlraman_hpc.campaign.material import State, status
-from mlraman_hpc.config.campaign_deck import NONE, OWN, PREDICTOR, Material
+from mlraman_hpc.config.campaign_deck import COMPUTED, NONE, OWN, PREDICTOR, Material
 from mlraman_hpc.config.deck_reader import resolved_yaml
 from mlraman_hpc.pipeline.spectra import relative_total
 from mlraman_hpc.records.campaign import Status
@@ -98,7 +98,7 @@ def _read(row: Row, material: Material) -> None:
     if raman:
         spectrum = hdf5.load(RamanSpectrum, material.folder)
         warnings += _raman(row, spectrum)
-        row.convention = _convention(material)
+        row.convention = convention_of(material)
         warnings += _outliers(material, spectrum.atoms) if material.deck.series is None else []
     if material.deck.dynamics:
         warnings += _dynamics(row, hdf5.load(Dynamics, material.folder))
@@ -123,7 +123,7 @@ def _raman(row: Row, spectrum: RamanSpectrum) -> tuple[str, ...]:
     return spectrum.warnings
 
 
-def _convention(material: Material) -> str:
+def convention_of(material: Material) -> str:
     """What numbers of two materials must share to be compared: 'low_frequency 50; smoothing ...'.
 
     A temperature may differ, but not whether there is a Bose-Einstein factor.
@@ -195,7 +195,7 @@ def _scores(row: Row, material: Material) -> None:
         scores, row.tested = {"r2": test.r2, "rmse": test.rmse}, test.labels
         row.tested_on = "own, left out of the training" if test.left_out else "own, which may have been trained on"
     elif material.model not in (NONE, PREDICTOR):
-        own = material.model == OWN
+        own = material.model in (OWN, COMPUTED)
         model = hdf5.load(Model, material.folder if own else Path(material.deck.model.file))
         scores, row.tested = model.scores, len(model.test)
         row.tested_on = "own, left out of the training" if own else "those of the model"

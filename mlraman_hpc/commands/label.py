@@ -33,14 +33,21 @@ def label(job: Job) -> None:
     With --force, calculations that failed are tried again first.
     """
     with job.located():
-        code_of(job)
-        manifest: Manifest | None = job.session.on_root(_known, job)
+        verdict = resumed(job)
         job = replace(job, force=False)
-        verdict = Verdict.GO_ON
-        if manifest is not None and manifest.rounds and not manifest.open:
-            verdict = _evaluate(job, _with_all_tests(job, manifest))
-        while not verdict.ends:
-            verdict = _round(job)
+        while verdict is Verdict.GO_ON:
+            verdict = next_round(job)
+        if verdict is None:
+            _wait_for_array(job)
+
+
+def resumed(job: Job) -> Verdict | None:
+    """The verdict on what is there already, GO_ON where calculations are open; None: see `next_round`."""
+    code_of(job)
+    manifest: Manifest | None = job.session.on_root(_known, job)
+    if manifest is None or not manifest.rounds or manifest.open:
+        return Verdict.GO_ON
+    return _judged(replace(job, force=False), manifest)
 
 
 def _known(job: Job) -> Manifest | None:
@@ -49,20 +56,22 @@ def _known(job: Job) -> Manifest | None:
     return retry_failed(job, manifest) if manifest is not None and job.force else manifest
 
 
-def _round(job: Job) -> Verdict:
-    session = job.session
+def next_round(job: Job) -> Verdict | None:
+    """Select, or go on with what is open, compute, collect, judge; None where calculations are left to a job array."""
     with job.stage("select"):
         try:
             manifest = select_round(job)
         except NoFramesLeft:
-            return _evaluate(job, session.on_root(required_manifest, job), Verdict.NO_FRAMES)
+            return _evaluate(job, job.session.on_root(required_manifest, job), Verdict.NO_FRAMES)
     manifest = _computed(job, manifest)
+    if manifest.open:
+        return None
     _check_any_label(job, manifest)
-    return _evaluate(job, _with_all_tests(job, manifest))
+    return _judged(job, manifest)
 
 
 def _computed(job: Job, manifest: Manifest) -> Manifest:
-    """What is open is prepared and run, and all that was prepared collected."""
+    """What is open is prepared and, with a command, run; all that was prepared is collected."""
     session, section = job.session, section_of(job)
     if manifest.open:
         with job.stage("prepare"):
@@ -71,28 +80,25 @@ def _computed(job: Job, manifest: Manifest) -> Manifest:
             with job.stage("calculate"):
                 run_calculations(job, code_of(job), manifest.open, section.command, section.parallel, section.retries)
     with job.stage("collect"):
-        manifest = session.on_root(collect_calculations, job)
-    if manifest.open:
-        _wait_for_array(job, manifest)
-    return manifest
+        return session.on_root(collect_calculations, job)
 
 
-def _with_all_tests(job: Job, manifest: Manifest) -> Manifest:
-    """Test frames that gave no label are replaced by the next of the draw, computed before the model is judged."""
+def _judged(job: Job, manifest: Manifest) -> Verdict | None:
+    """The verdict. Test frames that gave no label are replaced by the next of the draw, and computed, before."""
     while tests_to_replace(job, manifest):
         with job.stage("select"):
             manifest = replace_tests(job)
         if not manifest.open:  # the trajectory has no more frames
             break
         manifest = _computed(job, manifest)
-    return manifest
+        if manifest.open:
+            return None
+    return _evaluate(job, manifest)
 
 
-def _wait_for_array(job: Job, manifest: Manifest) -> None:
-    hint = job.session.on_root(submit_hint, job)
-    stop = StoppedEarly(
-        f"{len(manifest.open)} calculations are to be run ({hint}); start the same command again when they have"
-    )
+def _wait_for_array(job: Job) -> None:
+    count, hint = job.session.on_root(lambda: (len(required_manifest(job).open), submit_hint(job)))
+    stop = StoppedEarly(f"{count} calculations are to be run ({hint}); start the same command again when they have")
     stop.shared = True
     raise stop
 

@@ -24,6 +24,7 @@ class ModelSource(str, Enum):
     SHARED = "common"  # trained for several materials
     GIVEN = "given"  # a file that the deck names
     PREDICTOR = "predictor"  # a model that another program made
+    COMPUTED = "computed"  # trained on labels that `label` computes
     NONE = "none"  # no Raman spectrum: dynamics only, or a series
 
     def __str__(self) -> str:
@@ -33,7 +34,7 @@ class ModelSource(str, Enum):
         return format(self.value, format_spec)
 
 
-OWN, SHARED, GIVEN, PREDICTOR, NONE = ModelSource
+OWN, SHARED, GIVEN, PREDICTOR, COMPUTED, NONE = ModelSource
 
 
 class CampaignKeys(Section):

@@ -22,6 +22,8 @@ from mlraman_hpc.config.yaml_source import YamlSource
 _CAMPAIGN_KEYS = ("materials", "groups", "train_together", "title", "output", "walltime")  # not for all materials
 _VARIABLE = re.compile(r"(?<!\$)\{([A-Za-z_][\w.]*)\}")  # ${NAME} is a variable of the environment
 
+_OF_COMMAND = frozenset({"program", "input", "output", "slot"})  # filled in when labelling.command runs
+
 
 def is_campaign(path: str | Path) -> bool:
     """Whether the deck in this file has materials. Raises DeckError as read_deck does."""
@@ -124,7 +126,14 @@ class _CampaignReader:
             requested = file
         self._check_request(draft, requested, has_labels)
         item.model = self._model_source(draft, requested, has_labels, file, reference is not None)
-        item.values = self._with_model(values, item.model)
+        if (
+            item.model is ModelSource.NONE
+            and requested is None
+            and values.get("labelling")
+            and not values.get("series")
+        ):
+            item.model = ModelSource.COMPUTED
+        item.values = self._with_model(values, item)
         if item.model is ModelSource.OWN:
             item.values["reference"] = reference
         elif item.model is not ModelSource.NONE and has_labels:
@@ -166,8 +175,9 @@ class _CampaignReader:
             return ModelSource.GIVEN
         return ModelSource.SHARED if has_reference else ModelSource.NONE
 
-    def _with_model(self, values: dict[str, Any], source: ModelSource) -> dict[str, Any]:
-        """`values` with the model file that `source` means."""
+    def _with_model(self, values: dict[str, Any], item: _Assignment) -> dict[str, Any]:
+        """`values` with the model file that the source of the item's model means."""
+        source = item.model
         if not isinstance(values.get("model", {}), (dict, type(None))):
             return values  # of a wrong type, which the check of the deck will tell
         model = _section(values, "model")
@@ -176,26 +186,31 @@ class _CampaignReader:
             model.pop("file", None)
         if source is ModelSource.SHARED:
             model["file"] = os.path.join(self.output, COMMON_FOLDER, "model.h5")
+        if source is ModelSource.COMPUTED:
+            model["file"] = os.path.join(self.output, item.draft.name, "model.h5")
         left_out = ("model", "convergence") if source is ModelSource.NONE else ("model",)
         values = {name: value for name, value in values.items() if name not in left_out}
         return {**values, "model": model} if model else values
 
     # patterns
 
-    def _fill(self, values: Any, item: _Assignment) -> Any:
-        """`values` with the {variables} of the material replaced in every text."""
+    def _fill(self, values: Any, item: _Assignment, kept: frozenset[str] = frozenset()) -> Any:
+        """`values` with the {variables} of the material replaced in every text; those that are `kept` stay."""
         if isinstance(values, dict):
-            return {name: self._fill(value, item) for name, value in values.items()}
+            return {
+                name: self._fill(value, item, _OF_COMMAND if name == "labelling" else kept)
+                for name, value in values.items()
+            }
         if isinstance(values, list):
-            return [self._fill(value, item) for value in values]
+            return [self._fill(value, item, kept) for value in values]
         if not isinstance(values, str):
             return values
-        variables, used = item.draft.variables, set(_VARIABLE.findall(values))
+        variables, used = item.draft.variables, set(_VARIABLE.findall(values)) - kept
         for name in sorted(used - set(variables)):
             text = f"'{values}': the material has no '{name}'; it has {', '.join(variables)}"
             self._refuse(item.draft, text)
         item.used_variables |= used
-        return _VARIABLE.sub(lambda match: variables.get(match[1], ""), values)
+        return _VARIABLE.sub(lambda match: match[0] if match[1] in kept else variables.get(match[1], ""), values)
 
     # decks
 

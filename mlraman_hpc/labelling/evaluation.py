@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -120,9 +121,9 @@ def _model_origin(job: Job, rows: Rows) -> Origin:
     return training_origin(job, "label", settings)
 
 
-def history_of(job: Job) -> LabellingHistory | None:
-    """What earlier rounds have written; on root."""
-    path = job.output / LabellingHistory.file_name
+def history_of(folder: Path) -> LabellingHistory | None:
+    """What earlier rounds have written into an output folder; on root."""
+    path = folder / LabellingHistory.file_name
     return hdf5.load(LabellingHistory, path) if path.exists() else None
 
 
@@ -159,7 +160,7 @@ def _with_round(
     seconds = [item.cpu_seconds for item in manifest.calculations if item.cpu_seconds is not None]
     digest = provenance.hash_of([(item.structure, item.input, item.status.value) for item in manifest.calculations])
     total = spectrum.intensity["total"]
-    before = history_of(job)
+    before = history_of(job.output)
     rows = _rows_before(before, spectrum, digest, manifest.rounds)
     last = before.spectra[rows[-1]] if before is not None and len(rows) else None
     change = np.nan if last is None else _distance(total, last, inside)

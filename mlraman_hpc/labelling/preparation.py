@@ -225,8 +225,12 @@ def write_listing(job: Job, name: str, items: list[Calculation]) -> None:
         path.unlink(missing_ok=True)
         return
     with atomic_write(path) as temporary:
-        lines = (" ".join(map(str, run_folders(job, item))) for item in items)
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        temporary.write_text("".join(f"{line}\n" for line in listed_runs(job, items)), encoding="utf-8")
+
+
+def listed_runs(job: Job, items: list[Calculation]) -> list[str]:
+    """For each calculation the folders of its runs, relative to that of all calculations, as words."""
+    return [" ".join(map(str, run_folders(job, item))) for item in items]
 
 
 def write_array(job: Job, count: int) -> None:

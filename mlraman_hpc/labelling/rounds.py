@@ -25,6 +25,7 @@ from mlraman_hpc.labelling.manifest import (
     Kind,
     Manifest,
     Purpose,
+    Status,
     read_manifest,
     structure_hash,
     write_manifest,
@@ -207,10 +208,9 @@ def _with_tests(job: Job, state: State, gap: int) -> Manifest:
     frames = spaced(draw_order(state.chosen, section.seed), taken, gap, wanted + tests_to_replace(job, manifest))
     _check_number(job, len(frames), wanted, "test", gap)
     if len(frames) > wanted:
-        lost = _numbers(item.frame for item in manifest.of(Purpose.TEST) if item.status.is_kept_apart)
+        lost = _numbers(item.frame for item in _lost_tests(manifest))
         job.console.say(
-            f"of the test frames {lost} gave no label that can be used; the next of the draw take their place: "
-            f"{_numbers(frames[wanted:])}"
+            f"test frames {lost} gave no label; the next of the draw take their place: {_numbers(frames[wanted:])}"
         )
     return replace(
         manifest, calculations=kept + _calculations(state, frames, Purpose.TEST, Kind.POLARIZABILITY, 0, "random")
@@ -219,9 +219,15 @@ def _with_tests(job: Job, state: State, gap: int) -> Manifest:
 
 def tests_to_replace(job: Job, manifest: Manifest) -> int:
     """Test frames that are drawn in place of those that gave no label, until twice as many are drawn as are wanted."""
-    wanted, tests = section_of(job).test, manifest.of(Purpose.TEST)
-    useful = sum(not item.status.is_kept_apart for item in tests)
-    return max(0, min(wanted - useful, MOST_DRAWN * wanted - len(tests), len(tests) - useful))
+    wanted, drawn, lost = section_of(job).test, len(manifest.of(Purpose.TEST)), len(_lost_tests(manifest))
+    return max(0, min(wanted - drawn + lost, MOST_DRAWN * wanted - drawn, lost))
+
+
+def _lost_tests(manifest: Manifest) -> list[Calculation]:
+    """Those without a label; an outlier is looked at again at every `collect`."""
+    return [
+        item for item in manifest.of(Purpose.TEST) if item.status.is_kept_apart and item.status is not Status.OUTLIER
+    ]
 
 
 def replace_tests(job: Job) -> Manifest:

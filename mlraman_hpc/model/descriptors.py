@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -78,9 +79,17 @@ def pack_block(square: np.ndarray, symmetric: bool) -> np.ndarray:
     """(..., Q, Q) of one block -> (..., columns), see `FeatureLayout`; symmetric: l1 = l2."""
     if not symmetric:
         return square.reshape(*square.shape[:-2], -1)
-    rows, columns = np.triu_indices(square.shape[-1])
+    upper, lower, halves = _triangles(square.shape[-1])
+    flat = square.reshape(*square.shape[:-2], -1)
+    return (flat[..., upper] + flat[..., lower]) * halves
+
+
+@lru_cache(maxsize=8)
+def _triangles(channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places of (q, q') and (q', q), q <= q', in a square that is written as a line, and the factor of their sum."""
+    rows, columns = np.triu_indices(channels)
     halves = np.where(rows == columns, 0.5, np.sqrt(0.5))
-    return (square[..., rows, columns] + square[..., columns, rows]) * halves
+    return rows * channels + columns, columns * channels + rows, halves
 
 
 def unpack_block(weights: np.ndarray, channels: int, symmetric: bool) -> np.ndarray:
