@@ -13,7 +13,17 @@ from mlraman_hpc.base.numbers import diffusion, number, probability
 from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.campaign.material import write as write_text
 from mlraman_hpc.campaign.rows import NAN, Row, mark_unlike, row_of
-from mlraman_hpc.config.campaign_deck import COMPUTED, GIVEN, NONE, OWN, PREDICTOR, SHARED, Campaign, Material, ordinary_yaml
+from mlraman_hpc.config.campaign_deck import (
+    COMPUTED,
+    GIVEN,
+    NONE,
+    OWN,
+    PREDICTOR,
+    SHARED,
+    Campaign,
+    Material,
+    ordinary_yaml,
+)
 from mlraman_hpc.numerics.regression.scores import LEAST_PAIRS, spearman_with_interval
 from mlraman_hpc.plots import campaign as figures
 from mlraman_hpc.plots.transport import arrhenius_figure
