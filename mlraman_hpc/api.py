@@ -27,6 +27,7 @@ from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.model.ensemble_distance import ensemble_distance, looked_at
 from mlraman_hpc.model.predictor import Prediction, Predictor, joined
 from mlraman_hpc.numerics.spectra import raman
+from mlraman_hpc.numerics.spectra.cell_part import without_cell_part
 from mlraman_hpc.numerics.spectra.plan import RamanOptions
 from mlraman_hpc.readers.ase_atoms import frames_of_atoms, labels_of_atoms
 from mlraman_hpc.readers.tensors.labels import read_labels
@@ -211,7 +212,7 @@ class PolarizabilityModel(Result):
         *,
         frame_interval: float | None = None,
         threads: int = 1,
-        density_tolerance: float = 0.1,
+        density_tolerance: float = 0.05,
         compare: bool = True,
     ) -> Result:
         """alpha of every frame, a `PolarizabilitySeries`.
@@ -226,6 +227,7 @@ class PolarizabilityModel(Result):
         given = structures if isinstance(structures, Trajectory) else _Structures(structures)
         interval = frame_interval or given.frame_interval
         parts: list[Prediction] = []
+        cells: list[np.ndarray] = []
         with ThreadPoolExecutor(threads) as pool:
             for number, frames in enumerate(given.chunks()):
                 self._check(frames, density_tolerance)
@@ -233,6 +235,7 @@ class PolarizabilityModel(Result):
                     predictor = self._compared(given, density_tolerance) if compare else self._predictor
                 rows = [rows for rows in np.array_split(np.arange(len(frames)), threads) if len(rows)]
                 parts += pool.map(predictor, [frames.take(part) for part in rows])
+                cells.append(frames.cells)
         if not parts:
             raise DataError("there are no structures to predict")
         prediction = joined(parts)
@@ -252,6 +255,7 @@ class PolarizabilityModel(Result):
                 members=prediction.members,
                 outliers=prediction.outliers,
                 species=self.record.species,
+                cell=np.concatenate(cells),
             )
         )
 
@@ -364,20 +368,27 @@ def _labels(labels: Any, quantity: str | None, unit: str | None, format: str) ->
     return read_labels([Path(path) for path in given], format, quantity, unit, _warn)
 
 
-def raman_spectrum(alpha: Any, frame_interval: float | None = None, **options: Any) -> Result:
+def raman_spectrum(
+    alpha: Any, frame_interval: float | None = None, *, remove_cell: str | None = None, **options: Any
+) -> Result:
     """The spectrum of alpha (frames, 3, 3) Angstrom^3 `frame_interval` fs apart, or of what `predict` or `load` gave.
 
     Options are those of the deck's section `spectrum`: smoothing (cm^-1), laser_wavelength (nm), temperature (K), ...
     Equations S1 to S3; error bars from blocks of the series and from a committee where there is one.
     """
-    series = getattr(alpha, "record", alpha)
+    series, part = getattr(alpha, "record", alpha), None
     settings = RamanOptions(**options)
     if isinstance(series, PolarizabilitySeries):
+        if remove_cell is not None:
+            series, part = without_cell_part(series, remove_cell)
         interval = frame_interval or series.frame_interval
         members = None if series.members is None else np.swapaxes(series.members, 0, 1)
         spectrum = raman.raman_spectrum(
             series.value, _known(interval), settings, series.by_species, series.species or (), members
         )
+        spectrum = dataclasses.replace(spectrum, cell_part=part)
+    elif remove_cell is not None:
+        raise DataError("remove_cell: the cells are needed beside the tensors, as `predict` and alpha.h5 give them")
     else:
         spectrum = raman.raman_spectrum(np.asarray(series, dtype=float), _known(frame_interval), settings)
     for text in spectrum.warnings:

@@ -57,7 +57,8 @@ def test_prediction_and_spectrum_are_those_of_the_command_line(results):
     with pytest.warns(mr.PolarizabilityWarning, match="far outside the training range"):
         alpha = model.predict(trajectory, threads=2)
     assert np.array_equal(alpha.value, known.value) and np.array_equal(alpha.by_species, known.by_species)
-    assert np.array_equal(alpha.members, known.members)
+    assert np.array_equal(alpha.members, known.members) and np.array_equal(alpha.cell, known.cell)
+    assert mr.raman_spectrum(alpha, smoothing=20, blocks=0, remove_cell="volume").cell_part.share == 0  # it rests
     spectrum, file = mr.raman_spectrum(alpha, smoothing=20, blocks=4), mr.load(results / "out/raman.h5")
     scale = file.intensity["total"].max()
     np.testing.assert_allclose(spectrum.intensity["total"], file.intensity["total"], rtol=1e-9, atol=1e-12 * scale)
@@ -73,6 +74,8 @@ def test_deviations_of_the_committee_grow_with_the_distance_from_the_labels(resu
     factor = float(re.search(r"features are ([\d.]+) times", "".join(str(each.message) for each in said))[1])
     plain = model.predict(far, density_tolerance=0.2, compare=False)
     assert np.array_equal(wide.value, plain.value) and factor > 1.5
+    with pytest.raises(DataError, match="volume or strain"):
+        mr.raman_spectrum(wide, 10.0, remove_cell="nothing")
     ratio = (wide.members - wide.value[:, None]) / (plain.members - plain.value[:, None])
     np.testing.assert_allclose(ratio, factor, atol=0.051)
 

@@ -1,7 +1,8 @@
 """`mlraman converge`: spectra against N_T and against trajectory length -> convergence.h5, convergence.png (S5-S12).
 
-Models of all sizes are carried along the trajectory together, like the members of a committee: the price of one.
-Sizes are those of `mlraman learning-curve`: frames with derivatives where the deck has several, else tensors.
+Models of all sizes are carried along the trajectory together, like the members of a committee: the price of one. All
+spectra are those of one model each, the final one too: without what a committee adds. Sizes are those of `mlraman
+learning-curve`: frames with derivatives where the deck has several, else tensors.
 """
 
 from __future__ import annotations
@@ -29,7 +30,13 @@ from mlraman_hpc.pipeline.labels import (
     usable_labels,
 )
 from mlraman_hpc.pipeline.prediction import predict_along_trajectory
-from mlraman_hpc.pipeline.spectra import polarizability_series, raman_options, series_origin
+from mlraman_hpc.pipeline.spectra import (
+    polarizability_series,
+    raman_options,
+    series_origin,
+    spectrum_settings,
+    without_cell,
+)
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
@@ -58,7 +65,7 @@ def _section(job: Job) -> ConvergenceSection:
 
 def _origin(job: Job) -> Origin:
     parents, history = series_origin(job)
-    settings = [ESTIMATOR, _section(job).model_dump(), job.deck.spectrum.model_dump()]
+    settings = [ESTIMATOR, _section(job).model_dump(), spectrum_settings(job)]
     if job.deck.reference:
         parents |= training_origin(job, "converge", {}).parents
         settings += [
@@ -99,7 +106,9 @@ def _against_labels(job: Job, checkpoint: Checkpoint) -> tuple[list[int], bool, 
 def _series_origin(job: Job, sizes: list[int]) -> Origin:
     training = training_origin(job, "converge", {"sizes": sizes})
     parents = hashes(job.files("trajectory.files"), job.scratch) | training.parents
-    return job.origin("converge", parents, training.key, job.section("trajectory").model_dump(exclude={"files"}))
+    return job.origin(
+        "converge", parents, ESTIMATOR, training.key, job.section("trajectory").model_dump(exclude={"files"})
+    )
 
 
 def _sizes(job: Job, most: int, frames: bool) -> list[int]:
@@ -157,10 +166,11 @@ def _shuffling(job: Job) -> np.random.Generator:
 
 
 def _model(checkpoint: CheckpointFile, sizes: list[int]) -> Model:
-    """The model of all training labels, with one of each size in place of a committee."""
+    """The model of all training labels, with one of each size in place of a committee, which no distance widens."""
     fits = [checkpoint.get(str(size), Model) for size in sizes]
     return replace(
         fits[-1],
+        coverage=None,
         committee_baseline=np.array([fit.baseline for fit in fits]),
         committee_isotropic=np.array([fit.isotropic for fit in fits]),
         committee_anisotropic=np.array([fit.anisotropic for fit in fits]),
@@ -168,10 +178,10 @@ def _model(checkpoint: CheckpointFile, sizes: list[int]) -> Model:
 
 
 def _output(job: Job, sizes: list[int], frames: bool, by_size: PolarizabilitySeries | None) -> Output:
-    series, options = polarizability_series(job), raman_options(job)
+    (series, _), options = polarizability_series(job), raman_options(job)
     final = raman_spectrum(series.value, series.frame_interval, options)
     lengths = _against_length(job, series, final, options)
-    labels = _size_spectra(by_size, final, options) if by_size is not None else {}
+    labels = _size_spectra(without_cell(job, by_size)[0], final, options) if by_size is not None else {}
     visible = final.wavenumber <= final.visible_end
     result = Convergence(
         wavenumber=final.wavenumber[visible],
@@ -181,7 +191,8 @@ def _output(job: Job, sizes: list[int], frames: bool, by_size: PolarizabilitySer
         statistical_error=_norm(final.error_statistical["total"], final) if final.error_statistical else np.nan,
     )
     figure = (figures.convergence_figure, result, job.deck.title)
-    return Output(result, figures={"convergence.png": figure}, lines=_lines(result))
+    alone = ["spectra of the model alone, without what its committee adds"] if series.members is not None else []
+    return Output(result, figures={"convergence.png": figure}, lines=alone + _lines(result))
 
 
 def _norm(values: np.ndarray, final: RamanSpectrum) -> float:
@@ -192,6 +203,7 @@ def _norm(values: np.ndarray, final: RamanSpectrum) -> float:
 
 def _size_spectra(by_size: PolarizabilitySeries, final: RamanSpectrum, options: RamanOptions) -> dict:
     bare = replace(options, blocks=0)
+    assert by_size.members is not None
     spectra = np.array(
         [
             raman_spectrum(by_size.members[:, k], by_size.frame_interval, bare).intensity["total"]

@@ -11,6 +11,7 @@ from mlraman_hpc.numerics.spectra.coupling import coupling as ratio_of
 from mlraman_hpc.numerics.spectra.vdos import vdos_plan
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.pipeline.spectra import without_cell
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
 from mlraman_hpc.records.fields import fields_from
@@ -37,7 +38,9 @@ def _origin(job: Job) -> Origin:
         refuse_other_deck(job, path)
         parents[str(path)] = hdf5.content_of(path)
     history = hdf5.history_of(job.output / PolarizabilitySeries.file_name)
-    return job.origin("coupling", parents, CONTENT, job.deck.spectrum.low_frequency, history=history)
+    section = job.deck.spectrum
+    settings = [section.low_frequency, *([section.remove_cell] if section.remove_cell else [])]
+    return job.origin("coupling", parents, CONTENT, *settings, history=history)
 
 
 def _compute(step: Step) -> Output:
@@ -48,7 +51,8 @@ def _compute(step: Step) -> Output:
 
 
 def _coupling(job: Job, cutoff: float) -> Coupling:
-    series, motion = hdf5.load(PolarizabilitySeries, job.output), hdf5.load(Dynamics, job.output)
+    series, _ = without_cell(job, hdf5.load(PolarizabilitySeries, job.output))
+    motion = hdf5.load(Dynamics, job.output)
     _check(job, series, motion)
     blocks = job.deck.dynamics.blocks if job.deck.dynamics else 8
     plan = vdos_plan(len(series.value), series.frame_interval, motion.smoothing, blocks)

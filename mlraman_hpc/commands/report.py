@@ -9,7 +9,7 @@ from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.config.deck_reader import resolved_yaml
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.spectra import convention, raman_options
+from mlraman_hpc.pipeline.spectra import convention
 from mlraman_hpc.pipeline.verification import findings, sentence
 from mlraman_hpc.records.forces import Forces
 from mlraman_hpc.records.labelling import LabellingHistory
@@ -117,11 +117,11 @@ def _words(records: dict, job: Job, other_model: str) -> dict:
     raman, dynamics, coupling = records["raman"], records["dynamics"], records["coupling"]
     tuning = records["model"].tuning if records["model"] is not None else None
     jumps = dynamics.jumps if dynamics is not None else None
-    rows = [("convention of the spectrum", convention(raman_options(job)), "")] if raman is not None else []
+    rows = [("convention of the spectrum", convention(job), "")] if raman is not None else []
     if other_model:
         rows.append(("model of the polarizability", other_model, ""))
     return {
-        "convention": convention(raman_options(job)),
+        "convention": convention(job),
         "summary": rows + wording.summary(raman, dynamics),
         "sentences": wording.sentences(raman, dynamics),
         "coupling_sentence": wording.coupling_sentence(coupling) if coupling is not None else "",

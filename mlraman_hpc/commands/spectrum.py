@@ -21,10 +21,11 @@ from mlraman_hpc.pipeline.spectra import (
     raman_options,
     series_origin,
     series_path,
+    spectrum_settings,
 )
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.plots import spectra as figures
-from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.records.spectra import CellPart, RamanSpectrum
 from mlraman_hpc.reports import tables
 from mlraman_hpc.reports.jcamp_dx import write_raman_jdx
 from mlraman_hpc.storage.provenance import Origin
@@ -44,12 +45,11 @@ def spectrum(job: Job) -> None:
 def _origin(job: Job) -> Origin:
     parents, history = series_origin(job)
     made_elsewhere = job.deck.series.model_dump(exclude={"file"}) if job.deck.series else {}
-    settings = job.deck.spectrum.model_dump()
-    return job.origin("spectrum", parents, ESTIMATOR, settings, made_elsewhere, history=history)
+    return job.origin("spectrum", parents, ESTIMATOR, spectrum_settings(job), made_elsewhere, history=history)
 
 
 def _compute(step: Step) -> Output:
-    return _output(step.job, _spectrum(step.job, polarizability_series(step.job)), step.origin)
+    return _output(step.job, _spectrum(step.job), step.origin)
 
 
 def _output(job: Job, result: RamanSpectrum, origin: Origin) -> Output:
@@ -66,7 +66,8 @@ def _output(job: Job, result: RamanSpectrum, origin: Origin) -> Output:
     )
 
 
-def _spectrum(job: Job, series: PolarizabilitySeries) -> RamanSpectrum:
+def _spectrum(job: Job) -> RamanSpectrum:
+    series, cell_part = polarizability_series(job)
     members = None if series.members is None else np.swapaxes(series.members, 0, 1)
     options = raman_options(job)
     try:
@@ -77,7 +78,7 @@ def _spectrum(job: Job, series: PolarizabilitySeries) -> RamanSpectrum:
         raise DataError(f"{series_path(job)}: {error}") from None
     model = model_of_series(job)
     mean = result.mean_polarizability if model is None or knows_constant_part(model) else None
-    result = replace(result, atoms=atoms_of_series(job), mean_polarizability=mean)
+    result = replace(result, atoms=atoms_of_series(job), mean_polarizability=mean, cell_part=cell_part)
     if result.error_model is not None or model is None or not (model.relative_error or 0.0) > LARGE_ERROR:
         return result
     text = (
@@ -106,12 +107,25 @@ def _provenance(job: Job, origin: Origin) -> list[str]:
     return [
         f"{job.deck.title or 'Raman spectrum'}: mlraman_hpc {__version__}",
         *(f"from {name} ({digest})" for name, digest in origin.parents.items()),
-        f"convention: {convention(raman_options(job))}",
+        f"convention: {convention(job)}",
         f"full provenance: {RamanSpectrum.file_name}",
     ]
 
 
 def _lines(result: RamanSpectrum) -> list[str]:
+    return [*_cell_lines(result.cell_part), *_central_lines(result)]
+
+
+def _cell_lines(part: CellPart | None) -> list[str]:
+    if part is None:
+        return []
+    return [
+        f"what follows the cell's {part.kind} was taken out: {percent(part.share)} of alpha's variance. The volume "
+        f"varies by {percent(part.volume_spread)} (root mean square); d ln alpha/d ln V = {part.volume_derivative:.2f}"
+    ]
+
+
+def _central_lines(result: RamanSpectrum) -> list[str]:
     peak = result.central_peak
     if peak is None:
         return []

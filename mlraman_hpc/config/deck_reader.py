@@ -176,6 +176,11 @@ def _contradictions(deck: Deck) -> list[Mistake]:
         "series",
         "takes the place of reference and trajectory; keep one of them",
     )
+    refuse_if(
+        deck.series and deck.spectrum.remove_cell,
+        "spectrum.remove_cell",
+        "needs the cell of every frame, and a series has no cells; leave the key out",
+    )
     if not (deck.series or deck.reference or deck.trajectory or deck.forces or deck.md):
         mistakes.append(Mistake(deck.source, "", "nothing to do: give reference and trajectory, or series, or md"))
     if deck.model.predictor:

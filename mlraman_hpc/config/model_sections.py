@@ -182,5 +182,8 @@ class ModelSection(Section):
     )
     committee: Annotated[int, AfterValidator(_committee)] = key(0, "members for the model's error bars; 0: none", ge=0)
     density_tolerance: float = key(
-        0.1, "relative margin around the number densities of the training set before a trajectory is refused", gt=0
+        0.05,
+        "relative margin around the number densities of the training set beyond which the mean of a trajectory is "
+        "refused, twice that for one frame; at 0.05 (1.7 % in length) the error of alpha's fluctuations may double",
+        gt=0,
     )

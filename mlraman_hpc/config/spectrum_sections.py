@@ -44,6 +44,11 @@ class SpectrumSection(Section):
     max_correlation_time: float | None = key(None, "longest lag of the autocorrelation", "fs", gt=0)
     window: Literal["none", "hann", "gaussian"] = key("none", "window on the autocorrelation up to that lag")
     low_frequency: float = key(50.0, "upper end of the low-frequency weight", "cm^-1", gt=0)
+    remove_cell: Literal["volume", "strain"] | None = key(
+        None,
+        "cell that varies (NPT): take out of alpha what is linear in its volume, or in all components of its strain; "
+        "null: nothing",
+    )
     geometries: list[Geometry] = key([], "oriented single-crystal spectra")
     angle_map: AngleMap | None = key(None, "angle-resolved single-crystal map")
 

@@ -31,7 +31,8 @@ def cell_warnings(model: Model, frames: Frames) -> list[str]:
     if share > VARIES:
         text = (
             f"the cell's volume varies by {percent(share)} (root mean square): it moves the mean polarizability and "
-            "adds an isotropic line of its own at the barostat's wavenumbers; run at constant volume"
+            "adds an isotropic line of its own at the barostat's wavenumbers; run at constant volume, or take it out "
+            "with spectrum.remove_cell"
         )
         if not (np.isfinite(low) and high / low - 1 > 0.5 * (density.max() / density.min() - 1)):
             text += ". The labels cover less than half of that range, and what alpha does with the volume is a guess"

@@ -35,12 +35,14 @@ class Prediction:
     members   (frames, M, 3, 3) alpha of each committee member; None without a committee
     outliers  (frames,) number of atoms far outside the training range (see `OUTLIER_MARGIN`)
     total     (frames, 3, 3) alpha of a model that knows neither shares nor outliers, which are None then
+    cells     (frames, 3, 3) Angstrom of the frames, where they go along
     """
 
     shares: np.ndarray | None
     members: np.ndarray | None
     outliers: np.ndarray | None
     total: np.ndarray | None = None
+    cells: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.total if self.shares is None else self.shares)
@@ -52,13 +54,17 @@ class Prediction:
 
     def rows(self, rows: slice) -> Prediction:
         """Of some of the frames."""
-        values = (self.shares, self.members, self.outliers, self.total)
+        values = _columns(self)
         return Prediction(*(None if value is None else value[rows] for value in values))
+
+
+def _columns(part: Prediction) -> tuple[np.ndarray | None, ...]:
+    return part.shares, part.members, part.outliers, part.total, part.cells
 
 
 def joined(parts: list[Prediction]) -> Prediction:
     """Of all their frames, one after another."""
-    columns = zip(*((part.shares, part.members, part.outliers, part.total) for part in parts))
+    columns = zip(*map(_columns, parts))
     return Prediction(*(None if column[0] is None else np.concatenate(column) for column in columns))
 
 

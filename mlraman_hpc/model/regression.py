@@ -283,9 +283,9 @@ def compared_atoms(frames: Frames, most: int) -> np.ndarray:
     return centres
 
 
-def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tolerance: float = 0.1) -> None:
+def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tolerance: float = 0.05) -> None:
     """DataError for elements that the model has not seen, for frames in vacuum where it was trained on crystals, and
-    for number densities outside [min/(1+t), max (1+t)].
+    for a mean number density of the frames outside [min/(1+t), max (1+t)], or one of a frame outside twice that margin.
 
     species: symbols of all elements in the trajectory. The density is not checked for frames that are periodic in one
     or two directions, nor for a model trained on none that is periodic in all.
@@ -306,13 +306,17 @@ def check_applicable(model: Model, species: tuple[str, ...], frames: Frames, tol
             "trajectory.cell (Angstrom)"
         )
     with np.errstate(invalid="ignore"):
-        outside = np.flatnonzero((density < low / (1 + tolerance)) | (density > high * (1 + tolerance)))
-    if len(outside):
-        k = outside[0]
+        excess = np.maximum(low / density, density / high) - 1
+        average = density[np.isfinite(density)].mean() if np.isfinite(density).any() else np.nan
+        mean = max(low / average, average / high) - 1
+    far = np.flatnonzero(excess > 2 * tolerance)
+    if len(far) or mean > tolerance:
+        k = far[0] if len(far) else int(np.argmax(excess))
+        found = f"frame {frames.index[k]}: {density[k]:.5g}" if len(far) else f"the trajectory has {average:.5g}"
         raise DataError(
-            f"frame {frames.index[k]}: {density[k]:.5g} atoms/Angstrom^3, but the model was trained on "
-            f"{low:.5g} to {high:.5g}; train it at this density, or widen model.density_tolerance "
-            f"({tolerance:g})"
+            f"{found} atoms/Angstrom^3, but the model was trained on {low:.5g} to {high:.5g} and knows little of what "
+            f"alpha does beyond; train it at this density, or widen model.density_tolerance ({tolerance:g}, twice that "
+            "for a single frame)"
         )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -351,7 +351,8 @@ def predict_unit(unit: WorkUnit, predictor: Predictor, threads: int) -> Predicti
         ends = np.append(np.arange(size, frames, size), frames)
 
     def predict_rows(first: int, end: int) -> Prediction:
-        return predictor(read_frames(unit.index, np.arange(first, end)))
+        part = read_frames(unit.index, np.arange(first, end))
+        return replace(predictor(part), cells=part.cells)
 
     parts = zip([0, *ends[:-1]], ends)
     if not predictor.concurrent:
@@ -378,7 +379,7 @@ def _write(job: Job, plan: Plan, gathered: list[Prediction | None]) -> int:
                     f"{plan.index.names[0]}: frame {plan.chosen[rows][bad[0]]}: the predicted "
                     "polarizability is not a number"
                 )
-            plan.file.write(run, rows, part.shares, part.members, part.outliers, part.total)
+            plan.file.write(run, rows, part.shares, part.members, part.outliers, part.total, part.cells)
             begin += rows.stop - rows.start
         written += begin
     if not len(plan.todo) or time.monotonic() - plan.committed > COMMIT_SECONDS:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
+from mlraman_hpc.numerics.spectra.cell_part import without_cell_part
 from mlraman_hpc.numerics.spectra.raman import RamanOptions
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
@@ -16,13 +18,33 @@ from mlraman_hpc.pipeline.prediction import model_path
 from mlraman_hpc.pipeline.trajectory import trajectory_index
 from mlraman_hpc.readers.tensors import series as series_files
 from mlraman_hpc.records.model import Model
-from mlraman_hpc.records.spectra import PolarizabilitySeries, RamanSpectrum
+from mlraman_hpc.records.spectra import CellPart, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.storage import hdf5
 
 
-def polarizability_series(job: Job) -> PolarizabilitySeries:
-    """The series that the spectrum is of: the deck's own, or alpha.h5."""
-    return read_series(job) if job.deck.series else hdf5.load(PolarizabilitySeries, job.output)
+def polarizability_series(job: Job) -> tuple[PolarizabilitySeries, CellPart | None]:
+    """The series that the spectrum is of, the deck's own or alpha.h5, and what `spectrum.remove_cell` took out."""
+    series = read_series(job) if job.deck.series else hdf5.load(PolarizabilitySeries, job.output)
+    return without_cell(job, series)
+
+
+def spectrum_settings(job: Job) -> dict[str, Any]:
+    """What the spectrum depends on in the deck; a key of later versions only where it does something."""
+    settings = job.deck.spectrum.model_dump()
+    return settings if settings["remove_cell"] else {k: v for k, v in settings.items() if k != "remove_cell"}
+
+
+def without_cell(job: Job, series: PolarizabilitySeries) -> tuple[PolarizabilitySeries, CellPart | None]:
+    """Without what follows the cell, where the deck's `spectrum.remove_cell` says so, and what that was."""
+    kind = job.deck.spectrum.remove_cell
+    if kind is None:
+        return series, None
+    try:
+        return without_cell_part(series, kind)
+    except DataError as error:
+        raise DeckKeyError(
+            "spectrum.remove_cell", f"{series_path(job)}: {error}; 'mlraman predict --force' writes them"
+        ) from None
 
 
 def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:
@@ -100,20 +122,22 @@ def raman_options(job: Job) -> RamanOptions:
     section = job.deck.spectrum
     turn = section.angle_map
     return RamanOptions(
-        **section.model_dump(exclude={"geometries", "angle_map"}),
+        **section.model_dump(exclude={"geometries", "angle_map", "remove_cell"}),
         geometries=tuple(_geometry(job, number) for number in range(len(section.geometries))),
         angle_map=(tuple(turn.direction), tuple(turn.start), turn.step) if turn else None,
     )
 
 
-def convention(options: RamanOptions) -> str:
+def convention(job: Job) -> str:
     """What two spectra must share to be compared, in words."""
+    options, removed = raman_options(job), job.deck.spectrum.remove_cell
     wavelength = options.laser_wavelength
     laser = f"laser {wavelength:g} nm, factor (1 - nu/nu_in)^4" if wavelength else "no laser factor"
     heat = f"Bose factor n + 1 at {options.temperature:g} K" if options.temperature else "no Bose factor (classical)"
     return (
         f"{laser}; {heat}; orientation average, total = parallel and crossed; smoothing {options.smoothing_kind} "
         f"{options.smoothing_measure} {options.smoothing:g} cm^-1"
+        + (f"; without what follows the cell's {removed}" if removed else "")
     )
 
 

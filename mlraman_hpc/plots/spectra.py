@@ -337,7 +337,9 @@ def note(spectrum: RamanSpectrum) -> str:
     laser = "no laser factor" if spectrum.laser_wavelength is None else f"laser {spectrum.laser_wavelength:g} nm"
     heat = "no Bose factor" if spectrum.temperature is None else f"Bose factor of {spectrum.temperature:g} K"
     missing = "" if spectrum.error_model is not None else "; model error not included"
-    return f"{smoothing}{missing}\n{laser}, {heat}, orientation average"
+    part = spectrum.cell_part
+    cell = f"\nwithout what follows the cell's {part.kind}" if part is not None else ""
+    return f"{smoothing}{missing}\n{laser}, {heat}, orientation average{cell}"
 
 
 def _scale(values: np.ndarray) -> float:

@@ -58,6 +58,7 @@ class PolarizabilitySeries(Record, file_name="alpha.h5", kind="polarizability"):
     by_species  (frames, species, 3, 3) share of each centre species; their sum is `value`
     members     (frames, members, 3, 3) of each committee member; their deviations from their mean are as errors
     outliers    (frames,) atoms far outside the model's training range
+    cell        (frames, 3, 3) lattice vectors; None in older files, and of a series made elsewhere
     """
 
     value: np.ndarray = stored("observables/polarizability/value", "Angstrom^3")
@@ -67,11 +68,27 @@ class PolarizabilitySeries(Record, file_name="alpha.h5", kind="polarizability"):
     members: np.ndarray | None = stored("observables/polarizability_committee/value", "Angstrom^3", default=None)
     outliers: np.ndarray | None = stored("observables/outliers/value", "1", default=None)
     species: tuple[str, ...] | None = stored("observables/polarizability_by_species/species", "1", default=None)
+    cell: np.ndarray | None = stored("observables/cell/value", "Angstrom", default=None)
 
     @property
     def frame_interval(self) -> float:
         """fs"""
         return float(self.time[1] - self.time[0])
+
+
+@dataclass(frozen=True)
+class CellPart:
+    """What of alpha was linear in the cell of each frame, and was taken out before the spectrum was computed.
+
+    kind               volume or strain; share: of the variance of alpha, weighted as in the intensity
+    volume_spread      root mean square of the volume over its mean
+    volume_derivative  d ln alpha/d ln V of the mean polarizability along the trajectory; NaN where V rests
+    """
+
+    kind: str = stored("kind", "1")
+    share: float = stored("share", "1")
+    volume_spread: float = stored("volume_spread", "1")
+    volume_derivative: float = stored("volume_derivative", "1")
 
 
 @dataclass(frozen=True)
@@ -212,6 +229,7 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     laser_wavelength       of the factor (1 - nu/nu_in)^4, temperature: of the Bose-Einstein factor; None without either
     mean_polarizability    of the cell, a third of the trace; None where alpha is known but for a constant
     atoms                  in the cell; None where the series does not say
+    cell_part              what followed the cell and was taken out; None where nothing was
     """
 
     wavenumber: np.ndarray = stored("wavenumber", "cm^-1")
@@ -242,6 +260,7 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     temperature: float | None = stored("temperature", "K", default=None)
     mean_polarizability: float | None = stored("mean_polarizability", "Angstrom^3", default=None)
     atoms: int | None = stored("atoms", "1", default=None)
+    cell_part: CellPart | None = stored("cell_part", "1", default=None)
 
     def relative(self, variance: float | None) -> float:
         """N V/<a>^2: a variance V of alpha (Angstrom^6) for each atom, over the square of an atom's share of <a>.

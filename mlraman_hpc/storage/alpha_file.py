@@ -38,10 +38,11 @@ _VALUE = "observables/polarizability/value"
 _SPECIES = "observables/polarizability_by_species/value"
 _MEMBERS = "observables/polarizability_committee/value"
 _OUTLIERS = "observables/outliers/value"
+_CELL = "observables/cell/value"
 _STEP, _TIME = "observables/polarizability/step", "observables/polarizability/time"
 _DONE = "done"
 _CHECKSUM = "checksum"  # (frames,) of the partial file alone: CRC-32 of a frame's row of every dataset
-_ROWS = (_VALUE, _SPECIES, _OUTLIERS, _MEMBERS)
+_ROWS = (_VALUE, _SPECIES, _OUTLIERS, _MEMBERS, _CELL)
 _CHUNK = 1 << 20  # bytes that are written or read together
 _ATTRIBUTES = 1 << 20  # bytes reserved for the attributes of the finished file
 
@@ -103,6 +104,7 @@ class AlphaFile:
                     _allocate(file, _OUTLIERS, (frames,), "1", np.int32)
                 if members:
                     _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
+                _allocate(file, _CELL, (frames, 3, 3), "Angstrom")
                 _allocate(file, _DONE, (batches,), "1", np.int8)
                 _allocate(file, _CHECKSUM, (frames,), "1", np.uint32)
                 _link_time(file, bool(species))
@@ -166,17 +168,19 @@ class AlphaFile:
         members: np.ndarray | None,
         outliers: np.ndarray | None,
         total: np.ndarray | None = None,
+        cells: np.ndarray | None = None,
     ) -> None:
         """Rows of these batches; `shares` (frames, species, 3, 3), `members` (frames, members, 3, 3).
 
-        total (frames, 3, 3): alpha where there are no shares, whose sum it is otherwise
+        total (frames, 3, 3): alpha where there are no shares, whose sum it is otherwise; cells (frames, 3, 3)
         """
         value = total if shares is None else shares.sum(axis=1)
-        given = {_VALUE: value, _SPECIES: shares, _OUTLIERS: outliers, _MEMBERS: members}
+        cells = np.full((len(value), 3, 3), np.nan) if cells is None else cells  # every row has its checksum
+        given = {_VALUE: value, _SPECIES: shares, _OUTLIERS: outliers, _MEMBERS: members, _CELL: cells}
         columns = {
             name: np.ascontiguousarray(column, self._extents[name].dtype)
             for name, column in given.items()
-            if column is not None
+            if column is not None and name in self._extents  # a file begun by an older version has no cells
         }
         for name, column in columns.items():
             self._put(name, rows.start, column)
@@ -327,7 +331,7 @@ def _lay_out(file: h5py.File, species) -> None:
 
 
 def _link_time(file: h5py.File, species: bool) -> None:
-    for name in ("polarizability_by_species", "polarizability_committee", "outliers"):
+    for name in ("polarizability_by_species", "polarizability_committee", "outliers", "cell"):
         if species or f"observables/{name}/value" in file:
             group = file.require_group(f"observables/{name}")
             group["step"], group["time"] = file[_STEP], file[_TIME]

@@ -31,7 +31,7 @@ from mlraman_hpc.records.model import Descriptor, RadialScaling
 from tests.benchmarks.derivatives import ATOMIC, dipole_induced_dipole
 from tests.helpers import DATA
 
-SIZES, DRAWS, MEMBERS = (11, 23, 47, 94), 4, 8
+SIZES, DRAWS, MEMBERS = (11, 23, 47, 94), 16, 8
 DESCRIPTOR = Descriptor(
     cutoff=5.0, cutoff_width=0.5, density_width=0.5, max_angular=2, max_radial=3, radial_scaling=RadialScaling(2.0, 3.0)
 )
