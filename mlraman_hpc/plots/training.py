@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlraman_hpc.base.numbers import percent
+from mlraman_hpc.base.numbers import percent, r_squared
 from mlraman_hpc.plots.spectra import INTENSITY, SHIFT
 from mlraman_hpc.plots.style import (
     BLACK,
@@ -52,7 +52,7 @@ def _parity(axes, reference: np.ndarray, predicted: np.ndarray, name: str):
     deviation = predicted - reference
     variation = np.sum((reference - reference.mean()) ** 2)
     r2 = 1 - np.sum(deviation**2) / variation if variation > 0 else np.nan
-    heading = f"{name}\n$R^2$ = {r2:.4f}, RMSE = {np.sqrt(np.mean(deviation**2)):.3g} Å³"
+    heading = f"{name}\n$R^2$ = {r_squared(r2)}, RMSE = {np.sqrt(np.mean(deviation**2)):.3g} Å³"
     axes.set(title=heading, xlabel="$α$ reference (Å³)", ylabel="$α$ predicted (Å³)")
     if len(reference) > DENSE:
         return axes.hexbin(reference, predicted, gridsize=60, bins="log", cmap="viridis", mincnt=1, linewidths=0.1)
@@ -70,7 +70,7 @@ def derivative_parity_figure(path: Path | None, pairs: dict, title: str = "") ->
                 mean_square = np.mean(reference**2)
                 error = np.mean((predicted - reference) ** 2)
                 r2 = 1 - error / mean_square if mean_square > 0 else np.nan
-                label = f"{name}: $R^2$ = {r2:.3f}, RMSE = {np.sqrt(error):.2g} Å²"
+                label = f"{name}: $R^2$ = {r_squared(r2)}, RMSE = {np.sqrt(error):.2g} Å²"
                 step = max(1, len(reference) // DENSE)
                 points = reference[::step], predicted[::step]
                 axes.scatter(*points, s=3, color=colour_of(name), alpha=0.5, linewidths=0, label=label, zorder=2)
@@ -118,7 +118,7 @@ def _forces_panel(axes, forces: Forces, name: str, norm):
     reference, predicted = forces.edges_reference[name], forces.edges_predicted[name]
     _diagonal(axes, min(reference[0], predicted[0]), max(reference[-1], predicted[-1]), 0.04)
     counts = np.ma.masked_equal(forces.density[name].T, 0)
-    heading = f"{name}\nRMSE {forces.rmse[name]:.3f} eV/Å\n$R^2$ = {forces.r2[name]:.4f}"
+    heading = f"{name}\nRMSE {forces.rmse[name]:.3f} eV/Å\n$R^2$ = {r_squared(forces.r2[name])}"
     axes.set_title(heading, fontsize=SMALL)
     return axes.pcolormesh(reference, predicted, counts, cmap="viridis", norm=norm, rasterized=True, zorder=2)
 
