@@ -1,7 +1,7 @@
 """`mlraman md` beside ASE alone with another thermostat: temperature, energy, D and density of states.
 
 python tests/benchmarks/md_truth.py FOLDER              # liquid argon, 108 atoms of Lennard-Jones, 120 K; some minutes
-python tests/benchmarks/md_truth.py FOLDER nep89.txt    # alpha-AgI, 32 atoms, 700 K, with a model for calorine's CPUNEP
+python tests/benchmarks/md_truth.py FOLDER nep89.txt    # liquid copper, 32 atoms, 2500 K, by calorine's CPUNEP
 
 FOLDER keeps the trajectories, and a second start goes on. The model NEP89 lies in the package neptrainkit.
 """
@@ -51,12 +51,10 @@ def argon() -> System:
     )
 
 
-def silver_iodide(model: str) -> System:
-    """A bcc lattice of iodine, two silver atoms on tetrahedral sites of each cell."""
-    iodine, sites = bulk("I", "bcc", 5.06, cubic=True), np.array([[0.5, 0.25, 0], [0.25, 0, 0.5]])
-    cell = iodine + Atoms("Ag2", positions=5.06 * sites, cell=iodine.cell, pbc=True)
-    atoms, name = cell.repeat(2), "calorine.calculators:CPUNEP"
-    return System(atoms, "nep", name, {"model_filename": model}, 700, 4, 5, 20000, 4, "Ag", 8, 180)
+def copper(model: str) -> System:
+    """Liquid after some ps at 2500 K; a crystal that changes its structure would have no spectrum to compare."""
+    atoms, name = bulk("Cu", "fcc", 3.95, cubic=True).repeat(2), "calorine.calculators:CPUNEP"
+    return System(atoms, "nep", name, {"model_filename": model}, 2500, 4, 5, 8000, 4, "Cu", 10, 260)
 
 
 MD = """output: {ensemble}
@@ -116,7 +114,7 @@ def analysed(folder: Path, system: System, output: str, files: list[str]) -> dic
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
-    system = silver_iodide(str(Path(sys.argv[2]).resolve())) if len(sys.argv) > 2 else argon()
+    system = copper(str(Path(sys.argv[2]).resolve())) if len(sys.argv) > 2 else argon()
     system.atoms.write(folder / "structure.vasp", sort=True)
     common = {"name": system.name, "arguments": system.arguments, "temperature": system.temperature}
     common |= {"step": system.step, "interval": system.step * system.stride, "length": system.length}

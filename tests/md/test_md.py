@@ -53,7 +53,8 @@ def same(one: dict, other: dict) -> bool:
 
 def test_a_run_is_a_trajectory_with_velocities(mlraman, deck):
     folder = deck(length=2000, ensemble="nve")
-    mlraman(0, "md", "deck.yaml")
+    done = mlraman(0, "md", "deck.yaml")
+    assert "temperatures differ by about 65 K between runs" in done.stdout  # 300 K/sqrt(21)
     ((name, values),) = contents(folder).items()
     assert name == "trajectory_300K_0.h5" and not list((folder / "out").glob("*.partial"))
     positions, velocities = (values[f"particles/trajectory/{key}/value"] for key in ("position", "velocity"))
@@ -125,7 +126,18 @@ def test_a_missing_package_is_one_message(mlraman, deck):
     deck(calculator="nowhere.at_all:Calculator")
     done = mlraman(0, "md", "deck.yaml", code=2)
     (line,) = done.stderr.strip().splitlines()
-    assert "deck.yaml" in line and "md.calculator" in line and "nowhere" in line
+    assert "deck.yaml" in line and "md.calculator" in line and "nowhere" in line and "beside the deck" in line
+
+
+def test_a_calculator_beside_the_deck_is_found_and_its_change_noticed(mlraman, deck, tmp_path):
+    """From another folder, so that Python would not find it by itself."""
+    folder = deck(tmp_path / "inner", length=50, equilibration=0, calculator="my_force_field:Springs")
+    own = folder / "my_force_field.py"
+    own.write_text((ROOT / "tests" / "md" / "broken.py").read_text())
+    mlraman(0, "md", "inner/deck.yaml")
+    assert "up to date" in mlraman(0, "md", "inner/deck.yaml").stdout
+    own.write_text(own.read_text().replace("5.0", "6.0"))
+    assert "wrote" in mlraman(0, "md", "inner/deck.yaml").stdout
 
 
 def test_arguments_that_are_refused_are_one_message(mlraman, deck, importable):
