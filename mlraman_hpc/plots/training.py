@@ -37,7 +37,7 @@ COMPONENTS = {"diagonal": ((0, 1, 2), (0, 1, 2)), "off-diagonal": ((0, 1, 2), (1
 def parity_figure(path: Path | None, reference: np.ndarray, predicted: np.ndarray, title: str = "") -> Figure:
     """Predicted against reference polarizabilities (structures, 3, 3) in Angstrom^3: diagonal and off-diagonal."""
     dense = 3 * len(reference) > DENSE
-    with drawing(path, title, width=WIDE + 0.6 * dense, height=2.8) as figure:
+    with drawing(path, title, width=WIDE + 0.6 * dense, height=3.1) as figure:
         figure.set_layout_engine("compressed")
         panels = figure.subplots(1, 2)
         for axes, (name, (rows, columns)) in zip(panels, COMPONENTS.items()):
@@ -61,7 +61,7 @@ def _parity(axes, reference: np.ndarray, predicted: np.ndarray, name: str):
 
 def derivative_parity_figure(path: Path | None, pairs: dict, title: str = "") -> Figure:
     """Left-out derivatives by element: pairs {lambda: {element: (reference, predicted)}} in Angstrom^2."""
-    with drawing(path, title, width=WIDE, height=2.8) as figure:
+    with drawing(path, title, width=WIDE, height=3.1) as figure:
         figure.set_layout_engine("compressed")
         for axes, (order, elements) in zip(figure.subplots(1, len(pairs)), pairs.items()):
             every = np.concatenate([values for pair in elements.values() for values in pair])
