@@ -171,9 +171,9 @@ def md_runs(job: Job, settings: Settings) -> list[tuple[Run, Path, Origin]]:
 
 def energies_differ(job: Job, atoms: int) -> str:
     """What runs at constant energy are, in a sentence."""
-    scatter = planning.energy_scatter(atoms, max(job.deck.md.temperature))
+    scatter = float(f"{planning.energy_scatter(atoms, max(job.deck.md.temperature)):.2g}")
     return (
-        f"md: each run has an energy of its own, drawn from NVT: temperatures differ by about {scatter:.2g} K between "
+        f"md: each run has an energy of its own, drawn from NVT: temperatures differ by about {scatter:g} K between "
         "runs, and bands with them; the mean over replicas is canonical, one run and its error bars are not"
     )
 
