@@ -183,7 +183,7 @@ def convergence_figure(path: Path | None, convergence: Convergence, title: str =
     stacks = [list(zip(length, convergence.length_spectra, convergence.length_distance))]
     if convergence.train_size is not None:
         unit = "frame" if convergence.train_frames else "label"
-        size = [f"{size} {unit}{'s' * (size > 1)}" for size in convergence.train_size]
+        size = [f"{size} {unit}{'s' if size > 1 else ''}" for size in convergence.train_size]
         stacks.insert(0, list(zip(size, convergence.train_spectra, convergence.train_distance)))
     height = min(0.8 + 0.6 * max(map(len, stacks)), TALLEST)
     with drawing(path, title, width=0.6 + 2.6 * len(stacks), height=height) as figure:
