@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -11,15 +12,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import pytest
 
 from mlraman_hpc.base import checksums
 from mlraman_hpc.storage import hdf5
+from tests.command_server import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
+_servers: list[Server] = []
 _LAUNCHER_VARIABLES = ("PMI", "OMPI_", "PMIX", "SLURM_", "MPI_LOCAL")
 
 
@@ -51,6 +55,11 @@ def environment(extra: dict | None) -> dict:
 def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120, env: dict | None = None):
     """`mlraman ARGUMENTS` on this many ranks; 0: without a launcher. A dead-lock fails the test after `timeout`."""
     command = (launcher(ranks) if ranks else []) + [sys.executable, "-m", "mlraman_hpc", *map(str, arguments)]
+    if not ranks and env is None:
+        code, out, err = _server().run(list(map(str, arguments)), folder, timeout)
+        if code is None:
+            _fail_late(command, timeout, out, err)
+        return subprocess.CompletedProcess(command, code, out, err)
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -66,8 +75,23 @@ def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120,
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
-        pytest.fail(f"time-out after {timeout} s, dead-lock? {command}\n--- out\n{out[-3000:]}\n--- err\n{err[-5000:]}")
+        _fail_late(command, timeout, out, err)
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _fail_late(command: list[str], timeout: float, out: str, err: str) -> NoReturn:
+    pytest.fail(f"time-out after {timeout} s, dead-lock? {command}\n--- out\n{out[-3000:]}\n--- err\n{err[-5000:]}")
+
+
+def _server() -> Server:
+    """The one of this worker, with the environment as it is now."""
+    now = {name: value for name, value in environment(None).items() if name != "PYTEST_CURRENT_TEST"}
+    if _servers and _servers[0].environment != now:
+        _servers.pop().close()
+    if not _servers:
+        _servers.append(Server(now))
+        atexit.register(_servers[0].close)
+    return _servers[0]
 
 
 @contextmanager
