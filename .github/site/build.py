@@ -24,7 +24,7 @@ NAVIGATION = {
     "Start": ["index", "tutorial", "decks", "formats", "limits"],
     "Methods": ["spectra", "dynamics", "forces", "md", "campaign", "paper"],
     "Reference": ["commands", "keys", "outputs", "python"],
-    "Running": ["cluster", "performance"],
+    "Running": ["cluster", "reliability", "performance"],
     "Project": ["architecture", "contributing", "changelog"],
 }
 

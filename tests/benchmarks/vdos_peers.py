@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from mlraman_hpc.base.elements import masses, symbols
 from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
@@ -74,14 +75,14 @@ def main() -> None:
     nu, spectra = theirs(values, masses(numbers))
     species = np.array(symbols(numbers))
     total = spectra.sum(axis=0)
-    scale = found.degrees["total"] / np.trapezoid(total, nu)
+    scale = found.degrees["total"] / trapezoid(total, nu)
     print(f"dynasor {dynasor.__version__}; relative root of the integrated squared difference, integrals, S(0)")
     print("| | difference | integral | dynasor's | at zero | dynasor's (cm) |")
     for part, other in (("total", total), *((name, spectra[species == name].sum(axis=0)) for name in ("Ag", "I"))):
         mine = np.interp(nu, found.wavenumber, found.vdos[part])
         shown = nu <= found.wavenumber[-1]
         difference = np.linalg.norm((mine - scale * other)[shown]) / np.linalg.norm(mine[shown])
-        area = scale * np.trapezoid(other, nu)
+        area = scale * trapezoid(other, nu)
         print(
             f"| {part} | {100 * difference:.2f} % | {found.degrees[part]:.2f} | {area:.2f} | "
             f"{found.vdos[part][0]:.4f} | {scale * other[0]:.4f} |"

@@ -24,6 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # before an installed package that calls itself tests
 
 from tests import small_system
+from tests.robustness import stages
 
 SECONDS, MEMORY = 60, 6 << 30  # of processor time, since the machine may be busy
 WAITED = 10 * SECONDS  # by the clock, for what waits for ever
@@ -35,9 +36,9 @@ DECKS = (
     "  - {name: zz, incident: [0, 0, 1], scattered: [0, 0, 1]}\n",
     small_system.DECK,
     "output: out\ntrajectory:\n  files: [XDATCAR]\n  frame_interval: 10\n  first: 10\n  last: 60\n"
-    "dynamics:\n  mobile: [Ag]\n  max_wavenumber: 500\n",
-    "output: out\ntrajectory: {files: XDATCAR, frame_interval: 10}\nforces: {files: labels.extxyz}\n"
-    "convergence: {train: [4, 8], fraction: [0.5, 1.0]}\nwalltime: 00:10:00\n",
+    "dynamics:\n  mobile: [Ag]\n  smoothing: 40\n",
+    "output: out\n" + SERIES + "forces: {files: forces.extxyz, reference: forces, predicted: model_forces}\n"
+    "walltime: 00:10:00\nfigures: false\n",
 )
 VALUES = """1e400 -1e400 1e300 1e-300 0 -1 -0.0 .inf .nan 99999999999999999999 1_000 0x10 null ~ true no '' [] {}
 [[]] [1,2] {a:1} '"' ' * & ! | > % @ ` !!binary\u00a0aGVs !!int\u00a0x !!set\u00a0{a,b} *a &a\u00a0[*a] '$\\foo{$' "\\0"
@@ -49,6 +50,7 @@ def folder_of_cases() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="decks."))
     small_system.write(folder, count=80)
     np.save(folder / "s.npy", small_system.alpha(small_system.frames(400)))
+    (folder / "forces.extxyz").write_text(stages.with_forces(12))
     os.mkfifo(folder / "fifo")
     return folder
 

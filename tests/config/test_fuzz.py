@@ -10,6 +10,7 @@ from mlraman_hpc.base.errors import DataError, DeckError, DeckKeyError
 from mlraman_hpc.config import deck_reader, yaml_source
 from mlraman_hpc.config.deck_reader import input_files, read_deck
 from mlraman_hpc.readers.tensors import trajectory_labels
+from tests.config import fuzz
 
 SERIES = "output: out\nseries: {file: s.npy, frame_interval: 1, unit: angstrom^3}\n"
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 9))
@@ -75,6 +76,12 @@ def test_a_regular_expression_that_does_not_end_is_ended(monkeypatch):
     monkeypatch.setattr(trajectory_labels, "PATTERN_SECONDS", 0.1)
     with pytest.raises(DeckKeyError, match="repetitions within repetitions"):
         trajectory_labels._number_in_name("a" * 60 + "!", r"(a+)+(\d+)$")
+
+
+@pytest.mark.parametrize("number", range(len(fuzz.DECKS)))
+def test_the_decks_that_the_fuzz_changes_are_valid(number, tmp_path):
+    (tmp_path / "deck.yaml").write_text(fuzz.DECKS[number])
+    assert read_deck(tmp_path / "deck.yaml")
 
 
 def test_fuzz():

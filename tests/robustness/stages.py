@@ -99,7 +99,7 @@ def lay_out(folder: Path) -> Path:
     small.write(folder)
     np.save(folder / "alpha.npy", small.alpha(small.frames(150)))
     (folder / "deck.yaml").write_text(DECK)
-    (folder / "forces.extxyz").write_text(_with_forces(12))
+    (folder / "forces.extxyz").write_text(with_forces(12))
     (folder / "campaign.yaml").write_text(CAMPAIGN)
     return folder
 
@@ -117,7 +117,7 @@ def prepare(folder: Path) -> None:
         )
 
 
-def _with_forces(count: int) -> str:
+def with_forces(count: int) -> str:
     import numpy as np
 
     rng, lines = np.random.default_rng(5), []

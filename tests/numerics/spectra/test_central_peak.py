@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from mlraman_hpc.numerics.spectra.central_peak import Verdict, low_frequency_weight
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
@@ -126,7 +127,7 @@ def test_terms_are_normalised(term):
     """Each area is the variance that the term carries."""
     nu = np.geomspace(1e-12, 1e12, 400001)
     theta = np.log([1e-30, *TERMS[term][1:]])
-    variance = np.trapezoid(model(theta, term, nu)[0], nu)
+    variance = trapezoid(model(theta, term, nu)[0], nu)
     expected = {RelaxingTerm.NONE: 30.0, RelaxingTerm.TWO_DEBYE: 58.0}.get(term, 50.0)
     assert variance == pytest.approx(expected, rel=1e-3)
 
