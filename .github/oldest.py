@@ -1,11 +1,12 @@
-"""Constraints for pip: the oldest release series that pyproject.toml allows of each package, `numpy>=1.26` -> `numpy==1.26.*`.
+"""Constraints for pip: the oldest series of each package that pyproject.toml allows, `numpy>=1.26` as `numpy==1.26.*`.
 
 python .github/oldest.py > oldest.txt && pip install -c oldest.txt '.[mpi,test]'
 """
 
 import re
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 for requirement in [*project["dependencies"], *project["optional-dependencies"]["mpi"]]:
