@@ -94,8 +94,7 @@ def outcome(command: str, deck: str, folder: Path) -> tuple[int, str, float]:
     child = os.fork()
     if child == 0:
         _be_the_command(command, deck, folder, log)
-    end = began + SECONDS
-    while time.monotonic() < end:
+    while _processor_seconds(child) < SECONDS and time.monotonic() - began < WAITED:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             break
