@@ -194,9 +194,8 @@ def _tell(run: Run, places: list[Place], chosen: list[str]) -> None:
         known = number(place.number, place.model_error) if math.isfinite(place.number) else "not known"
         need = f"need {place.need:.2g}" if math.isfinite(place.need) else ""
         after = "next" if place.name in chosen else place.verdict if place.verdict and not place.goes_on else ""
-        run.console.say(
-            f"  {place.name:<{width}}  {place.labels:4d} labels  relaxing {known}  {need}  {after}".rstrip()
-        )
+        labels = f"{place.labels:4d} labels" if place.verdict else f"{'-':>11}"
+        run.console.say(f"  {place.name:<{width}}  {labels}  relaxing {known}  {need}  {after}".rstrip())
 
 
 def _wait(run: Run, waiting: list[Material]) -> None:
