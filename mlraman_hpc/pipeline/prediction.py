@@ -250,7 +250,14 @@ def _open_partial(step: Step, selection: Selection, species: tuple[str, ...], me
         members=members,
         batches=len(selection.starts) - 1,
         origin=step.origin,
+        cells=_cell_varies(selection),
     )
+
+
+def _cell_varies(selection: Selection) -> bool:
+    """In some frames at even distances: a fixed cell need not be kept for each frame."""
+    rows = sampled_rows(len(selection.chosen), len(selection.index.numbers))
+    return bool(np.ptp(selection.frames(*rows).cells, axis=0).any())
 
 
 def _predictor(job: Job, plan: Plan, model: Model) -> Predictor:

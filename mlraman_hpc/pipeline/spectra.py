@@ -43,7 +43,9 @@ def without_cell(job: Job, series: PolarizabilitySeries) -> tuple[Polarizability
         return without_cell_part(series, kind)
     except DataError as error:
         raise DeckKeyError(
-            "spectrum.remove_cell", f"{series_path(job)}: {error}; 'mlraman predict --force' writes them"
+            "spectrum.remove_cell",
+            f"{series_path(job)}: {error}; 'mlraman predict' writes them where the trajectory's cell varies (--force: "
+            "in place of a file of an older version)",
         ) from None
 
 

@@ -58,7 +58,7 @@ class PolarizabilitySeries(Record, file_name="alpha.h5", kind="polarizability"):
     by_species  (frames, species, 3, 3) share of each centre species; their sum is `value`
     members     (frames, members, 3, 3) of each committee member; their deviations from their mean are as errors
     outliers    (frames,) atoms far outside the model's training range
-    cell        (frames, 3, 3) lattice vectors; None in older files, and of a series made elsewhere
+    cell        (frames, 3, 3) lattice vectors, where the cell varies; None of a series made elsewhere
     """
 
     value: np.ndarray = stored("observables/polarizability/value", "Angstrom^3")

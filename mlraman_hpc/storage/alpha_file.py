@@ -87,10 +87,11 @@ class AlphaFile:
         members: int,
         batches: int,
         origin: Origin,
+        cells: bool = False,
     ) -> AlphaFile:
         """`steps` and `times` (fs) give the values of a slice of frames.
 
-        Without `species` the file has no shares of species, and no outliers.
+        Without `species` the file has no shares of species, and no outliers; lattice vectors only with `cells`.
         """
         with atomic_write(path) as temporary:
             temporary.write_bytes(bytes(_ATTRIBUTES))  # is there any space at all? HDF5 would crash
@@ -104,7 +105,8 @@ class AlphaFile:
                     _allocate(file, _OUTLIERS, (frames,), "1", np.int32)
                 if members:
                     _allocate(file, _MEMBERS, (frames, members, 3, 3), "Angstrom^3")
-                _allocate(file, _CELL, (frames, 3, 3), "Angstrom")
+                if cells:
+                    _allocate(file, _CELL, (frames, 3, 3), "Angstrom")
                 _allocate(file, _DONE, (batches,), "1", np.int8)
                 _allocate(file, _CHECKSUM, (frames,), "1", np.uint32)
                 _link_time(file, bool(species))
@@ -175,12 +177,13 @@ class AlphaFile:
         total (frames, 3, 3): alpha where there are no shares, whose sum it is otherwise; cells (frames, 3, 3)
         """
         value = total if shares is None else shares.sum(axis=1)
-        cells = np.full((len(value), 3, 3), np.nan) if cells is None else cells  # every row has its checksum
+        if _CELL in self._extents and cells is None:  # every row has its checksum
+            cells = np.full((len(value), 3, 3), np.nan)
         given = {_VALUE: value, _SPECIES: shares, _OUTLIERS: outliers, _MEMBERS: members, _CELL: cells}
         columns = {
             name: np.ascontiguousarray(column, self._extents[name].dtype)
             for name, column in given.items()
-            if column is not None and name in self._extents  # a file begun by an older version has no cells
+            if column is not None and name in self._extents
         }
         for name, column in columns.items():
             self._put(name, rows.start, column)
@@ -332,7 +335,7 @@ def _lay_out(file: h5py.File, species) -> None:
 
 def _link_time(file: h5py.File, species: bool) -> None:
     for name in ("polarizability_by_species", "polarizability_committee", "outliers", "cell"):
-        if species or f"observables/{name}/value" in file:
+        if (species and name != "cell") or f"observables/{name}/value" in file:
             group = file.require_group(f"observables/{name}")
             group["step"], group["time"] = file[_STEP], file[_TIME]
 

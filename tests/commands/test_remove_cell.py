@@ -26,3 +26,11 @@ def test_from_a_varying_cell_to_a_spectrum_without_its_part(mlraman, tmp_path):
         assert file["intensity/isotropic"][:].sum() < 0.9 * before.sum()
         assert abs(file["cell_part/volume_spread"][()] - 3 * 0.004 / np.sqrt(2)) < 3e-4
     assert "without what follows the cell's volume" in (tmp_path / "out" / "raman.dat").read_text()
+
+
+def test_a_fixed_cell_is_not_written_and_cannot_be_taken_out(mlraman, trained):
+    mlraman(0, "predict", "deck.yaml", folder=trained)
+    with h5py.File(trained / "out" / "alpha.h5") as file:
+        assert "cell" not in file["observables"]
+    error = mlraman(0, "spectrum", "deck.yaml", "--set", "spectrum.remove_cell=volume", code=2, folder=trained).stderr
+    assert "spectrum.remove_cell" in error and "where the trajectory's cell varies" in error
