@@ -164,7 +164,7 @@ def test_the_same_file_on_any_number_of_ranks(mlraman, folder):
     contents = {hdf5.content_of(folder / f"out{ranks}" / "alpha.h5") for ranks in (1, 2, 3)}
     assert len(contents) == 1
     with h5py.File(folder / "out2" / "alpha.h5") as file:
-        assert list(file["observables"]) == ["cell", "polarizability"]
+        assert list(file["observables"]) == ["polarizability"]
         assert len(file["observables/polarizability/value"]) == 2400
         assert any(name.endswith("bonds.py") for name in json.loads(file.attrs["parents"]))
         assert json.loads(file.attrs["history"])[-1]["predictor"]["calculator"] == "bonds:Bonds"
