@@ -21,6 +21,8 @@ from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import CellPart, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.storage import hdf5
 
+KEEPS_CELLS = (0, 7)
+
 
 def polarizability_series(job: Job) -> tuple[PolarizabilitySeries, CellPart | None]:
     """The series that the spectrum is of, the deck's own or alpha.h5, and what `spectrum.remove_cell` took out."""
@@ -39,14 +41,23 @@ def without_cell(job: Job, series: PolarizabilitySeries) -> tuple[Polarizability
     kind = job.deck.spectrum.remove_cell
     if kind is None:
         return series, None
+    if series.cell is None and _cell_is_fixed(job):
+        job.console.say("the trajectory's cell is fixed: spectrum.remove_cell takes nothing out")
+        return series, None
     try:
         return without_cell_part(series, kind)
     except DataError as error:
         raise DeckKeyError(
             "spectrum.remove_cell",
-            f"{series_path(job)}: {error}; 'mlraman predict' writes them where the trajectory's cell varies (--force: "
-            "in place of a file of an older version)",
+            f"{series_path(job)}: {error}; the file is of a version that did not keep them: 'mlraman predict --force'",
         ) from None
+
+
+def _cell_is_fixed(job: Job) -> bool:
+    """Of alpha.h5 without cells, where a version made it that keeps cells that vary."""
+    history = hdf5.history_of(series_path(job))
+    version = str(history[-1].get("mlraman_hpc", "0")) if history else "0"
+    return tuple(int(part) for part in version.split(".")[:2]) >= KEEPS_CELLS
 
 
 def series_origin(job: Job) -> tuple[dict[str, str], tuple[dict, ...]]:

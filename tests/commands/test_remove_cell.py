@@ -1,9 +1,12 @@
 """`spectrum.remove_cell`: a trajectory whose cell varies, from the files to the spectrum and what is said of it."""
 
+import json
+
 import h5py
 import numpy as np
 
 from tests import small_system as small
+from tests.helpers import changed
 
 
 def test_from_a_varying_cell_to_a_spectrum_without_its_part(mlraman, tmp_path):
@@ -28,9 +31,14 @@ def test_from_a_varying_cell_to_a_spectrum_without_its_part(mlraman, tmp_path):
     assert "without what follows the cell's volume" in (tmp_path / "out" / "raman.dat").read_text()
 
 
-def test_a_fixed_cell_is_not_written_and_cannot_be_taken_out(mlraman, trained):
+def test_of_a_fixed_cell_nothing_is_kept_or_taken_out(mlraman, trained):
     mlraman(0, "predict", "deck.yaml", folder=trained)
     with h5py.File(trained / "out" / "alpha.h5") as file:
         assert "cell" not in file["observables"]
-    error = mlraman(0, "spectrum", "deck.yaml", "--set", "spectrum.remove_cell=volume", code=2, folder=trained).stderr
-    assert "spectrum.remove_cell" in error and "where the trajectory's cell varies" in error
+    done = mlraman(0, "spectrum", "deck.yaml", "--set", "spectrum.remove_cell=volume", folder=trained)
+    assert "the trajectory's cell is fixed" in done.stdout
+    with changed(trained / "out" / "alpha.h5") as file:
+        history = json.loads(file.attrs["history"])
+        file.attrs["history"] = json.dumps([*history[:-1], history[-1] | {"mlraman_hpc": "0.6.0"}])
+    error = mlraman(0, "spectrum", "deck.yaml", "--set", "spectrum.remove_cell=strain", code=2, folder=trained).stderr
+    assert "spectrum.remove_cell" in error and "did not keep them" in error
