@@ -12,3 +12,4 @@ project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 for requirement in [*project["dependencies"], *project["optional-dependencies"]["mpi"]]:
     name, version = re.match(r"([\w-]+)>=([\d.]+)", requirement).groups()
     print(f"{name}=={version if '.' in version else version + '.0'}.*")
+print("pyparsing<3.2")  # warns of what matplotlib 3.8 calls, and the tests make errors of warnings
