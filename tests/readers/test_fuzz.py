@@ -1,4 +1,4 @@
-"""A few of the cases of fuzz.py; `python tests/io/fuzz.py` runs 2,000."""
+"""A few of the cases of fuzz.py; `python tests/readers/fuzz.py` runs 2,000."""
 
 from tests.readers import fuzz
 

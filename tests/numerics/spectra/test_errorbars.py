@@ -42,6 +42,7 @@ def test_blocks_that_share_more_get_larger_factors():
     assert factors[2] < 1.2
 
 
+@pytest.mark.slow
 def test_error_bars_cover_the_truth():
     """68.27 % bars of 300 independent series hold the closed form in 60 to 76 % of them."""
     rng, count, frames = np.random.default_rng(1), 300, 2500
