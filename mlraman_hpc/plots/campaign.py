@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_NAMES = 30  # points beyond which names would cover one another
+MARKERS = ("o", "s", "D", "P")
 _DIRECTIONS = ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1))
 LABEL_OFFSETS = [(x * distance, y * distance) for distance in (4, 9, 14, 20) for x, y in _DIRECTIONS]  # points
 
@@ -46,8 +47,11 @@ def diffusion_figure(path: Path | None, ranking: Ranking) -> Figure:
         axes = figure.subplots()
         axes.set(yscale="log", xlabel="Relaxing variance, per atom and relative", ylabel="$D$ (cm²/s)")
         elements = np.array(ranking.diffusing)
+        colours: list[str] = []
         for element in sorted(set(elements[measured | bounded])):
-            _points(axes, ranking, measured & (elements == element), element, "o")
+            colours.append(colour_of(element))
+            marker = MARKERS[(colours.count(colours[-1]) - 1) % len(MARKERS)]  # elements of one colour differ in it
+            _points(axes, ranking, measured & (elements == element), element, marker)
             _points(axes, ranking, bounded & (elements == element), element, "v")
         axes.margins(x=0.18, y=0.12)
         legend_above(axes)
@@ -64,10 +68,10 @@ def diffusion_figure(path: Path | None, ranking: Ranking) -> Figure:
 
 
 def _points(axes, ranking: Ranking, rows: np.ndarray, element: str, marker: str) -> None:
-    """Materials in which D of `element` was measured (o), or only bounded (v)."""
+    """Materials in which D of `element` was measured, or only bounded (v)."""
     if not rows.any():
         return
-    measured = marker == "o"
+    measured = marker != "v"
     value = (ranking.diffusion if measured else ranking.diffusion_upper)[rows]
     axes.errorbar(
         ranking.relaxing[rows],
