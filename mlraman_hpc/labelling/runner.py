@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -34,6 +35,7 @@ PAUSE = 0.05  # s between two looks at the processes, growing to LONGEST_PAUSE
 LONGEST_PAUSE = 1.0
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 NOT_FOUND = (126, 127)  # exit codes of the shell
+_LAUNCHER = re.compile(r"\b(mpirun|mpiexec|mpiexec\.hydra|orterun|srun|aprun|jsrun|flux run)\b")
 _OF_LAUNCHERS = ("PMI_", "PMIX_", "OMPI_", "HYDRA_", "HYDI_", "MPI_LOCAL", "PRTE_")
 
 
@@ -76,7 +78,8 @@ class Runner:
     ) -> None:
         self._command, self._say = command, say
         self._parallel, self._retries = parallel, retries
-        self._environment = _environment()
+        threads = threads_of_a_calculation(command, parallel, len(os.sched_getaffinity(0)))
+        self._environment = {"OMP_NUM_THREADS": str(threads)} | _environment()
         self._waiting = [_Task(item, code.recipes[item.kind], folders) for item, folders in items]
         self._running: list[_Task] = []
 
@@ -176,6 +179,14 @@ class Runner:
             again = "it is tried again" if attempts <= self._retries else "it is given up"
             self._say(f"{process.folder}: ended with code {code} and without a result; {again}")
         return True
+
+
+def threads_of_a_calculation(command: str, parallel: int, cores: int) -> int:
+    """OMP_NUM_THREADS where the user does not set it: cores in equal shares, or 1 for what a launcher places.
+
+    Without it each of `parallel` programs would start a thread on every core, and they would wait for one another.
+    """
+    return 1 if _LAUNCHER.search(command) else max(1, cores // parallel)
 
 
 def _environment() -> dict[str, str]:

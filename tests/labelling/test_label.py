@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
+from mlraman_hpc.labelling.runner import threads_of_a_calculation
 from mlraman_hpc.readers.derivatives.labels import read_derivatives
 from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.storage import hdf5
@@ -241,3 +242,17 @@ def _computing(folder: Path) -> bool:
         except OSError:
             continue
     return False
+
+
+@pytest.mark.parametrize(
+    ("command", "parallel", "threads"),
+    [
+        ("{program} -i {input} -o {output}", 1, 8),
+        ("{program} -i {input} -o {output}", 3, 2),
+        ("{program} -i {input} -o {output}", 20, 1),
+        ("srun --exact -n 4 {program} -i {input}", 1, 1),
+        ("taskset -c {slot} mpirun -n 4 {program} -i {input}", 2, 1),
+    ],
+)
+def test_calculations_share_the_cores(command, parallel, threads):
+    assert threads_of_a_calculation(command, parallel, cores=8) == threads
