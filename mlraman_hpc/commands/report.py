@@ -18,6 +18,7 @@ from mlraman_hpc.records.spectra import Coupling, PolarizabilitySeries, RamanSpe
 from mlraman_hpc.records.training import Convergence, LearningCurve
 from mlraman_hpc.records.transport import Dynamics
 from mlraman_hpc.reports import wording
+from mlraman_hpc.reports.calculation import METHOD, Row, calculation_rows
 from mlraman_hpc.reports.conductivity_wording import conductivity_sentences
 from mlraman_hpc.reports.render import figures_in, render
 from mlraman_hpc.reports.text import text_report
@@ -60,7 +61,8 @@ def _print_text(job: Job) -> None:
         *words["conductivity_sentences"],
         words["coupling_sentence"],
     ]
-    print(text_report(job.deck.title, str(job.output), records, words["summary"], texts, _warnings(records, files)))
+    rows = [*_calculation(job, records, files), *words["summary"]]
+    print(text_report(job.deck.title, str(job.output), rows, texts, _warnings(records, files)))
 
 
 def _files(job: Job) -> list[Path]:
@@ -82,6 +84,8 @@ def _report(job: Job) -> None:
         figures=figures_in(job.output),
         deck=resolved_yaml(job.deck),
         warning_texts=_warnings(records, files),
+        calculation=_calculation(job, records, files),
+        method=METHOD,
         **records,
         **_words(records, job, _other_model(files)),
         **_origins(files),
@@ -91,6 +95,13 @@ def _report(job: Job) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     job.console.say(f"wrote {path}")
+
+
+def _calculation(job: Job, records: dict, files: list[Path]) -> list[Row]:
+    deck = job.deck
+    stated = (deck.dynamics.temperature if deck.dynamics is not None else None) or deck.spectrum.temperature
+    dates = [hdf5.history_of(path)[-1]["date"] for path in files]
+    return calculation_rows(records, stated, max(dates)[:16].replace("T", " "))
 
 
 def _records(files: list[Path]) -> dict:
@@ -140,13 +151,13 @@ def _warnings(records: dict, files: list[Path]) -> list[str]:
     """Of the results, and of the log of every step that led to them; each once."""
     with_warnings = [records[name] for name in ("raman", "dynamics", "forces") if records[name] is not None]
     texts = [text for record in with_warnings for text in record.warnings]
+    logged = [text for path in files for entry in hdf5.history_of(path) for text in entry.get("warnings", ())]
     outliers = records["alpha"]
-    if outliers is not None and outliers.any():
+    if outliers is not None and outliers.any() and not any("outside the training range" in text for text in logged):
         texts.append(
             f"In {int((outliers > 0).sum())} of {len(outliers)} frames some atoms are far "
             "outside the model's training range; the model extrapolates there."
         )
-    logged = [text for path in files for entry in hdf5.history_of(path) for text in entry.get("warnings", ())]
     return list(dict.fromkeys([*texts, *logged]))
 
 

@@ -13,7 +13,7 @@ from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.spectra import (
-    atoms_of_series,
+    composition_of_series,
     convention,
     knows_constant_part,
     model_of_series,
@@ -78,7 +78,9 @@ def _spectrum(job: Job) -> RamanSpectrum:
         raise DataError(f"{series_path(job)}: {error}") from None
     model = model_of_series(job)
     mean = result.mean_polarizability if model is None or knows_constant_part(model) else None
-    result = replace(result, atoms=atoms_of_series(job), mean_polarizability=mean, cell_part=cell_part)
+    result = replace(result, mean_polarizability=mean, cell_part=cell_part)
+    if composition := composition_of_series(job):
+        result = replace(result, atoms=sum(composition.values()), composition=composition)
     if result.error_model is not None or model is None or not (model.relative_error or 0.0) > LARGE_ERROR:
         return result
     text = (
@@ -94,6 +96,8 @@ def _figures(result: RamanSpectrum, title: str, end: float | None) -> dict[str, 
         "raman.png": (figures.raman_figure, result, title, end),
         "raman_polarization.png": (figures.polarization_figure, result, title, end),
     }
+    if result.temperature is not None:
+        drawn["raman_reduced.png"] = (figures.reduced_figure, result, title, end)
     if result.species:
         drawn["raman_species.png"] = (figures.species_figure, result, title, end)
     if result.angle_map is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlraman_hpc.base.elements import symbols
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.numerics.spectra.cell_part import without_cell_part
 from mlraman_hpc.numerics.spectra.raman import RamanOptions
@@ -76,14 +77,15 @@ def series_path(job: Job) -> Path:
     return Path(job.deck.series.file) if job.deck.series else job.output / PolarizabilitySeries.file_name
 
 
-def atoms_of_series(job: Job) -> int | None:
-    """Number of atoms in the cell of alpha.h5; None for a series made elsewhere, and where no trajectory is at hand."""
+def composition_of_series(job: Job) -> dict[str, int] | None:
+    """Atoms of each element in the cell of alpha.h5; None for a series made elsewhere, and without the trajectory."""
     if job.deck.series or not job.deck.trajectory:
         return None
     try:
-        return len(trajectory_index(job).numbers)
+        kinds, counts = np.unique(trajectory_index(job).numbers, return_counts=True)
     except (DataError, DeckKeyError):
         return None
+    return dict(zip(symbols(kinds), map(int, counts)))
 
 
 def model_of_series(job: Job) -> Model | None:

@@ -73,6 +73,22 @@ def polarization_figure(
     return figure
 
 
+def reduced_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> Figure:
+    """Total intensity beside the reduced one, nu S without laser and temperature factors; highest values are 1."""
+    with drawing(path, title) as figure:
+        axes = figure.subplots()
+        names = {"total": ("intensity", BLACK), "susceptibility": ("reduced, ∝ χ″", BLUE)}
+        for name, (label, colour) in names.items():
+            values = spectrum.intensity[name]
+            scale = _scale(values)
+            _error_band(axes, spectrum, "statistical", name, scale, colour)
+            axes.plot(spectrum.wavenumber, values * scale, color=colour, label=label, zorder=3)
+        axes.set(xlabel=SHIFT, ylabel=INTENSITY, ylim=(0, None))
+        _set_range(axes, spectrum, end)
+        legend_above(axes, note(spectrum))
+    return figure
+
+
 def species_figure(path: Path | None, spectrum: RamanSpectrum, title: str = "", end: float | None = None) -> Figure:
     """Auto spectra of the species' shares and their cross terms, one above another, on one scale with the total."""
     visible = spectrum.wavenumber <= _end(spectrum, end)

@@ -124,7 +124,7 @@ def _forces_panel(axes, forces: Forces, name: str, norm):
 
 
 def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = "") -> Figure:
-    """R2 and RMSE against N_T, diagonal and off-diagonal; bands are one standard deviation over draws."""
+    """R2 and RMSE against log N_T, diagonal and off-diagonal; bands are one standard deviation over draws."""
     with drawing(path, title, width=WIDE, height=2.5) as figure:
         left, right = figure.subplots(1, 2)
         for axes, mean, deviation in ((left, curve.r2, curve.r2_spread), (right, curve.rmse, curve.rmse_spread)):
@@ -136,7 +136,9 @@ def learning_curve_figure(path: Path | None, curve: LearningCurve, title: str = 
                 if axes is left and curve.expected_r2 is not None and curve.expected_size is not None:
                     _extrapolate(axes, curve, value, curve.expected_r2[name], colour)
             axes.set_xlabel("Frames with derivatives" if curve.frames else "Training set size $N_T$")
-            axes.set_xlim(left=0)
+            axes.set_xscale("log")
+            for set_formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+                set_formatter(_plain)
             if curve.cost is not None:
                 _add_cost(axes, *curve.cost)
         left.set_ylabel("$R^2$")

@@ -228,7 +228,7 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     visible_end            where the total has vanished
     laser_wavelength       of the factor (1 - nu/nu_in)^4, temperature: of the Bose-Einstein factor; None without either
     mean_polarizability    of the cell, a third of the trace; None where alpha is known but for a constant
-    atoms                  in the cell; None where the series does not say
+    atoms                  in the cell, composition: of each element; None where the series does not say
     cell_part              what followed the cell and was taken out; None where nothing was
     """
 
@@ -260,6 +260,7 @@ class RamanSpectrum(Record, file_name="raman.h5", kind="raman spectrum"):
     temperature: float | None = stored("temperature", "K", default=None)
     mean_polarizability: float | None = stored("mean_polarizability", "Angstrom^3", default=None)
     atoms: int | None = stored("atoms", "1", default=None)
+    composition: dict[str, int] | None = stored("composition", "1", default=None)
     cell_part: CellPart | None = stored("cell_part", "1", default=None)
 
     def relative(self, variance: float | None) -> float:

@@ -46,8 +46,11 @@ numpy.loadtxt("raman.dat", skiprows=1)
 pandas.read_csv("raman.dat", sep=r"\\s+", comment="#")
 ```
 
-`alpha.h5` and `trajectory.h5` follow H5MD 1.1. MDAnalysis opens `trajectory.h5` (from `mlraman convert`); `alpha.h5`
-holds observables and no positions, which MDAnalysis needs: read it with h5py, pyh5md or `mlraman_hpc.load`.
+`alpha.h5` and `trajectory.h5` follow H5MD 1.1. MDAnalysis opens `trajectory.h5` (from `mlraman convert`);
+`alpha.h5` holds observables and no positions, which MDAnalysis needs: read it with h5py, pyh5md or
+`mlraman_hpc.load`. Every observable of `alpha.h5` has `step` and `time`, and `/done` says which batches of frames
+are finished. `trajectory.h5` has `species`, `position`, `box/edges` and, where there are velocities, `velocity` in
+`/particles/trajectory`; the last three each with `value`, `step` and, where it is known, `time`.
 """
 
 

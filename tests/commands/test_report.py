@@ -24,6 +24,8 @@ def test_report_holds_figures_numbers_and_origin(folder):
     assert text.count("data:image/png;base64,") >= 4
     for part in (
         "Raman spectrum",
+        "composition",
+        "M. Grumet et al.",
         "share of the Raman intensity below 50",
         "off-diagonal",
         "Where it comes from",

@@ -36,6 +36,7 @@ def gallery(case: str) -> dict[str, Callable]:
     return {
         "raman": partial(spectra.raman_figure, spectrum=spectrum, title=title),
         "raman_polarization": partial(spectra.polarization_figure, spectrum=spectrum, title=title),
+        "raman_reduced": partial(spectra.reduced_figure, spectrum=spectrum, title=title),
         "raman_species": partial(spectra.species_figure, spectrum=spectrum, title=title),
         "raman_angle": partial(spectra.angle_figure, spectrum=spectrum, title=title),
         "central_peak": partial(spectra.central_peak_figure, spectrum=spectrum, title=title),

@@ -18,7 +18,7 @@ from mlraman_hpc.reports.conductivity_wording import conductivity_sentences
 from mlraman_hpc.reports.render import Figure, figures_in, render
 from tests.plots import gallery
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Checker(HTMLParser):
@@ -80,6 +80,8 @@ def everything() -> dict:
         "figures": {},
         "deck": "title: <script>",
         "warning_texts": ["too short & <small>", "frames are far apart"],
+        "calculation": [("composition", "Ag16 I16", "of the cell")],
+        "method": "Method: a paper",
         "convention": "laser <514.5> nm; no Bose factor",
         "summary": wording.summary(spectrum, dynamics),
         "sentences": wording.sentences(spectrum, dynamics),
@@ -148,6 +150,7 @@ def test_figures_are_embedded_with_their_captions(values, tmp_path):
     assert len(page.addresses) == 2 and all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "Mean squared displacements over all time origins" in page.words
     assert "Convention: laser <514.5> nm; no Bose factor." in page.words
+    assert page.classes.count("zoom") == 2 and "Ag16 I16 of the cell" in page.words
 
 
 def test_figures_are_on_one_scale_and_stay_legible_on_a_phone(tmp_path):
