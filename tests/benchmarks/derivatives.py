@@ -116,7 +116,7 @@ class Bench:
         print("frames tensors   R2 diagonal     R2 off-diagonal   s a fit")
         for count in frames:
             for size in tensors:
-                if count == size == 0 or (count == 0 and size < 10):
+                if count == size == 0 or (count == 0 and size < 2):
                     continue
                 repeats = 1 if count == len(self.rows) and size == 0 else draws
                 began = time.perf_counter()
