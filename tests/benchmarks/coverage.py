@@ -10,6 +10,7 @@ on atoms displaced at random. Bars: 'present', the committee's deviations times 
 c [k(x, x) - k(x)^T (K + mu)^-1 k(x) + mu]^(1/2), c from the left-out residuals; 'both', the root mean square of the
 two. Of each: share of errors of lambda = 0, 2 within one and two bars (normal deviates: 0.68, 0.95), rms error over
 rms bar, and the mean of log(bar) + (error/bar)^2/2 less that of one bar for all, 1/2 + log(rms error): lower is better.
+Bars by leverage of lambda = 0 are lost in rounding (nan) where its ridge parameter is tiny.
 """
 
 from __future__ import annotations
