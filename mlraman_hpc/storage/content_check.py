@@ -1,6 +1,7 @@
-"""python -m mlraman_hpc.storage.content_check FILE: the hash of an HDF5 file's content, and the one sealed in it.
+"""python -m mlraman_hpc.storage.content_check FILE SECONDS: the hash of an HDF5 file's content, and the sealed one.
 
-A process of its own, since HDF5 may not come back from a damaged file. It prints JSON: content, sealed ('' where there
+A process of its own, since HDF5 may not come back from a damaged file; it ends after SECONDS, whether or not whoever
+started it still lives. It prints JSON: content, sealed ('' where there
 is none), marked (whether the file had checksums at its end); or problem, where HDF5 does not open the file.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import resource
+import signal
 import sys
 
 import h5py
@@ -19,7 +21,8 @@ from mlraman_hpc.storage.hdf5 import content_hash
 MEMORY = 1 << 33  # bytes of addresses; a damaged size must not take the machine's memory
 
 
-def main(path: str) -> None:
+def main(path: str, seconds: str) -> None:
+    signal.alarm(int(seconds))  # ends the process inside HDF5 too, since Python does not handle the signal
     limit = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY if limit == resource.RLIM_INFINITY else min(MEMORY, limit), limit))
     try:
@@ -35,4 +38,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

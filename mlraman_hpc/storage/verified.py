@@ -81,7 +81,13 @@ def _check_content(path: Path) -> None:
     """Of a file without checksums; Damaged, DataError."""
     limit = START_SECONDS + os.path.getsize(path) / BYTES_PER_SECOND
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
-    command = [sys.executable, "-m", "mlraman_hpc.storage.content_check", str(Path(path).absolute())]
+    command = [
+        sys.executable,
+        "-m",
+        "mlraman_hpc.storage.content_check",
+        str(Path(path).absolute()),
+        f"{limit + 1:.0f}",
+    ]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=limit, env=environment, stdin=subprocess.DEVNULL

@@ -1,6 +1,9 @@
 """Results are verified before HDF5 sees them: flipped bits, cut and unsealed files, pipes; also in whole commands."""
 
 import os
+import signal
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -74,6 +77,12 @@ def test_hdf5_that_does_not_come_back_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(verified, "START_SECONDS", 0.0)
     with pytest.raises(DataError, match="HDF5 cannot read it within"):
         hdf5.load(Model, unpacked(max(NUMBERS), "model.h5", tmp_path))
+
+
+def test_the_process_that_reads_it_ends_without_us_too(tmp_path):
+    os.mkfifo(tmp_path / "endless.h5")
+    command = [sys.executable, "-m", "mlraman_hpc.storage.content_check", str(tmp_path / "endless.h5"), "1"]
+    assert subprocess.run(command, timeout=60).returncode == -signal.SIGALRM
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
