@@ -270,12 +270,12 @@ class PolarizabilityModel(Result):
         deviation = regression.check_against_featomic(self.record, self._predictor, sample.take([0]))
         if not deviation <= FEATOMIC_TOLERANCE:
             raise DataError(f"the prediction differs from featomic's by {deviation:.1e}; please report this")
-        found = ensemble_distance(self.record, (sample.take([row]) for row in range(len(sample))))
-        if found is None:
+        measured = ensemble_distance(self.record, (sample.take([row]) for row in range(len(sample))))
+        if measured is None:
             return self._predictor
-        if found.warning:
-            _warn(found.warning)
-        return Predictor(found.model) if found.model.members and found.distance > 1 else self._predictor
+        if measured.warning:
+            _warn(measured.warning)
+        return Predictor(measured.model) if measured.model.members and measured.distance > 1 else self._predictor
 
     def export_metatomic(self, path: str | Path) -> tuple[str, ...]:
         """Write a metatomic model (.pt) for other programs, with featomic-torch; gives what to know of it."""

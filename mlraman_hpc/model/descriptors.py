@@ -86,7 +86,7 @@ def pack_block(square: np.ndarray, symmetric: bool) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _triangles(channels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places of (q, q') and (q', q), q <= q', in a square that is written as a line, and the factor of their sum."""
+    """Positions of (q, q') and (q', q), q <= q', in a square that is written as a line, and the factor of their sum."""
     rows, columns = np.triu_indices(channels)
     halves = np.where(rows == columns, 0.5, np.sqrt(0.5))
     return rows * channels + columns, columns * channels + rows, halves

@@ -150,7 +150,7 @@ def predict_with_other_model(step: Step) -> Output:
     selection = session.only_on_root(_select, job)
     session.enter_step("first frame")
     predictor = predictors.ready(job, selection)
-    plan = session.only_on_root(lambda: _plan(step, selection, (), predictor.members))
+    plan = session.only_on_root(lambda: _plan(step, selection, _sample(selection), (), predictor.members))
     return _predict_and_finish(step, plan, predictor)
 
 
@@ -189,12 +189,12 @@ def _plan_for_model(step: Step, load: Callable[[Job], Model]) -> tuple[Plan, Mod
 
     job, model = step.job, load(step.job)
     selection = _select(job)
-    sample = selection.frames(*sampled_rows(len(selection.chosen), len(selection.index.numbers)))
+    sample = _sample(selection)
     check_applicable(model, selection.index.species, sample, job.deck.model.density_tolerance)
     for text in cell_warnings(model, sample):
         job.console.warn(text)
     model = _with_wider_bars(job, model, selection)
-    return _plan(step, selection, model.species, len(model.members)), model
+    return _plan(step, selection, sample, model.species, len(model.members)), model
 
 
 def _with_wider_bars(job: Job, model: Model, selection: Selection) -> Model:
@@ -210,9 +210,15 @@ def _with_wider_bars(job: Job, model: Model, selection: Selection) -> Model:
     return distance.model
 
 
-def _plan(step: Step, selection: Selection, species: tuple[str, ...], members: int) -> Plan:
+def _sample(selection: Selection) -> Frames:
+    """Frames at even distances, by which cell and density are judged."""
+    return selection.frames(*sampled_rows(len(selection.chosen), len(selection.index.numbers)))
+
+
+def _plan(step: Step, selection: Selection, sample: Frames, species: tuple[str, ...], members: int) -> Plan:
     starts = selection.starts
-    file = _open_partial(step, selection, species, members)
+    varies = bool(np.ptp(sample.cells, axis=0).any())  # a fixed cell need not be kept for each frame
+    file = _open_partial(step, selection, species, members, cells=varies)
     _check_motion(step.job, selection.index, selection.interval)
     whole = file.whole(starts)
     if damaged := np.count_nonzero(file.done & ~whole):
@@ -228,7 +234,9 @@ def _plan(step: Step, selection: Selection, species: tuple[str, ...], members: i
     return Plan(**vars(selection), file=file, todo=todo)
 
 
-def _open_partial(step: Step, selection: Selection, species: tuple[str, ...], members: int) -> AlphaFile:
+def _open_partial(
+    step: Step, selection: Selection, species: tuple[str, ...], members: int, *, cells: bool
+) -> AlphaFile:
     index, chosen, interval = selection.index, selection.chosen, selection.interval
     partial = partial_path(step.path)
     if step.job.force:
@@ -250,14 +258,8 @@ def _open_partial(step: Step, selection: Selection, species: tuple[str, ...], me
         members=members,
         batches=len(selection.starts) - 1,
         origin=step.origin,
-        cells=_cell_varies(selection),
+        cells=cells,
     )
-
-
-def _cell_varies(selection: Selection) -> bool:
-    """In some frames at even distances: a fixed cell need not be kept for each frame."""
-    rows = sampled_rows(len(selection.chosen), len(selection.index.numbers))
-    return bool(np.ptp(selection.frames(*rows).cells, axis=0).any())
 
 
 def _predictor(job: Job, plan: Plan, model: Model) -> Predictor:
