@@ -20,7 +20,7 @@ from mlraman_hpc.numerics.spectra.plan import spectrum_plan
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.pipeline.checkpointing import Checkpoint
 from mlraman_hpc.pipeline.derivatives import derivative_descriptor, derivative_set, fit_to_draw, read_derivative_labels
-from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import (
     descriptor_settings,
     label_features,
@@ -38,6 +38,7 @@ from mlraman_hpc.pipeline.spectra import (
     without_cell,
 )
 from mlraman_hpc.pipeline.step import Output, Step, run_step
+from mlraman_hpc.pipeline.trajectory import trajectory_hashes
 from mlraman_hpc.pipeline.tuning import chosen_descriptor
 from mlraman_hpc.plots import training as figures
 from mlraman_hpc.records.frames import DerivativeLabels, Labels
@@ -105,7 +106,7 @@ def _against_labels(job: Job, checkpoint: Checkpoint) -> tuple[list[int], bool, 
 
 def _series_origin(job: Job, sizes: list[int]) -> Origin:
     training = training_origin(job, "converge", {"sizes": sizes})
-    parents = hashes(job.files("trajectory.files"), job.scratch) | training.parents
+    parents = trajectory_hashes(job) | training.parents
     return job.origin(
         "converge", parents, ESTIMATOR, training.key, job.section("trajectory").model_dump(exclude={"files"})
     )

@@ -22,9 +22,9 @@ from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.numerics.transport.displacements import unwrap
 from mlraman_hpc.numerics.transport.velocities import displacement_overlaps, velocity_unit
 from mlraman_hpc.pipeline.derivatives import read_derivative_labels
-from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.pipeline.trajectory import trajectory_index
+from mlraman_hpc.pipeline.trajectory import trajectory_hashes, trajectory_index
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames
 from mlraman_hpc.storage.h5md_writer import ConvertedTrajectory, TrajectoryFile
@@ -69,7 +69,7 @@ def _compute(step: Step) -> Output | None:
 
 def _origin(job: Job) -> Origin:
     settings = job.section("trajectory").model_dump(include={"format", "species", "cell", "frame_interval"})
-    return job.origin("convert", hashes(job.files("trajectory.files"), job.scratch), settings, _wanted_unit(job))
+    return job.origin("convert", trajectory_hashes(job), settings, _wanted_unit(job))
 
 
 def _plan(job: Job, path: Path, stack: ExitStack) -> Plan:

@@ -18,7 +18,7 @@ from mlraman_hpc.numerics.transport.diffusion import AT_REST, Diffusion, diffusi
 from mlraman_hpc.numerics.transport.displacements import log_lags
 from mlraman_hpc.numerics.transport.velocities import diffusion_from_spectrum
 from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
-from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.motion import charge_transport, jumps
 from mlraman_hpc.pipeline.motion.atom_motion import AtomBlocks, blocks_of, exchange, scratch_folder
 from mlraman_hpc.pipeline.motion.preview import temperature_warnings
@@ -31,7 +31,7 @@ from mlraman_hpc.pipeline.motion.species_motion import (
     unwrap_positions,
 )
 from mlraman_hpc.pipeline.step import Output, Step, run_step
-from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_index
+from mlraman_hpc.pipeline.trajectory import stored_frames, stored_interval, trajectory_hashes, trajectory_index
 from mlraman_hpc.plots import transport as figures
 from mlraman_hpc.plots.conductivity import conductivity_figure
 from mlraman_hpc.records.transport import Dynamics, Motion, misses_fast_motion
@@ -83,7 +83,7 @@ def _origin(job: Job) -> Origin:
     parents, own = jumps.origin_parts(job, section)
     return job.origin(
         "dynamics",
-        hashes(job.files("trajectory.files"), job.scratch) | parents,
+        trajectory_hashes(job) | parents,
         trajectory.model_dump(exclude={"files", "every"}),
         own,
         ESTIMATOR,

@@ -7,7 +7,7 @@ from functools import partial
 
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.independent_runs import are_independent, jobs_of_runs
-from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.prediction import (
     existing_model,
     load_model,
@@ -15,6 +15,7 @@ from mlraman_hpc.pipeline.prediction import (
     predict_with_other_model,
 )
 from mlraman_hpc.pipeline.step import run_step
+from mlraman_hpc.pipeline.trajectory import trajectory_hashes
 from mlraman_hpc.records.spectra import PolarizabilitySeries
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.provenance import Origin
@@ -39,7 +40,7 @@ def _origin_of_other_model(job: Job) -> Origin:
     from mlraman_hpc.pipeline.predictors import predictor_origin  # and ASE with it
 
     parents, predictor, notes = predictor_origin(job)
-    parents = hashes(job.files("trajectory.files")) | parents
+    parents = trajectory_hashes(job) | parents
     settings = job.section("trajectory").model_dump(exclude={"files"})
     return replace(job.origin("predict", parents, settings, predictor), notes=notes)
 
@@ -47,6 +48,6 @@ def _origin_of_other_model(job: Job) -> Origin:
 def _origin(job: Job) -> Origin:
     model = existing_model(job)
     refuse_other_deck(job, model)
-    parents = hashes(job.files("trajectory.files"), job.scratch) | {str(model): hdf5.content_of(model)}
+    parents = trajectory_hashes(job) | {str(model): hdf5.content_of(model)}
     settings = job.section("trajectory").model_dump(exclude={"files"})
     return job.origin("predict", parents, settings, history=hdf5.history_of(model))

@@ -32,9 +32,9 @@ from mlraman_hpc.labelling.manifest import (
 )
 from mlraman_hpc.labelling.selection import chosen_by_score, draw_order, expected_error, spaced
 from mlraman_hpc.numerics import Integers
-from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.pipeline.labels import descriptor_settings
-from mlraman_hpc.pipeline.trajectory import selected_frames, stored_interval, trajectory_index
+from mlraman_hpc.pipeline.trajectory import selected_frames, stored_interval, trajectory_hashes, trajectory_index
 from mlraman_hpc.readers.trajectory.base import TrajectoryIndex
 from mlraman_hpc.readers.trajectory.index import read_frames
 from mlraman_hpc.records.frames import Frames
@@ -84,7 +84,7 @@ def read_state(job: Job) -> State:
     """On root. Errors: DataError for a manifest of other frames than the trajectory has now."""
     index = trajectory_index(job)
     chosen = np.array(selected_frames(job, index))
-    files = hashes(job.files("trajectory.files"), job.scratch)
+    files = trajectory_hashes(job)
     manifest = read_manifest(manifest_path(job))
     if manifest is None:
         return State(index, chosen, Manifest(files, len(index)))

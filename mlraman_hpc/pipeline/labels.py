@@ -13,7 +13,7 @@ from mlraman_hpc.model.descriptors import FeatureCalculator, Features
 from mlraman_hpc.numerics.regression import outliers
 from mlraman_hpc.numerics.tensors import to_spherical
 from mlraman_hpc.pipeline.job import Job, hashes
-from mlraman_hpc.pipeline.trajectory import trajectory_index
+from mlraman_hpc.pipeline.trajectory import trajectory_hashes, trajectory_index
 from mlraman_hpc.readers.tensors import labels as reference
 from mlraman_hpc.readers.tensors.formats import companions
 from mlraman_hpc.readers.tensors.trajectory_labels import on_trajectory, read_table_labels
@@ -37,7 +37,7 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
         parents |= hashes(job.files("reference.derivatives.files"))
         settings = settings | {"derivatives": section.derivatives.model_dump(exclude={"files"})}
     if section.format == "table" or section.frame_from_name is not None:
-        parents |= hashes(job.files("trajectory.files"), job.scratch)
+        parents |= trajectory_hashes(job)
     return job.origin(
         task,
         parents,

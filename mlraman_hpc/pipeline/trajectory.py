@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, build_index
+from mlraman_hpc.pipeline.job import Job, hashes
+from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, build_index, files_beside
 
 # Atoms in a batch: few enough for the cache (200 kB), so many that the price of a call does not show. Fixed, since
 # batches must not depend on ranks or machine.
@@ -25,6 +25,12 @@ def trajectory_index(job: Job) -> TrajectoryIndex:
         job.console.warn(text)
     job.watched.add(index.paths, job.scratch)
     return index
+
+
+def trajectory_hashes(job: Job) -> dict[str, str]:
+    """{name: hash} of all files that the frames are read from, for the parents of a result."""
+    files = job.files("trajectory.files")
+    return hashes([*files, *files_beside(files, job.section("trajectory").format)], job.scratch)
 
 
 def selected_frames(job: Job, index: TrajectoryIndex) -> range:

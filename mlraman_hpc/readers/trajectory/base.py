@@ -55,7 +55,8 @@ class TrajectoryIndex:
     time_step        fs of one of them and the file that says so, which lies beside the first one; None without
     masses           (atoms,) u in the first frame's order where the files have them, else None
     atom_types       what the files call an atom -> atomic number, from trajectory.species
-    cell             (3, 3) Angstrom from trajectory.cell, for frames that have none; None otherwise
+    cell             (3, 3) Angstrom from trajectory.cell or a file beside, for frames that have none; None otherwise
+    cells            (frames, 3, 3) Angstrom, where a file beside gives one that changes; None otherwise
     """
 
     paths: tuple[str, ...]
@@ -71,6 +72,7 @@ class TrajectoryIndex:
     masses: np.ndarray | None = None
     atom_types: dict[str, int] = field(default_factory=dict)
     cell: np.ndarray | None = None
+    cells: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -95,7 +97,8 @@ class TrajectoryIndex:
 
     def take(self, rows: ArrayLike) -> TrajectoryIndex:
         """The index of just these frames, small enough to be sent to the rank that reads them."""
-        return replace(self, table=rows_of(self.table, np.asarray(rows, dtype=np.int64).reshape(-1)))
+        rows = np.asarray(rows, dtype=np.int64).reshape(-1)
+        return replace(self, table=rows_of(self.table, rows), cells=None if self.cells is None else self.cells[rows])
 
     def frames_within(self, rows: Sequence[int], path: str, parts: Sequence[tuple[int, int]]) -> np.ndarray:
         """(rows,) bool: whether the frame, or what its file says of all frames, may lie in these parts of a file.
@@ -138,6 +141,14 @@ class TrajectoryFormat(ABC):
     def time_step_beside(self, path: str) -> tuple[float, str] | None:
         """fs of one time step as another file in the folder of this one says it, and that file; None without."""
         return None
+
+    def cell_file(self, name: str) -> str | None:
+        """The file in the folder of this one with the cell at its time steps; None without."""
+        return None
+
+    def read_cells(self, file: str) -> tuple[np.ndarray, np.ndarray]:
+        """(rows,) time steps, rising, and (rows, 3, 3) cells in Angstrom of such a file. Errors: DataError."""
+        raise NotImplementedError
 
     @abstractmethod
     def scan(self, path: str, name: str, atom_types: dict[str, int], table: FrameTable, warn: Warn) -> FileIndex:

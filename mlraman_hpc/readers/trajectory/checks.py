@@ -82,18 +82,20 @@ def steps_rise(files: list[FileIndex]) -> bool:
 
 
 def check_even_steps(files: list[FileIndex], names: tuple[str, ...], warn: Warn) -> None:
-    """A warning for the first time step of each file that does not follow as the ones before."""
+    """A warning for the first time step of each file that does not follow as the ones before, with their number."""
     for file, name in zip(files, names):
         if not file.has_steps or len(file) < 2:
             continue
         steps, restarts = file.table["step"], set(file.restarts)
         usual = steps[1] - steps[0]
         rows = _rows(differences(file.table, "step"), lambda strides, usual=usual: (strides != usual) & (strides != 0))
-        row = next((row for row in rows if row not in restarts), None)
-        if row is not None:
+        uneven = [row for row in rows if row not in restarts]
+        if uneven:
+            row, more = uneven[0], len(uneven) - 1
             warn(
                 f"{_location(file, name, row).error('')}time step {steps[row]} follows "
-                f"{steps[row - 1]}, where frames so far are {usual} steps apart; spectra need even spacing."
+                f"{steps[row - 1]}, where frames so far are {usual} steps apart; spectra need even spacing"
+                + (f". So in {more} more places." if more else ".")
             )
 
 
@@ -216,7 +218,7 @@ def check_continuity(index: TrajectoryIndex, joints: list[int], read: Read, warn
         frames = read(index, [joint - 2, joint - 1, joint, joint + 1])
         if (frames.numbers.reshape(4, -1) != frames.numbers[: len(frames.numbers) // 4]).any():
             continue  # the order of the atoms changes: which atom is which cannot be told
-        before, across, after = (_displacement(frames.take([k, k + 1])) for k in range(3))
+        before, across, after = (displacement(frames.take([k, k + 1])) for k in range(3))
         if across > JUMP * max(before, after) + 1e-5:
             error = index.location(joint).error(
                 f"atoms move {across:.3g} Angstrom (root mean square) from the frame before, at a joint of two files, "
@@ -232,7 +234,7 @@ def _same_frame(frames: Frames) -> bool:
     return np.allclose(frames.cells[0], frames.cells[1], atol=1e-5) and bool(np.abs(_shift(frames)).max() < 1e-5)
 
 
-def _displacement(frames: Frames) -> float:
+def displacement(frames: Frames) -> float:
     """Root mean square (Angstrom) between two frames, about the mean."""
     shift = _shift(frames)
     return float(np.sqrt(((shift - shift.mean(axis=0)) ** 2).sum(axis=1).mean()))

@@ -17,6 +17,7 @@ from mlraman_hpc.base.elements import masses as standard_masses
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.lazy_module import LazyModule
 from mlraman_hpc.base.units import ANGSTROM_PER_BOHR
+from mlraman_hpc.readers import cp2k_cells
 from mlraman_hpc.readers.text import (
     Configuration,
     FrameLocation,
@@ -96,6 +97,12 @@ class ExtendedXyz(TextFormat):
             has_steps=clock.has("step"),
             has_times=clock.has("time"),
         )
+
+    def cell_file(self, name: str) -> str | None:
+        return cp2k_cells.cell_file(name)
+
+    def read_cells(self, file: str) -> tuple[np.ndarray, np.ndarray]:
+        return cp2k_cells.read_cells(file)
 
     def parse_frames(self, texts: list[bytes], index: TrajectoryIndex, velocities: bool) -> list[Configuration]:
         locations = index.locations()

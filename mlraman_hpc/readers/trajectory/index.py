@@ -17,11 +17,14 @@ from mlraman_hpc.readers.text import Warn, build_frames, isotope_element, number
 from mlraman_hpc.readers.trajectory import checks
 from mlraman_hpc.readers.trajectory.base import TrajectoryIndex
 from mlraman_hpc.readers.trajectory.formats import format_named, format_of_files
-from mlraman_hpc.readers.trajectory.frame_table import TableNotWritten, concatenated
+from mlraman_hpc.readers.trajectory.frame_table import TableNotWritten, column_of, concatenated
 from mlraman_hpc.readers.trajectory.index_cache import cached_index
+from mlraman_hpc.readers.trajectory.restarts import without_superseded
 from mlraman_hpc.readers.unpacking import unpacked_copy
+from mlraman_hpc.records.formats import TRAJECTORY_FORMATS
 from mlraman_hpc.records.frames import Frames
 
+CELL_CHANGES = 1e-6  # Angstrom; the digits of files of cells are 1e-10
 MEMORY_ROWS = 1 << 16  # a longer table of several files is written to a file and memory-mapped
 
 
@@ -53,6 +56,7 @@ def build_index(
         for path, name in zip(paths, names)
     ]
     checks.check_same_atoms(parts, names)
+    parts = without_superseded(parts, (paths, names), chosen.name, atom_types, read_frames, warn)
     checks.check_even_steps(parts, names, warn)
     index = TrajectoryIndex(
         paths,
@@ -73,13 +77,23 @@ def build_index(
     checks.check_positions(index, read_frames(index, [0]))
     if cell is not None:
         index = _with_cell(index, np.asarray(cell, dtype=float), warn)
+    else:
+        index = _with_cells_beside(index, warn)
     joints = checks.joints_of(parts)
     repeats = checks.repeated_frames(index, joints, read_frames, warn)
     if repeats:
-        index = replace(index, table=_joined([index.table], repeats, scratch))
+        cells = None if index.cells is None else np.delete(index.cells, repeats, axis=0)
+        index = replace(index, table=_joined([index.table], repeats, scratch), cells=cells)
         joints = [joint - sum(repeat < joint for repeat in repeats) for joint in joints]
     checks.check_continuity(index, joints, read_frames, warn)
     return index
+
+
+def files_beside(files: list[Path], format: str) -> list[Path]:
+    """Further files that the frames depend on although the deck does not name them: those with the cells."""
+    formats = [format_named(name) for name in TRAJECTORY_FORMATS if format in ("auto", name)]
+    beside = (other.cell_file(str(file)) for file in files for other in formats)
+    return sorted({Path(file) for file in beside if file is not None})
 
 
 def read_frames(index: TrajectoryIndex, rows: ArrayLike, velocities: bool = False) -> Frames:
@@ -144,15 +158,45 @@ def _with_cell(index: TrajectoryIndex, cell: np.ndarray, warn: Warn) -> Trajecto
     return replace(index, cell=cell)
 
 
+def _with_cells_beside(index: TrajectoryIndex, warn: Warn) -> TrajectoryIndex:
+    """With the cells of files beside the trajectory's, where all have one and the first frame has none.
+
+    Errors: DataError where they change, and a time step of the trajectory is not among theirs.
+    """
+    format = format_named(index.format)
+    files = [file for name in index.names if (file := format.cell_file(name)) is not None]
+    if len(files) < len(index.names) or read_frames(index, [0]).periodic.any():
+        return index
+    of_file = [format.read_cells(file) for file in files]
+    first = of_file[0][1][:1]
+    if len(first) and all(np.allclose(cells, first, atol=CELL_CHANGES, rtol=0) for _, cells in of_file):
+        index = replace(index, cell=first[0])
+    else:
+        numbers, wanted = (column_of(index.table, name, np.arange(len(index))) for name in ("file", "step"))
+        cells = np.empty((len(index), 3, 3))
+        for number, (steps, values) in enumerate(of_file):
+            rows = np.flatnonzero(numbers == number)
+            missing = rows[~np.isin(wanted[rows], steps)]
+            if len(missing):
+                raise index.location(int(missing[0])).error(
+                    f"{files[number]} has no cell of time step {wanted[missing[0]]}: it has to be printed as often as "
+                    "the positions. Without that file trajectory.cell gives one cell for all frames."
+                )
+            cells[rows] = values[np.searchsorted(steps, wanted[rows])]
+        index = replace(index, cells=cells)
+    named = ", ".join(files)
+    warn(f"{index.names[0]}: periodic in all directions, with the cell in {named}; trajectory.cell overrules it.")
+    return index
+
+
 def _in_cell(index: TrajectoryIndex, frames: Frames) -> Frames:
-    """Frames without a cell get that of the deck."""
-    if index.cell is None:
+    """Frames without a cell get that of the deck, or of a file beside theirs."""
+    cells = index.cell if index.cells is None else index.cells
+    if cells is None:
         return frames
     without = ~frames.periodic.any(axis=1)
     return replace(
-        frames,
-        cells=np.where(without[:, None, None], index.cell, frames.cells),
-        periodic=frames.periodic | without[:, None],
+        frames, cells=np.where(without[:, None, None], cells, frames.cells), periodic=frames.periodic | without[:, None]
     )
 
 
