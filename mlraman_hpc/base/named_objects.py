@@ -14,17 +14,22 @@ from mlraman_hpc.base.errors import DeckKeyError, first_line
 PIP_NAMES = {"torch": "torch", "mace": "mace-torch", "metatomic": "metatomic-torch", "calorine": "calorine"}
 
 
-def named_object(name: str, key: str, package: str | None = None, folder: str | None = None) -> Any:
+def named_object(
+    name: str, key: str, package: str | None = None, folder: str | None = None, needs: str | None = None
+) -> Any:
     """What 'module:Name' names, imported. Raises DeckKeyError of the deck's `key` where it cannot be.
 
     package  what pip calls the package that is needed, where that is known
     folder   where modules are sought last
+    needs    a module that the named one imports no earlier than it computes
     """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise DeckKeyError(key, f"'{name}' is not of the form module:Class")
     try:
         with _sought_in(folder):
+            if needs:
+                importlib.import_module(needs)
             return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # packages fail to load in many ways
         needed = f"the package {package}" if package else f"the module {module}"

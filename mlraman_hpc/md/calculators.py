@@ -21,11 +21,13 @@ class Known:
     package  what pip calls it
     memory   whether forces depend, in the last bits, on the steps before: a neighbour list that is only renewed now
              and then has an order of its own
+    needs    a module that the target imports no earlier than it computes
     """
 
     target: str
     package: str
     memory: bool = False
+    needs: str | None = None
 
 
 KNOWN = {
@@ -36,10 +38,10 @@ KNOWN = {
     "sevennet": Known("sevenn.calculator:SevenNetCalculator", "sevenn"),
     "chgnet": Known("chgnet.model.dynamics:CHGNetCalculator", "chgnet"),
     "upet": Known("upet.calculator:UPETCalculator", "upet"),
-    "metatomic": Known("metatomic.torch.ase_calculator:MetatomicCalculator", "metatomic-torch"),
+    "metatomic": Known("metatomic_ase:MetatomicCalculator", "metatomic-ase"),
     "nep": Known("calorine.calculators:CPUNEP", "calorine"),
     "deepmd": Known("deepmd.calculator:DP", "deepmd-kit"),
-    "lammps": Known("ase.calculators.lammpslib:LAMMPSlib", "lammps", memory=True),
+    "lammps": Known("ase.calculators.lammpslib:LAMMPSlib", "lammps", memory=True, needs="lammps"),
 }
 
 
@@ -55,7 +57,9 @@ def calculator_class(name: str, folder: str | None = None) -> Any:
         raise DeckKeyError(
             "md.calculator", f"'{name}' is neither module:Class nor one of the short names {', '.join(KNOWN)}"
         )
-    return named_object(known.target if known else name, "md.calculator", known.package if known else None, folder)
+    if known is None:
+        return named_object(name, "md.calculator", None, folder)
+    return named_object(known.target, "md.calculator", known.package, folder, known.needs)
 
 
 def calculator_factory(name: str, arguments: Mapping[str, Any], folder: str = ".", threads: int = 1) -> Factory:

@@ -1,12 +1,15 @@
 """`mlraman md`: files that the readers take, restarts to the same bits, runs that fail alone."""
 
 import shutil
+import sys
 
 import h5py
 import numpy as np
 import pytest
 from ase.build import bulk
 
+from mlraman_hpc.base.errors import DeckKeyError
+from mlraman_hpc.md.calculators import KNOWN, calculator_class
 from mlraman_hpc.storage import hdf5
 from tests.helpers import ROOT, stop_signal, wait_for_line
 
@@ -127,6 +130,17 @@ def test_a_missing_package_is_one_message(mlraman, deck):
     done = mlraman(0, "md", "deck.yaml", code=2)
     (line,) = done.stderr.strip().splitlines()
     assert "deck.yaml" in line and "md.calculator" in line and "nowhere" in line and "beside the deck" in line
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN.keys() - {"emt", "lj"}))
+def test_the_package_of_a_short_name_is_told_where_it_is_missing(monkeypatch, name):
+    """Also where it is installed: Python refuses to import a module that is None among the loaded ones."""
+    known = KNOWN[name]
+    for module in (known.needs, known.target.split(":")[0].split(".")[0]):
+        if module not in (None, "ase"):
+            monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DeckKeyError, match=f"needs the package {known.package}, .*; 'pip install {known.package}'$"):
+        calculator_class(name)
 
 
 def test_a_calculator_beside_the_deck_is_found_and_its_change_noticed(mlraman, deck, tmp_path):
