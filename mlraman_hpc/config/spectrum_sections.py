@@ -56,8 +56,8 @@ class SpectrumSection(Section):
 class SeriesSection(Section):
     """A polarizability series made elsewhere, instead of reference, model and trajectory."""
 
-    file: str = key(..., "table, .npy, extended XYZ or GPUMD's polarizability.out")
-    format: Literal["auto", "table", "npy", "extxyz", "gpumd"] = key("auto", "format of the file")
+    file: str = key(..., "table, .npy, extended XYZ, or what GPUMD, CP2K (.polar) or i-PI write along a run")
+    format: Literal["auto", "table", "npy", "extxyz", "gpumd", "cp2k", "ipi"] = key("auto", "format of the file")
     order: Components | None = key(None, "columns, such as [xx, yy, zz, xy, yz, zx]; never guessed")
     quantity: Quantity = key("polarizability", "what the tensors are")
     unit: PolarizabilityUnit | None = key(None, "unit of a polarizability; a dielectric tensor has none")
@@ -69,7 +69,7 @@ class SeriesSection(Section):
         gt=0,
     )
     frame_interval: float | None = key(
-        None, "time between two tensors; needed where the file does not say, as GPUMD's does", "fs", gt=0
+        None, "time between two tensors; needed where the file does not say, as those of GPUMD and CP2K do", "fs", gt=0
     )
 
 

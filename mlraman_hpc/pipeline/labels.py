@@ -16,7 +16,7 @@ from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.trajectory import trajectory_hashes, trajectory_index
 from mlraman_hpc.readers.tensors import labels as reference
 from mlraman_hpc.readers.tensors.formats import companions
-from mlraman_hpc.readers.tensors.trajectory_labels import on_trajectory, read_table_labels
+from mlraman_hpc.readers.tensors.trajectory_labels import are_along_trajectory, on_trajectory, read_table_labels
 from mlraman_hpc.readers.text import build_frames
 from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model
@@ -36,7 +36,7 @@ def training_origin(job: Job, task: str, settings: dict) -> Origin:
     if section.derivatives is not None:
         parents |= hashes(job.files("reference.derivatives.files"))
         settings = settings | {"derivatives": section.derivatives.model_dump(exclude={"files"})}
-    if section.format == "table" or section.frame_from_name is not None:
+    if are_along_trajectory(files, section.format) or section.frame_from_name is not None:
         parents |= trajectory_hashes(job)
     return job.origin(
         task,
@@ -151,7 +151,7 @@ def _read_labels(job: Job) -> Labels:
     files = job.files("reference.files")
     if not files:
         return Labels(build_frames([], np.arange(0)), np.zeros((0, 3, 3)), ())
-    if section.format == "table":
+    if are_along_trajectory(files, section.format):
         if len(files) > 1:
             raise DataError(f"{job.deck.location('reference.files')}: one table, found {len(files)} files")
         index = trajectory_index(job)

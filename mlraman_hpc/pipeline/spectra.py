@@ -17,7 +17,7 @@ from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.prediction import model_path
 from mlraman_hpc.pipeline.trajectory import trajectory_index
-from mlraman_hpc.readers.tensors import series as series_files
+from mlraman_hpc.readers.series import formats as series_files
 from mlraman_hpc.records.model import Model
 from mlraman_hpc.records.spectra import CellPart, PolarizabilitySeries, RamanSpectrum
 from mlraman_hpc.storage import hdf5

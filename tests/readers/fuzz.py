@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DeckError, UserError
+from mlraman_hpc.readers.series.formats import read_series
 from mlraman_hpc.readers.tensors.labels import read_labels
-from mlraman_hpc.readers.tensors.series import read_series
 from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from tests.readers.tensors import test_formats as labels_made
 from tests.readers.tensors import test_outcar

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.base.units import DERIVATIVE_UNITS
+from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3, DERIVATIVE_UNITS, canonical_unit
 from mlraman_hpc.readers.derivatives import anaddb
 from mlraman_hpc.readers.derivatives.field_forces import (
     FORCES,
@@ -32,6 +32,8 @@ from mlraman_hpc.readers.unpacking import read_bytes
 from mlraman_hpc.records.frames import DerivativeLabels
 
 COLUMNS = ("polarizability_gradient", "polarizability_derivative", "polarizability_derivatives", "dalpha_dr")
+# Mimyria: 27 numbers, d alpha_ab / d r_c with c fastest, in atomic units of alpha for each Angstrom
+MIMYRIA = "pgt"
 KEY = "reference.derivatives"
 _MARKS = {
     "cp2k": rb"CP2K\|",
@@ -72,11 +74,15 @@ def read_derivatives(
     if name == "extxyz":
         structures = [item for path in files for item in _read_columns(path, unit, order, warn)]
     else:
-        for given, key in ((unit, "unit"), (order, "order")):
-            if given is not None:
-                raise DeckKeyError(f"{KEY}.{key}", f"these files have it already; remove {given}.")
+        _refuse_what_is_known(unit, order)
         structures = _read_outputs(files, name, warn)
     return _labels(structures, warn)
+
+
+def _refuse_what_is_known(unit: str | None, order: list[str] | None) -> None:
+    for given, key in ((unit, "unit"), (order, "order")):
+        if given is not None:
+            raise DeckKeyError(f"{KEY}.{key}", f"these files have it already; remove {given}.")
 
 
 def _detected(path: Path) -> str:
@@ -85,7 +91,8 @@ def _detected(path: Path) -> str:
     lines = start.split(b"\n", 2)
     if re.match(rb"\s*\d+\s*$", lines[0]) and len(lines) == 3:
         properties = (extxyz.value(lines[1], "properties") or b"").decode("utf-8", "replace").lower().split(":")
-        return "field-forces" if set(properties) & set(FORCES) and not set(properties) & set(COLUMNS) else "extxyz"
+        known = set(properties) & {*COLUMNS, MIMYRIA}
+        return "field-forces" if set(properties) & set(FORCES) and not known else "extxyz"
     detected = next((name for name, mark in _MARKS.items() if re.search(mark, start)), None)
     if detected is None:
         known = ", ".join(["extxyz", "field-forces", *_MARKS])
@@ -105,38 +112,43 @@ def _read_columns(path: Path, unit: str | None, order: list[str] | None, warn: W
     for k, (begin, end, line, _) in enumerate(bounds):
         location, comment = FrameLocation(str(path), int(line), k), comments[k]
         text = content[begin:end]
-        factor = DERIVATIVE_UNITS[_unit(comment, unit, location)]
         configuration = extxyz.read(text, location, {})
-        values = _columns(text, comment, location)
-        components = _order(comment, order, location, values.shape[-1] // 3)
-        tensors = from_columns(values.reshape(-1, values.shape[-1] // 3), components).reshape(-1, 3, 3, 3)
+        name, values = _columns(text, comment, location)
+        if name == MIMYRIA:
+            _refuse_what_is_known(unit, order)
+            tensors = ANGSTROM3_PER_BOHR3 * values.reshape(-1, 3, 3, 3).transpose(0, 3, 1, 2)
+        else:
+            factor = DERIVATIVE_UNITS[_unit(comment, unit, location)]
+            components = _order(comment, order, location, values.shape[-1] // 3)
+            rows = values.reshape(-1, values.shape[-1] // 3)
+            tensors = factor * from_columns(rows, components).reshape(-1, 3, 3, 3)
         _check_symmetry(tensors, location)
         source = f"{path}, frame {k}"
-        result.append(_Derivatives(configuration, factor * (tensors + np.swapaxes(tensors, 2, 3)) / 2, source))
+        result.append(_Derivatives(configuration, (tensors + np.swapaxes(tensors, 2, 3)) / 2, source))
     return result
 
 
-def _columns(text: bytes, comment: bytes, location: FrameLocation) -> np.ndarray:
-    """(atoms, 18 or 27)"""
+def _columns(text: bytes, comment: bytes, location: FrameLocation) -> tuple[str, np.ndarray]:
+    """Name of the property, and (atoms, 18 or 27)."""
     rows = [row.split() for row in text.split(b"\n")[2:] if row.strip()]
     layout, _ = extxyz.columns(comment, b" ".join(rows[0]), location)
-    name = next((name for name in COLUMNS if name in layout), None)
+    name = next((name for name in (*COLUMNS, MIMYRIA) if name in layout), None)
     if name is None:
         raise location.error(f"Properties has no '{COLUMNS[0]}:R:18' (or :27); found {', '.join(layout)}.", 1)
     begin, count = layout[name]
-    if count not in (18, 27):
+    if count not in (18, 27) or (name == MIMYRIA and count != 27):
         raise location.error(f"'{name}' needs 18 or 27 numbers an atom, found {count}.", 1)
     values = [parse_words(row[begin : begin + count], count) for row in rows]
     for k, row in enumerate(values):
         if row is None:
             bad = next((word for word in rows[k][begin:] if parse_words([word], 1) is None), b"the end of the line")
             raise location.error(f"expected {count} finite numbers of '{name}', found {quoted(bad)}.", k + 2)
-    return np.array(values)
+    return name, np.array(values)
 
 
 def _unit(comment: bytes, unit: str | None, location: FrameLocation) -> str:
     declared = extxyz.value(comment, "unit")
-    name = declared.decode("utf-8", "replace") if declared is not None else unit
+    name = canonical_unit(declared.decode("utf-8", "replace"), DERIVATIVE_UNITS) if declared is not None else unit
     if declared is not None and unit is not None and name != unit:
         raise DeckKeyError(f"{KEY}.unit", f"is {unit}, but {location.file} declares {name}; keep one of them.")
     if name not in DERIVATIVE_UNITS:

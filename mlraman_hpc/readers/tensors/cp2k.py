@@ -55,7 +55,8 @@ def check_finished(text: bytes, name: str) -> None:
         raise FileError(
             name,
             f"the run type is {run[1].decode('ascii', 'replace') if run else 'not named'}; which "
-            "structure the polarizability belongs to is not clear. Compute one configuration at a time.",
+            "structure the polarizability belongs to is not clear. Compute one configuration at a time, or give the "
+            "PROJECT-1.polar of a run, with its trajectory in the section 'trajectory'.",
         )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
 from mlraman_hpc.base.time_limits import TookTooLong, processor_time
-from mlraman_hpc.readers.tensors.base import FileError
-from mlraman_hpc.readers.tensors.components import check_order, check_unit, from_columns, labels_of
-from mlraman_hpc.readers.tensors.series import read_table
+from mlraman_hpc.readers.series.cp2k_run import POLAR_FILE
+from mlraman_hpc.readers.series.formats import read_any
+from mlraman_hpc.readers.tensors.base import FileError, Request
+from mlraman_hpc.readers.tensors.components import check_order, labels_of
 from mlraman_hpc.readers.text import Warn
 from mlraman_hpc.readers.trajectory.index import TrajectoryIndex, read_frames
 from mlraman_hpc.records.frames import Frames, Labels
@@ -23,6 +24,12 @@ ROUNDING_TOLERANCE = (
 )
 PATTERN_SECONDS = 2.0  # of processor time for one file name
 _NEIGHBOURS = (-1, 1, -2, 2)  # frames, in the order in which they are compared
+
+
+def are_along_trajectory(files: list[Path], format: str) -> bool:
+    """Whether the files hold tensors alone, whose structures are frames of the trajectory."""
+    by_name = len(files) == 1 and re.search(POLAR_FILE, Path(files[0]).name, re.IGNORECASE) is not None
+    return format == "table" or (format == "auto" and by_name)
 
 
 def read_table_labels(
@@ -37,28 +44,53 @@ def read_table_labels(
 ) -> Labels:
     """Structures from a trajectory, tensors from a table of six or nine columns: line k is of frame first + k every.
 
+    Tensors that CP2K wrote along the run (.polar) name their components and time steps, by which frames are found.
     Frames are counted from 0, comments and empty lines of the table not at all. Errors: DataError for a table that is
     damaged or longer than the trajectory; DeckKeyError where quantity, unit or order are missing.
     """
+    is_polar = are_along_trajectory([table], "auto")
+    quantity = quantity or ("polarizability" if is_polar else None)
     if quantity is None:
         raise DeckKeyError(
             "reference.quantity",
             "a table does not say what it holds; give polarizability, dielectric or susceptibility.",
         )
-    factor = check_unit(quantity, unit, "reference")
-    order = check_order(order, "reference.order")
-    values = read_table(Path(table), order)
-    chosen = first + every * np.arange(len(values))
+    if not is_polar:
+        order = check_order(order, "reference.order")
+    request = Request("reference", quantity, unit, order=order)
+    factor, series = read_any(Path(table), "cp2k" if is_polar else "table", request)
+    tensors = series.tensors
+    if is_polar and series.steps is not None and index.has_steps:
+        rows, chosen = _at_steps(table, series.steps, index, warn)
+        tensors = tensors[rows]
+    else:
+        chosen = first + every * np.arange(len(tensors))
     if chosen[-1] >= len(index):
         lines = max(0, -(-(len(index) - first) // every))
         raise FileError(
             table,
-            f"{len(values)} lines from frame {first} on every {every} frames end at frame {chosen[-1]}, the "
+            f"{len(tensors)} lines from frame {first} on every {every} frames end at frame {chosen[-1]}, the "
             f"trajectory has {len(index)} frames; only {lines} lines fit. Check reference.first and reference.every.",
         )
     sources = tuple(f"{table}, row {k + 1} (frame {frame})" for k, frame in enumerate(chosen))
-    tensors = from_columns(values, order)
     return labels_of(read_frames(index, chosen), tensors, [quantity] * len(tensors), {quantity: factor}, sources, warn)
+
+
+def _at_steps(table: Path, steps: np.ndarray, index: TrajectoryIndex, warn: Warn) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the table, and the frames at their time steps; of a step that a new start wrote again the last row."""
+    own = index.steps(np.arange(len(index)))
+    assert own is not None
+    unique, last = np.unique(steps[::-1], return_index=True)
+    rows = (len(steps) - 1 - last)[np.isin(unique, own)]
+    if not len(rows):
+        raise FileError(
+            table,
+            f"its time steps, {steps.min()} to {steps.max()}, are none of the trajectory's, {own[0]} to {own[-1]}; do "
+            "the two belong to one run?",
+        )
+    if len(rows) < len(unique):
+        warn(f"{table}: {len(unique) - len(rows)} of {len(unique)} time steps have no frame; the others are used")
+    return rows, np.searchsorted(own, steps[rows])
 
 
 def on_trajectory(labels: Labels, index: TrajectoryIndex, pattern: str, offset: int) -> tuple[Labels, str]:

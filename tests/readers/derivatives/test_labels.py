@@ -245,3 +245,23 @@ def test_thirteen_outputs_of_cp2k(tmp_path):
     np.testing.assert_allclose(labels.derivatives, expected.derivatives, rtol=0, atol=1e-3)
     with pytest.raises(DataError, match="1 of 13 runs are missing"):
         read_derivatives(files[1:], "cp2k", None, None, ignore)
+
+
+def test_columns_of_mimyria(tmp_path):
+    """d alpha_ab / d r_c with c fastest, in bohr^3 for each Angstrom, beside forces."""
+    values = derivatives()
+    text = columns_text(values.transpose(0, 2, 3, 1), comment="", width=27)
+    file = tmp_path / "predicted.xyz"
+    file.write_text(text.replace("polarizability_gradient", "pgt"))
+    labels = read_derivatives([file], "auto", None, None, pytest.fail)
+    assert labels.derivatives == pytest.approx(ANGSTROM_PER_BOHR**3 * values, abs=1e-8)
+    with pytest.raises(DeckKeyError, match=r"reference.derivatives.unit.*these files have it already"):
+        read_derivatives([file], "auto", "bohr^2", None, pytest.fail)
+
+
+def test_a_unit_in_the_file_by_its_usual_name(tmp_path):
+    file = tmp_path / "a.xyz"
+    file.write_text(columns_text(derivatives(), comment=f'unit=a0^2 order="x:{ORDER}"'))
+    assert read_derivatives([file], "auto", None, None, pytest.fail).derivatives == pytest.approx(
+        ANGSTROM_PER_BOHR**2 * derivatives(), abs=1e-8
+    )

@@ -11,7 +11,8 @@ import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.config import model_sections, spectrum_sections
-from mlraman_hpc.readers.tensors import formats, series
+from mlraman_hpc.readers.series import formats as series
+from mlraman_hpc.readers.tensors import formats
 from mlraman_hpc.readers.tensors.base import Calculation, FileError, LabelFormat
 from mlraman_hpc.readers.tensors.components import QUANTITIES
 from mlraman_hpc.readers.tensors.labels import read_labels

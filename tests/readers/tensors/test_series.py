@@ -9,7 +9,7 @@ import pytest
 
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.base.units import ANGSTROM3_PER_BOHR3
-from mlraman_hpc.readers.tensors.series import read_series
+from mlraman_hpc.readers.series.formats import read_series
 from tests.helpers import DATA
 
 SIX = ["xx", "yy", "zz", "xy", "yz", "zx"]

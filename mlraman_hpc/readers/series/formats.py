@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from mlraman_hpc.base.errors import DeckKeyError
+from mlraman_hpc.readers.series.base import Series, SeriesFormat, read_table
+from mlraman_hpc.readers.series.cp2k_run import Cp2kRun
+from mlraman_hpc.readers.series.ipi_extras import IpiExtras
 from mlraman_hpc.readers.tensors.base import FileError, Request, npy_array
 from mlraman_hpc.readers.tensors.components import (
     RELATIVE,
@@ -25,37 +26,9 @@ from mlraman_hpc.readers.text import parse_words, quoted
 from mlraman_hpc.readers.trajectory import extxyz
 from mlraman_hpc.readers.unpacking import read_bytes
 
+MAGIC_BYTES = 20000
 _TIMES = {"fs": 1.0, "ps": 1e3}
 GPUMD_ORDER = ["step", "xx", "yy", "zz", "xy", "yz", "zx"]
-
-
-@dataclass(frozen=True)
-class Series:
-    """Tensors (frames, 3, 3) as in the file; where it has them, time steps and volumes in Angstrom^3 (frames,)."""
-
-    tensors: np.ndarray
-    steps: np.ndarray | None = None
-    volumes: np.ndarray | None = None
-    messages: list[str] = field(default_factory=list)
-
-
-class SeriesFormat(Protocol):
-    """A kind of file that holds tensors frame by frame. A format is an object of this kind in SERIES_FORMATS.
-
-    name       as the deck says it in series.format
-    file_name  regular expression, searched in the names of files without regard to case; None: any name
-    """
-
-    name: str
-    file_name: str | None = None
-
-    def interval(self, file: Path) -> float | None:
-        """fs between two tensors where the file says it."""
-        return None
-
-    def read(self, file: Path, request: Request) -> Series:
-        """The tensors of a file. Errors: DataError naming the line; DeckKeyError where the deck has to say more."""
-        ...
 
 
 def read_series(
@@ -74,10 +47,11 @@ def read_series(
     Errors: DataError naming the line of what is no number; DeckKeyError where order or unit are missing.
     """
     file = Path(file)
-    factor = check_unit(quantity, unit, "series")
-    series = _format_of(file, format).read(file, Request("series", quantity, unit, tensor_key, order))
+    factor, series = read_any(file, format, Request("series", quantity, unit, tensor_key, order))
     messages = list(series.messages)
     if series.steps is not None:
+        series, superseded = _without_superseded(file, series)
+        messages += superseded
         messages += _uneven_steps(file, series.steps)
     tensors = symmetric(series.tensors, lambda row: f"{file}, tensor {row + 1}", messages.append)
     volumes = series.volumes if volume is None else volume
@@ -87,9 +61,39 @@ def read_series(
     return polarizability_of(tensors, quantity, factor, volumes), series.steps, tuple(messages)
 
 
+def read_any(file: Path, format: str, request: Request) -> tuple[float, Series]:
+    """Angstrom^3 per unit of its tensors, and the series as it is in the file."""
+    chosen, quantity, unit = format_of(file, format), request.quantity, request.unit
+    if chosen.unit is not None and quantity == "polarizability":
+        if unit not in (None, chosen.unit):
+            raise DeckKeyError(f"{request.section}.unit", f"{chosen.name} files are in {chosen.unit}; remove '{unit}'.")
+        unit = chosen.unit
+    return check_unit(quantity or "", unit, request.section), chosen.read(file, request)
+
+
 def stated_interval(file: Path, format: str) -> float | None:
     """fs between two tensors where the file says it. Errors: FileError for a time that is none."""
-    return _format_of(Path(file), format).interval(Path(file))
+    return format_of(Path(file), format).interval(Path(file))
+
+
+def _without_superseded(file: Path, series: Series) -> tuple[Series, list[str]]:
+    """Without the tensors that a run wrote again after it was started from a state before its last one."""
+    steps = series.steps if series.steps is not None else np.empty(0, np.int64)
+    left_out = np.zeros(len(steps), dtype=bool)
+    for fall in np.flatnonzero(np.diff(steps) < 0) + 1:
+        kept = np.flatnonzero(~left_out[:fall])
+        same = int(np.searchsorted(steps[kept], steps[fall]))
+        if 0 < same < len(kept) and steps[kept[same]] == steps[fall]:
+            left_out[kept[same:]] = True
+    if not left_out.any():
+        return series, []
+    keep = ~left_out
+    volumes = None if series.volumes is None else series.volumes[keep]
+    text = (
+        f"{file}: the run was started again from states before its last one; {left_out.sum()} tensors of time steps "
+        "that it wrote again are left out"
+    )
+    return replace(series, tensors=series.tensors[keep], steps=steps[keep], volumes=volumes), [text]
 
 
 def _uneven_steps(file: Path, steps: np.ndarray) -> list[str]:
@@ -182,68 +186,19 @@ class Gpumd(Table):
 
 
 # one line for each format, in the order in which they are tried
-SERIES_FORMATS: list[SeriesFormat] = [NumpyArray(), ExtendedXYZSeries(), Gpumd(), Table()]
+SERIES_FORMATS: list[SeriesFormat] = [NumpyArray(), ExtendedXYZSeries(), Gpumd(), Cp2kRun(), IpiExtras(), Table()]
 
 
-def _format_of(file: Path, name: str) -> SeriesFormat:
-    """The format with this name; for 'auto' by the file's name, else a table."""
-    for format in SERIES_FORMATS:
-        pattern = format.file_name
-        if format.name == name or (name == "auto" and re.search(pattern or "", file.name, re.IGNORECASE)):
-            return format
+def format_of(file: Path, name: str) -> SeriesFormat:
+    """The format with this name; for 'auto' by the file's name, or by how it begins, else a table."""
+    named = {format.name: format for format in SERIES_FORMATS}
+    if name in named:
+        return named[name]
+    if name == "auto":
+        for format in SERIES_FORMATS:
+            if format.file_name and re.search(format.file_name, file.name, re.IGNORECASE):
+                return format
+        start = read_bytes(file)[:MAGIC_BYTES]
+        return next((format for format in SERIES_FORMATS if format.recognises(start)), named["table"])
     names = ", ".join(format.name for format in SERIES_FORMATS)
     raise DeckKeyError("series.format", f"'{name}' is not one of auto, {names}.")
-
-
-# tables
-
-
-def read_table(file: Path, order: list[str]) -> np.ndarray:
-    """(lines, columns) finite numbers; '#' starts a comment. Errors: FileError naming the first bad line."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about an empty file, which is an error below
-            values = np.loadtxt(file, comments="#", ndmin=2)
-    except (ValueError, UnicodeDecodeError):
-        raise _bad_line(file, len(order)) from None
-    except (OSError, EOFError) as error:
-        raise FileError(file, f"{getattr(error, 'strerror', None) or error}. Check the path.") from None
-    if not values.size:
-        raise FileError(file, "no numbers in the file.")
-    _check_last_line(file)
-    needed = np.array([name != "skip" for name in order])
-    if values.shape[1] != len(order) or not np.isfinite(values[:, needed]).all():
-        raise _bad_line(file, len(order), needed)
-    return values
-
-
-def _check_last_line(file: Path) -> None:
-    """A last line without its end may lack digits: its last number must have as many as the one above it."""
-    text = read_bytes(file)
-    if text.endswith(b"\n"):
-        return
-    lines = [line for line in text[-4000:].split(b"\n")[-3:] if line.strip()]
-    digits = [line.split()[-1].partition(b".")[2] for line in lines[-2:]]
-    if len(digits) < 2 or not digits[1] or len(digits[0]) != len(digits[1]):
-        raise FileError(
-            file,
-            "the last line has no line end, and its last number not as many digits as one above; the file may be "
-            "cut short. Complete it, or end it with a line end.",
-        )
-
-
-def _bad_line(file: Path, columns: int, needed: np.ndarray | slice = slice(None)) -> FileError:
-    """The error for the first line that does not hold `columns` numbers, of which the `needed` ones are finite."""
-    for number, line in enumerate(read_bytes(file).split(b"\n"), start=1):
-        words = line.split(b"#")[0].split()
-        if not words:
-            continue
-        if len(words) != columns:
-            return FileError(file, f"{len(words)} columns, the order names {columns}: {quoted(line)}.", number)
-        try:
-            values = np.array([float(word) for word in words])
-        except ValueError:
-            return FileError(file, f"expected {columns} numbers, found {quoted(line)}.", number)
-        if not np.isfinite(values[needed]).all():
-            return FileError(file, f"not a finite number in {quoted(line)}.", number)
-    return FileError(file, f"not a table of {columns} numbers a line.")
