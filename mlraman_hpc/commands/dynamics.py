@@ -12,6 +12,7 @@ import numpy as np
 from mlraman_hpc.base.errors import DataError, DeckKeyError
 from mlraman_hpc.base.units import VELOCITY_UNITS
 from mlraman_hpc.config.motion_sections import DynamicsSection
+from mlraman_hpc.numerics.run_average import average_of_runs
 from mlraman_hpc.numerics.spectra.correlation import nyquist
 from mlraman_hpc.numerics.spectra.vdos import Vdos, VdosPlan, vdos, vdos_plan
 from mlraman_hpc.numerics.transport.diffusion import AT_REST, Diffusion, diffusion
@@ -46,7 +47,7 @@ def dynamics(job: Job) -> None:
     """Write dynamics.h5 and its figures; skipped where it is up to date."""
     job.section("trajectory")
     if are_independent(job):
-        average_runs(job, dynamics, Dynamics, _output_of)
+        average_runs(job, dynamics, Dynamics, average_of_runs, _output_of)
     else:
         run_step(job, Dynamics, _origin, _compute)
 

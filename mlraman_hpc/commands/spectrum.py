@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from mlraman_hpc import __version__
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.numbers import percent
+from mlraman_hpc.numerics.spectra.central_peak import average_of_spectra
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.pipeline.independent_runs import are_independent, average_runs
 from mlraman_hpc.pipeline.job import Job
@@ -30,14 +32,15 @@ from mlraman_hpc.reports import tables
 from mlraman_hpc.reports.jcamp_dx import write_raman_jdx
 from mlraman_hpc.storage.provenance import Origin
 
-ESTIMATOR = "2"  # raised where the same series gives another spectrum: what an older version wrote is made again
+ESTIMATOR = "3"  # raised where the same series gives another spectrum: what an older version wrote is made again
 LARGE_ERROR = 0.2  # of the labels' fluctuation
 
 
 def spectrum(job: Job) -> None:
     """Write the spectrum of the deck's series, or of alpha.h5."""
     if are_independent(job):
-        average_runs(job, spectrum, RamanSpectrum, _output)
+        average = partial(average_of_spectra, most_modes=raman_options(job).most_modes)
+        average_runs(job, spectrum, RamanSpectrum, average, _output)
     else:
         run_step(job, RamanSpectrum, _origin, _compute, root_alone=True)
 

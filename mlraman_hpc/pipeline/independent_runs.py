@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -47,9 +47,13 @@ def _decks(job: Job) -> list:
 
 
 def average_runs(
-    job: Job, command: Callable[[Job], None], record_type: type[R], output: Callable[[Job, R, Origin], Output]
+    job: Job,
+    command: Callable[[Job], None],
+    record_type: type[R],
+    average: Callable[[Sequence[R]], R],
+    output: Callable[[Job, R, Origin], Output],
 ) -> None:
-    """`command` for each run, then their mean as this job's result, with `output` for its figures and lines."""
+    """`command` for each run, then their `average` as this job's result, with `output` for its figures and lines."""
     with job.located():
         runs = jobs_of_runs(job)
     for run in runs:
@@ -59,7 +63,7 @@ def average_runs(
         job,
         record_type,
         partial(_origin, paths=paths, task=command.__name__),
-        partial(_average, paths=paths, record_type=record_type, output=output),
+        partial(_average, paths=paths, record_type=record_type, average=average, output=output),
         root_alone=True,
     )
 
@@ -69,9 +73,13 @@ def _origin(job: Job, paths: list[Path], task: str) -> Origin:
     return job.origin(task, parents, "mean of runs", history=hdf5.history_of(paths[0]))
 
 
-def _average(step: Step, paths: list[Path], record_type: type[R], output: Callable[[Job, R, Origin], Output]) -> Output:
-    from mlraman_hpc.numerics.run_average import average_of_runs  # loads SciPy, which other ranks do not need
-
-    result = average_of_runs([hdf5.load(record_type, path) for path in paths])
+def _average(
+    step: Step,
+    paths: list[Path],
+    record_type: type[R],
+    average: Callable[[Sequence[R]], R],
+    output: Callable[[Job, R, Origin], Output],
+) -> Output:
+    result = average([hdf5.load(record_type, path) for path in paths])
     step.job.console.say(f"mean of {len(paths)} runs, errors from their scatter")
     return output(step.job, result, step.origin)

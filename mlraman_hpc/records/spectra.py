@@ -108,10 +108,12 @@ class CentralPeak:
     rise                  total density at zero over its mean between `cutoff` and twice it: of Debye terms, soft modes,
                           or both
     probability           that something relaxes: that a Debye term, or an oscillator so damped that its maximum is at
-                          zero, is there, against oscillators alone; None in files of older versions
+                          zero, is there, against oscillators alone, from fits below three, four and five times the
+                          cutoff; _lowest and _highest of one of them; None in files of older versions
     relaxing_share        share of the fitted variance in such terms; relaxing_area: that variance
-    relaxing_below        variance below `cutoff` of the part of the fit that falls from zero wavenumber on, less its
-                          level at twice the cutoff, times the probability; relaxing_half_width: half of it lies below
+    relaxing_below        variance below `cutoff` of the part of the relaxing fit that falls from zero wavenumber on,
+                          less its level at twice the cutoff, in the mean over these fits, times the probability;
+                          relaxing_half_width: half of it lies below
     *_model_error         of the members of a committee; None without one
     maximum_at_zero       1 where the fit falls from zero wavenumber on, else 0
     verdict               what the fit found, or why there is none
@@ -128,6 +130,8 @@ class CentralPeak:
     rise_error: float = stored("rise_error", "1", default=float("nan"))
     verdict: str = stored("verdict", "1", default="")
     probability: float | None = stored("relaxation/probability", "1", default=None)
+    probability_lowest: float | None = stored("relaxation/probability_lowest", "1", default=None)
+    probability_highest: float | None = stored("relaxation/probability_highest", "1", default=None)
     relaxing_share: float | None = stored("relaxation/share", "1", default=None)
     relaxing_share_error: float | None = stored("relaxation/share_error", "1", default=None)
     relaxing_area: float | None = stored("relaxation/area", "Angstrom^6", default=None)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 
-from mlraman_hpc.numerics.spectra.central_peak import Verdict, low_frequency_weight
+from mlraman_hpc.numerics.spectra.central_peak import average_of_spectra, low_frequency_weight
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
+from mlraman_hpc.numerics.spectra.relaxation import Verdict
 from mlraman_hpc.numerics.spectra.spectral_fit import Bins, Fit, falling_part, model, whittle
 from mlraman_hpc.records.spectra import CentralPeak, Relaxation, RelaxingTerm
 from tests.numerics.synthetic import Oscillator, Relaxator, anisotropic, gaussian_mean, isotropic, six_channels
@@ -28,7 +29,7 @@ def test_a_relaxator_beside_oscillators_is_found():
     np.testing.assert_allclose(peak.mode_wavenumber, [90, 140], atol=4)
     assert peak.relaxation is Relaxation.RELAXES and peak.maximum_at_zero == 1
     assert abs(peak.relaxing_share - 1 / 3) < 4 * peak.relaxing_share_error < 0.3
-    assert peak.verdict.startswith(f"{Relaxation.RELAXES} (probability above 99.9 %): the best fit is 2 damped")
+    assert peak.verdict.startswith(f"{Relaxation.RELAXES} (probability 99 % or more): the best fit is 2 damped")
 
 
 def test_no_relaxator_no_central_peak():
@@ -58,6 +59,11 @@ def test_verdicts_are_data_with_a_text():
     assert str(found) == f"{begin}a Debye term of half width 12.3 +- 2.5 cm^-1{end}"
     at_bound = str(replace(found, error=np.nan))
     assert "half width 12.3 cm^-1 or more, the largest that is fitted, and a constant" in at_bound
+    ranges = replace(found, lowest=0.9, highest=0.99)
+    assert "something relaxes (probability 97 %, from 90 % to 99 % or more by the range of the fit): the best" in str(
+        ranges
+    )
+    assert str(replace(found, lowest=0.96, highest=0.99)) == str(found)
     assert str(replace(found, width=1.2)) == f"{begin}a Debye term narrower than the trajectory resolves (1 cm^-1){end}"
 
 
@@ -78,6 +84,46 @@ def test_what_relaxes_is_told_from_soft_modes(name):
         channels = sum(np.sqrt(area) * process.series(6, 5000, 20.0, rng) for area, process in terms)
         peak = raman_spectrum(six_channels(channels), 20.0).central_peak
         assert peak.relaxation in possible, peak.verdict
+
+
+def test_the_probability_is_the_mean_over_the_ranges_of_the_fit():
+    """Bands between 150 and 250 cm^-1 that are no oscillators must not decide alone."""
+    rng = np.random.default_rng(4)
+    terms = [(0.3, Relaxator(40.0)), (1.0, Oscillator(75.0, 20.0))]
+    terms += [(0.2, Oscillator(nu, 8.0)) for nu in (165.0, 190.0, 215.0, 240.0)]  # more than the fit has
+    channels = sum(np.sqrt(area) * process.series(6, 2000, 20.0, rng) for area, process in terms)
+    peak = raman_spectrum(six_channels(channels), 20.0).central_peak
+    assert 0 <= peak.probability_lowest < peak.probability < peak.probability_highest <= 1
+    assert peak.relaxation is Relaxation.of(peak.probability)
+    assert peak.relaxing_below_error > 0
+
+
+def test_what_cannot_be_seen_has_an_upper_bound():
+    """Without relaxation the variance is zero within an error that is not zero: what might be hidden."""
+    rng = np.random.default_rng(2)
+    terms = PROCESSES["soft mode"][0]
+    channels = sum(np.sqrt(area) * process.series(6, 1000, 20.0, rng) for area, process in terms)
+    peak = raman_spectrum(six_channels(channels), 20.0).central_peak
+    assert peak.relaxation is Relaxation.NONE
+    assert 0 <= peak.relaxing_below < 2 * peak.relaxing_below_error < 0.2 * np.sum(channels.var(axis=1)) / 6
+
+
+def test_independent_runs_decide_together():
+    """One fit of the mean density, with the weight of all runs, and a text that says what the numbers say."""
+    rng = np.random.default_rng(8)
+    terms = [(1.0, Relaxator(40.0)), (3.0, Oscillator(75.0, 20.0))]
+    runs = []
+    for _ in range(6):
+        channels = sum(np.sqrt(area) * process.series(6, 500, 20.0, rng) for area, process in terms)
+        runs.append(raman_spectrum(six_channels(channels), 20.0, blocks=4))
+    mean = average_of_spectra(runs, most_modes=4)
+    peak = mean.central_peak
+    assert max(run.central_peak.probability for run in runs) < 0.95 < peak.probability
+    assert peak.verdict.startswith(str(peak.relaxation)) and peak.relaxation is Relaxation.RELAXES
+    assert mean.frames == 3000
+    assert abs(peak.debye_width - 40) < 4 * peak.debye_width_error < 60
+    weights = [run.central_peak.weight for run in runs]
+    assert peak.weight == pytest.approx(np.mean(weights), rel=1e-12)
 
 
 def test_low_frequency_weight_between_grid_points():

@@ -1,6 +1,6 @@
 """Coverage of the model's bars of alpha on left-out frames and on left-out states; beside them bars by leverage.
 
-    python tests/benchmarks/coverage.py DATA [agi sio2 allegropol agi-synthetic] [--labels 50] [--draws 8]
+    python tests/benchmarks/error_bars.py DATA [agi sio2 allegropol agi-synthetic] [--labels 50] [--draws 8]
 
 Split: 'frames', trained on random labels and tested on the others; 'half', trained on labels of the first half of the
 run and tested on the second; 'calm', trained on labels of the half of the frames whose atoms are least displaced from
