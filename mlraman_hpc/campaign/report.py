@@ -12,7 +12,7 @@ import numpy as np
 from mlraman_hpc.base.numbers import diffusion, number, probability
 from mlraman_hpc.campaign import arrhenius
 from mlraman_hpc.campaign.material import write as write_text
-from mlraman_hpc.campaign.rows import NAN, Row, mark_unlike, row_of
+from mlraman_hpc.campaign.rows import NAN, Row, mark_extrapolated, mark_unlike, row_of
 from mlraman_hpc.config.campaign_deck import (
     COMPUTED,
     GIVEN,
@@ -48,6 +48,7 @@ def write(plan: Campaign, rows: list[Row] | None = None) -> str:
     """Write the ranking of all materials that have results (`rows`, or read now); returns it as a table for the log."""
     rows = rows or [row_of(material) for material in plan.materials]
     mark_unlike(rows)
+    mark_extrapolated(rows)
     rows = sorted(rows, key=_rank)
     ranking = replace(_ranking(rows), arrhenius=arrhenius.series_of(plan, [row.name for row in rows if row.diffusing]))
     output = plan.output
@@ -59,7 +60,7 @@ def write(plan: Campaign, rows: list[Row] | None = None) -> str:
 
 
 def _rank(row: Row) -> tuple:
-    """By what relaxes; then those of other conventions, those without a model by D, and those without results."""
+    """By what relaxes; then those that cannot be compared, those without a model by D, and those without results."""
 
     def falling(value: float) -> float:
         return -value if math.isfinite(value) else math.inf
@@ -181,7 +182,7 @@ def _table(ranking: Ranking) -> str:
         rank = f"{k + 1:4d}" if ranking.ranked[k] else "   -"
         lines.append(f"{rank}  {name:<{width}}  {text}")
         if ranking.unlike[k]:
-            lines.append(f"      {'':<{width}}  not ranked, another convention: {ranking.unlike[k]}")
+            lines.append(f"      {'':<{width}}  not ranked: {ranking.unlike[k]}")
     return "\n".join([*lines, correlation_text(ranking), *arrhenius.lines(ranking.arrhenius)])
 
 

@@ -24,6 +24,7 @@ from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.alpha_file import read_outliers
 
 NAN = math.nan
+MOST_EXTRAPOLATED = 0.2  # of the atoms outside the range of the labels, beyond which a material is not ranked
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Row:
     relaxing_probability: float = NAN
     convention: str = ""
     unlike: str = ""
+    extrapolated: float = NAN
     statistical_error: float = NAN
     diffusing: str = ""
     motion: str = ""
@@ -99,7 +101,7 @@ def _read(row: Row, material: Material) -> None:
         spectrum = hdf5.load(RamanSpectrum, material.folder)
         warnings += _raman(row, spectrum)
         row.convention = convention_of(material)
-        warnings += _outliers(material, spectrum.atoms) if material.deck.series is None else []
+        warnings += _outliers(row, material, spectrum.atoms) if material.deck.series is None else []
     if material.deck.dynamics:
         warnings += _dynamics(row, hdf5.load(Dynamics, material.folder))
     _scores(row, material)
@@ -152,9 +154,20 @@ def mark_unlike(rows: list[Row]) -> None:
             row.unlike = ", ".join(f"{own} (the others: {other})" for own, other in pairs if own != other)
 
 
-def _outliers(material: Material, atoms: int | None) -> list[str]:
+def mark_extrapolated(rows: list[Row]) -> None:
+    """Say of rows whose model hardly knows their atoms' surroundings that they are not ranked: the number is no result."""
+    for row in rows:
+        if row.extrapolated > MOST_EXTRAPOLATED:
+            text = f"{percent(row.extrapolated)} of the atoms are outside the range of the model's labels"
+            row.unlike = f"{row.unlike}, {text}" if row.unlike else text
+
+
+def _outliers(row: Row, material: Material, atoms: int | None) -> list[str]:
     outliers = read_outliers(material.folder)
-    if outliers is None or not outliers.any():
+    if outliers is None:
+        return []
+    row.extrapolated = outliers.mean() / atoms if atoms else NAN
+    if not outliers.any():
         return []
     share = f" ({percent(outliers.mean() / atoms)} of all)" if atoms else ""
     return [

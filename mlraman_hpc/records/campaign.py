@@ -37,7 +37,9 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     relaxing              N V/<a>^2, V being the variance of alpha below `cutoff` that relaxes, times the probability
                           that anything does (`CentralPeak.relaxing_below`): for each atom and relative; the error is of
                           statistics, model and that probability. relaxing_half_width: half of V lies below
-    convention            of the spectrum; unlike: how it differs from that of most materials, which are ranked
+    convention            of the spectrum; unlike: why a material is not ranked with the others: how its convention
+                          differs from that of most, or that its model extrapolates
+    extrapolated          share of the atoms far outside the range of the model's labels, NaN where it is not known
     weight                share of the Raman intensity below `cutoff`; its error is of statistics and model
     statistical_error     of the spectrum: root of its integrated square, relative to the spectrum's
     diffusing             the mobile element of the largest D; diffusion: of that element, NaN where there is none
@@ -92,6 +94,7 @@ class Ranking(Record, file_name="campaign.h5", kind="campaign"):
     relaxing_probability: np.ndarray | None = stored("relaxing/probability", "1", default=None)
     convention: tuple[str, ...] | None = stored("convention", "1", default=None)
     unlike: tuple[str, ...] | None = stored("unlike", "1", default=None)
+    extrapolated: np.ndarray | None = stored("extrapolated", "1", default=None)
 
     def __len__(self) -> int:
         return len(self.name)

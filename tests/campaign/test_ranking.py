@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlraman_hpc.campaign.report import correlation_text
-from mlraman_hpc.campaign.rows import Row, mark_unlike
+from mlraman_hpc.campaign.rows import Row, mark_extrapolated, mark_unlike
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from mlraman_hpc.records.campaign import Ranking
 from tests.numerics.synthetic import Oscillator, Relaxator, isotropic
@@ -23,6 +23,12 @@ def test_the_most_frequent_convention_is_that_of_the_ranking():
         "x 3 (the others: x 1), y 4 (the others: y 2)",
         "",
     ]
+
+
+def test_a_model_that_extrapolates_ranks_nothing():
+    rows = [Row(name, "", "done", extrapolated=share) for name, share in zip("abc", (0.66, 0.14, np.nan))]
+    mark_extrapolated(rows)
+    assert [row.unlike for row in rows] == ["66 % of the atoms are outside the range of the model's labels", "", ""]
 
 
 def ranking(**columns) -> Ranking:

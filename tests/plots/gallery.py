@@ -280,6 +280,7 @@ def campaign_ranking(case: str) -> Ranking:
         "relaxing": 0.05 * weight,
         "relaxing_error": 0.004 * weight,
         "unlike": ("",) * count,
+        "extrapolated": np.zeros(count),
         "cutoff": np.full(count, 50.0),
         "diffusing": tuple(elements[k % 2] for k in range(count)),
         "diffusion": diffusion,
