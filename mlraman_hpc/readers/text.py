@@ -148,6 +148,11 @@ def _symbol_in(label: str) -> str:
     return ISOTOPES[symbol][0] if symbol in ISOTOPES else symbol
 
 
+def element_guess(label: str) -> str:
+    """An element for the label of a message: that of its first letter, as in OW and HW1; else C."""
+    return label[0].upper() if label[:1].upper() in _ATOMIC_NUMBERS else "C"
+
+
 def listed_number(label: str, atom_types: dict[str, int]) -> int | None:
     """As `atomic_number`, in a column where a number that is no label of `atom_types` is an atomic number."""
     number = atomic_number(label, atom_types)

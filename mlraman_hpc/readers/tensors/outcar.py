@@ -174,9 +174,11 @@ def block(text: bytes, heading: int, rows: int, columns: int, name: str, what: s
 
 def numbers(text: bytes, atoms: int, name: str) -> np.ndarray:
     """Atomic numbers from the potentials' titles and 'ions per type'."""
-    titles = re.findall(rb"TITEL *= *\S+ +([A-Z][a-z]?)", text)
     per_type = re.search(rb"ions per type *= *((?:[\d ]+\n)+)", text)  # ten on a line
     counts = [int(word) for word in per_type[1].split()] if per_type else []
+    titles = re.findall(rb"TITEL *= *\S+ +([A-Z][a-z]?)", text)
+    # NWRITE = 0 and 1 leave the head of each potential out; the list of all of them, at the start, stays
+    titles = titles or re.findall(rb"^ POTCAR: +\S+ +([A-Z][a-z]?)", text, re.MULTILINE)[: len(counts)]
     labels = [title.decode() for title in titles]
     if len(labels) != len(counts) or sum(counts) != atoms or not set(labels) <= set(atomic_numbers):
         raise FileError(

@@ -22,6 +22,7 @@ from mlraman_hpc.readers.text import (
     Configuration,
     FrameLocation,
     Warn,
+    element_guess,
     incomplete_frame,
     isotope_masses,
     line_ends,
@@ -468,9 +469,11 @@ class _Atoms:
         known = {label: listed_number(label.decode("ascii", "replace"), atom_types) for label in set(labels)}
         if None in known.values():
             row = next(row for row, label in enumerate(labels) if known[label] is None)
+            names = sorted(label.decode("ascii", "replace") for label, number in known.items() if number is None)
+            guesses = ", ".join(f"{name}: {element_guess(name)}" for name in names[:8])
             raise self._location.error(
                 f"{quoted(labels[row])} is not a chemical element; trajectory.species may give it one, as in "
-                f"{{{labels[row].decode('ascii', 'replace')}: C}}.",
+                f"{{{guesses}}}.",
                 row + 2,
             )
         return np.array([known[label] for label in labels])

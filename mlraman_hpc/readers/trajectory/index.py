@@ -72,7 +72,7 @@ def build_index(
         masses=_isotope_masses(checks.common_masses(parts, names, warn), parts[0].numbers, species),
         atom_types=atom_types,
     )
-    if atom_types and not set(atom_types.values()) >= set(index.numbers.tolist()):
+    if atom_types and not set(atom_types.values()) & set(index.numbers.tolist()):
         warn(f"trajectory.species is not used: {names[0]} names its elements ({', '.join(index.species)}).")
     checks.check_positions(index, read_frames(index, [0]))
     if cell is not None:

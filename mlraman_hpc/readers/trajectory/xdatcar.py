@@ -6,7 +6,7 @@ import mmap
 import re
 from array import array
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +55,11 @@ class Xdatcar(TextFormat):
                     "no line 'Direct configuration='; is it an XDATCAR of VASP 5 or 6?"
                 )
             header = read_header(text[:begin], FrameLocation(name, 1, 0), atom_types, len(text))
-            if len(text[:begin].splitlines()) > header.lines:
+            if text[:begin].split(b"\n", header.lines)[-1].strip():
                 raise FrameLocation(name, header.lines + 1, 0).error(
                     "expected 'Direct configuration=' after the header."
                 )
+            header = replace(header, lines=text[:begin].count(b"\n"))  # empty ones too, as some converters write
             restarts: tuple[int, ...] = ()
             if not _find_equal_frames(text, begin, header, name, table, warn):
                 restarts = _find_frames(text, begin, header, name, atom_types, table, warn)

@@ -233,3 +233,14 @@ def test_more_than_ten_elements():
     end = text.index("\n\n", begin) + 1
     found = parse((text[:begin] + rows + text[end:]).encode(), "OUTCAR")
     assert found.numbers.tolist() == [3, 11, 19, 37, 55, 4, 12, 20, 38, 56, 30]
+
+
+def test_nwrite_0_leaves_the_heads_of_the_potentials_out():
+    """The list of potentials stays; each is named again where its head was."""
+    text, one = text_of().decode(), parse(text_of(), "OUTCAR")
+    names = ["PAW_PBE Na_pv 05Jan2001", "PAW_PBE Cl 08Apr2002"]
+    listed = "".join(f" POTCAR:    {name}\n" for name in names)
+    for name in names:
+        text = text.replace(f"   TITEL  = {name}\n", f" POTCAR:    {name}\n")
+    brief = parse((listed + text).encode(), "OUTCAR")
+    assert brief.numbers.tolist() == one.numbers.tolist() and (brief.positions == one.positions).all()

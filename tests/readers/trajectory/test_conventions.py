@@ -65,8 +65,8 @@ def test_labels_in_files_are_told(tmp_path):
     index, warnings = index_of(tmp_path / "a.xyz", xyz([""], ("Ag+", "47", "I1", "D")))
     assert index.numbers.tolist() == [47, 47, 53, 1] and index.masses[3] == pytest.approx(2.014102)
     assert "47 as Ag, Ag+ as Ag, D as H, I1 as I" in warnings[0]
-    with pytest.raises(DataError, match=r"'Ow' is not a chemical element; trajectory.species may give it one"):
-        index_of(tmp_path / "b.xyz", xyz([""], ("Ag", "Ag", "Ow", "I")))
+    with pytest.raises(DataError, match=r"'Ow' is not .* may give it one, as in {HWx: H, Ow: O, Xx: C}"):
+        index_of(tmp_path / "b.xyz", xyz([""], ("Ag", "Ow", "HWx", "Xx")))
     index, warnings = index_of(tmp_path / "b.xyz", xyz([""], ("Ag", "Ag", "Ow", "I")), {"Ow": "O"})
     assert index.numbers.tolist() == [47, 47, 8, 53]
 
@@ -97,6 +97,22 @@ def test_lammps_type_labels_masses_and_default_elements(tmp_path):
     assert "all are C" in index_of(path, dump("id type element x y z", ["1 1 C 1 1 1", "2 2 C 3 3 3"]))[1][0]
     with pytest.raises(DataError, match="not greater than zero"):
         index_of(path, dump("id type element mass x y z", ["1 1 C 0 1 1 1", "2 2 C 12 3 3 3"]))
+
+
+def test_a_mapping_for_some_of_the_labels(tmp_path):
+    rows = ["1 Ag_ion 1 1 1", "2 Xq 3 3 3"]
+    index, warnings = index_of(tmp_path / "a.dump", dump("id typelabel x y z", rows), {"Xq": "I"})
+    assert index.numbers.tolist() == [47, 53] and "not used" not in str(warnings)
+
+
+def test_an_xdatcar_with_empty_lines(tmp_path):
+    text = xdatcar([1, 2]).replace("Direct", "\nDirect")
+    index, warnings = index_of(tmp_path / "XDATCAR", text)
+    frames = read_frames(index, [1])
+    assert len(index) == 2 and index.table["line"].tolist() == [9, 15] and not warnings
+    assert frames.positions == pytest.approx(np.array(POSITIONS), abs=1e-6)
+    with pytest.raises(DataError, match=r"line 13 \(frame 0\): expected three coordinates"):
+        read_frames(index_of(tmp_path / "XDATCAR", text.replace(text.split("\n")[12], "x", 1))[0], [0])
 
 
 def test_momenta_are_velocities_times_masses(tmp_path):

@@ -274,7 +274,7 @@ def test_changing_cell_still_being_written(cut, tmp_path):
         (" Na Cl", " Na Qq", "line 6.*'Qq' is not a chemical element"),
         (" 1 1\n", " 1 1 1\n", "line 7.*2 elements but 3 counts"),
         (" 1 1\n", " one 1\n", "line 7.*number of atoms"),
-        (" 1 1\n", " 1 1\n\n", "line 8"),
+        (" 1 1\n", " 1 1\n velocities\n", "line 8"),
     ],
 )
 def test_xdatcar_mistakes(old, new, message, tmp_path):
