@@ -1,7 +1,8 @@
 """`mlraman md` beside ASE alone with another thermostat: temperature, energy, D and density of states.
 
 python tests/benchmarks/md_truth.py FOLDER              # liquid argon, 108 atoms of Lennard-Jones, 120 K; some minutes
-python tests/benchmarks/md_truth.py FOLDER nep89.txt    # liquid copper, 32 atoms, 2500 K, by calorine's CPUNEP
+python tests/benchmarks/md_truth.py FOLDER emt          # liquid copper, 32 atoms, 2500 K, by ASE's EMT; some minutes
+python tests/benchmarks/md_truth.py FOLDER nep89.txt    # the same by calorine's CPUNEP
 
 FOLDER keeps the trajectories, and a second start goes on. The model NEP89 lies in the package neptrainkit.
 """
@@ -51,10 +52,14 @@ def argon() -> System:
     )
 
 
-def copper(model: str) -> System:
+def copper(force_field: str) -> System:
     """Liquid after some ps at 2500 K; a crystal that changes its structure would have no spectrum to compare."""
-    atoms, name = bulk("Cu", "fcc", 3.95, cubic=True).repeat(2), "calorine.calculators:CPUNEP"
-    return System(atoms, "nep", name, {"model_filename": model}, 2500, 4, 5, 8000, 4, "Cu", 10, 260)
+    name, calculator, arguments = "emt", "ase.calculators.emt:EMT", {}
+    if force_field != "emt":
+        name, calculator = "nep", "calorine.calculators:CPUNEP"
+        arguments = {"model_filename": str(Path(force_field).resolve())}
+    atoms = bulk("Cu", "fcc", 3.95, cubic=True).repeat(2)
+    return System(atoms, name, calculator, arguments, 2500, 4, 5, 8000, 4, "Cu", 10, 260)
 
 
 MD = """output: {ensemble}
@@ -114,7 +119,7 @@ def analysed(folder: Path, system: System, output: str, files: list[str]) -> dic
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
-    system = copper(str(Path(sys.argv[2]).resolve())) if len(sys.argv) > 2 else argon()
+    system = copper(sys.argv[2]) if len(sys.argv) > 2 else argon()
     system.atoms.write(folder / "structure.vasp", sort=True)
     common = {"name": system.name, "arguments": system.arguments, "temperature": system.temperature}
     common |= {"step": system.step, "interval": system.step * system.stride, "length": system.length}
