@@ -16,16 +16,17 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
-from mlraman_hpc.base.errors import DataError, DeckError, StoppedEarly
+from mlraman_hpc.base.errors import DataError, DeckError, StoppedEarly, UserError
 from mlraman_hpc.base.numbers import number
 from mlraman_hpc.campaign import command
-from mlraman_hpc.campaign.material import attempt, write
+from mlraman_hpc.campaign.material import attempt, message_of, opened, write
 from mlraman_hpc.campaign.plan import Run
 from mlraman_hpc.campaign.rows import convention_of
-from mlraman_hpc.commands.label import next_round, resumed
+from mlraman_hpc.commands.label import begun_round, ended_round, resumed, work_of
 from mlraman_hpc.config.campaign_deck import COMPUTED, NONE, Material
 from mlraman_hpc.labelling.evaluation import history_of
 from mlraman_hpc.labelling.inputs import SUBMIT, array_script
@@ -33,6 +34,7 @@ from mlraman_hpc.labelling.manifest import FILE_NAME as MANIFEST
 from mlraman_hpc.labelling.manifest import read_manifest
 from mlraman_hpc.labelling.preparation import FOLDER, HEADER, listed_runs
 from mlraman_hpc.labelling.rounds import required_manifest
+from mlraman_hpc.labelling.runner import Work, run_calculations
 from mlraman_hpc.labelling.stopping import Verdict
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.records.spectra import RamanSpectrum
@@ -102,13 +104,59 @@ def _rounds(run: Run, labelled: list[Material]) -> dict[str, str]:
         run.session.only_on_root(_tell, run, places, chosen)
         if not chosen:
             return failed
-        waiting = []
-        for material in (one for one in labelled if one.name in chosen):
-            verdicts[material.name] = _attempted(run, material, next_round, failed, False)
-            if verdicts[material.name] is None and material.name not in failed:
-                waiting.append(material)
+        begun = [material for material in labelled if material.name in chosen]
+        for material in begun:
+            verdicts[material.name] = _attempted(run, material, begun_round, failed, False)
+        begun = [material for material in begun if verdicts[material.name] is Verdict.GO_ON]
+        _calculate(run, begun, failed)
+        begun = [material for material in begun if material.name not in failed]
+        for material in begun:
+            verdicts[material.name] = _attempted(run, material, ended_round, failed, False)
+        waiting = [one for one in begun if verdicts[one.name] is None and one.name not in failed]
         if waiting:
             _wait(run, waiting)
+
+
+def _calculate(run: Run, materials: list[Material], failed: dict[str, str]) -> None:
+    """The open calculations of all materials; those with the same command and `parallel` share the places."""
+    alike: dict[tuple[str, int], list[Material]] = {}
+    for material in materials:
+        section = material.deck.labelling
+        if section is not None and section.command:
+            alike.setdefault((section.command, section.parallel), []).append(material)
+    for together in alike.values():
+        _calculate_together(run, together, failed)
+
+
+def _calculate_together(run: Run, materials: list[Material], failed: dict[str, str]) -> None:
+    """A material whose folder another job uses is left out; a command that cannot run is the fault of all."""
+    session, level = run.session, run.session.on_root(lambda: run.console.level)
+    works: dict[str, Work] = {}
+    try:
+        with ExitStack() as stack:
+            for material in materials:
+                try:
+                    work = work_of(stack.enter_context(opened(material, session, level, False)))
+                except StoppedEarly:
+                    raise
+                except UserError as error:
+                    _fail(run, material.name, message_of(error, session), failed)
+                    continue
+                if work is not None:
+                    works[material.name] = work
+            if works:
+                with run.job.stage("calculate"), next(iter(works.values())).job.located():
+                    run_calculations(session, run.console, list(works.values()))
+    except StoppedEarly:
+        raise
+    except UserError as error:
+        for name in works:
+            _fail(run, name, message_of(error, session), failed)
+
+
+def _fail(run: Run, name: str, problem: str, failed: dict[str, str]) -> None:
+    failed[name] = problem
+    run.console.say(f"{name}: failed: {' '.join(problem.split())}")
 
 
 def _attempted(run: Run, material: Material, action, failed: dict[str, str], force: bool) -> Verdict | None:  # type: ignore[no-untyped-def]
@@ -123,8 +171,7 @@ def _attempted(run: Run, material: Material, action, failed: dict[str, str], for
     level = session.on_root(lambda: run.console.level)
     problem = attempt(material, session, level, force, work)
     if problem is not None:
-        failed[material.name] = problem
-        run.console.say(f"{material.name}: failed: {' '.join(problem.split())}")
+        _fail(run, material.name, problem, failed)
     return found[0] if found else None
 
 

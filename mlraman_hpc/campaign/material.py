@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import Enum
@@ -99,23 +99,35 @@ def compute(plan: Campaign, material: Material, session: Session, level: int, fo
 def attempt(material: Material, session: Session, level: int, force: bool, work: Callable[[Job], object]) -> str | None:
     """`work` in the material's folder, with its log and status; None, or the message of what went wrong."""
     try:
-        with logging(material.folder, session, level) as console:
-            job = Job(material.deck, session, console, force)
-            try:
-                with job.folder(), job.status(material.name):
-                    session.only_on_root(_begin, job)
-                    work(job)
-            except UserError as error:
-                _note(job, error)
-                raise
-            console.summary()
+        with opened(material, session, level, force) as job:
+            work(job)
     except StoppedEarly:
         raise
     except UserError as error:
-        if session.size > 1 and not error.shared:
-            raise
-        return str(error)
+        return message_of(error, session)
     return None
+
+
+def message_of(error: UserError, session: Session) -> str:
+    """Of an error that all ranks have; what one rank alone has ends the job."""
+    if session.size > 1 and not error.shared:
+        raise error
+    return str(error)
+
+
+@contextmanager
+def opened(material: Material, session: Session, level: int, force: bool) -> Iterator[Job]:
+    """The material's folder, locked, with its log and status, which tell how the block ended. For all ranks."""
+    with logging(material.folder, session, level) as console:
+        job = Job(material.deck, session, console, force)
+        try:
+            with job.folder(), job.status(material.name):
+                session.only_on_root(_begin, job)
+                yield job
+        except UserError as error:
+            _note(job, error)
+            raise
+        console.summary()
 
 
 def _begin(job: Job) -> None:

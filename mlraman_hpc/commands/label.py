@@ -22,7 +22,7 @@ from mlraman_hpc.labelling.rounds import (
     select_round,
     tests_to_replace,
 )
-from mlraman_hpc.labelling.runner import run_calculations
+from mlraman_hpc.labelling.runner import Work, run_calculations
 from mlraman_hpc.labelling.stopping import Verdict
 from mlraman_hpc.pipeline.job import Job
 
@@ -58,29 +58,57 @@ def _known(job: Job) -> Manifest | None:
 
 def next_round(job: Job) -> Verdict | None:
     """Select, or go on with what is open, compute, collect, judge; None where calculations are left to a job array."""
+    verdict = begun_round(job)
+    if verdict is Verdict.GO_ON:
+        _calculate(job)
+        verdict = ended_round(job)
+    return verdict
+
+
+def begun_round(job: Job) -> Verdict:
+    """Select, or go on with what is open, and prepare: GO_ON. The last verdict where no frame is left to select."""
     with job.stage("select"):
         try:
             manifest = select_round(job)
         except NoFramesLeft:
             return _evaluate(job, job.session.on_root(required_manifest, job), Verdict.NO_FRAMES)
-    manifest = _computed(job, manifest)
+    _prepare(job, manifest)
+    return Verdict.GO_ON
+
+
+def work_of(job: Job) -> Work | None:
+    """What is open and to be run by the deck's command; None where there is neither."""
+    section, manifest = section_of(job), job.session.on_root(required_manifest, job)
+    if not (section.command and manifest.open):
+        return None
+    return Work(job, code_of(job), manifest.open, section.command, section.parallel, section.retries)
+
+
+def ended_round(job: Job) -> Verdict | None:
+    """Collect what has run, and judge; None where calculations are left to a job array."""
+    manifest = _collected(job)
     if manifest.open:
         return None
     _check_any_label(job, manifest)
     return _judged(job, manifest)
 
 
-def _computed(job: Job, manifest: Manifest) -> Manifest:
-    """What is open is prepared and, with a command, run; all that was prepared is collected."""
-    session, section = job.session, section_of(job)
+def _prepare(job: Job, manifest: Manifest) -> None:
     if manifest.open:
         with job.stage("prepare"):
-            manifest = session.on_root(prepare_calculations, job)
-        if section.command:
-            with job.stage("calculate"):
-                run_calculations(job, code_of(job), manifest.open, section.command, section.parallel, section.retries)
+            job.session.on_root(prepare_calculations, job)
+
+
+def _calculate(job: Job) -> None:
+    work = work_of(job)
+    if work is not None:
+        with job.stage("calculate"):
+            run_calculations(job.session, job.console, [work])
+
+
+def _collected(job: Job) -> Manifest:
     with job.stage("collect"):
-        return session.on_root(collect_calculations, job)
+        return job.session.on_root(collect_calculations, job)
 
 
 def _judged(job: Job, manifest: Manifest) -> Verdict | None:
@@ -90,7 +118,9 @@ def _judged(job: Job, manifest: Manifest) -> Verdict | None:
             manifest = replace_tests(job)
         if not manifest.open:  # the trajectory has no more frames
             break
-        manifest = _computed(job, manifest)
+        _prepare(job, manifest)
+        _calculate(job)
+        manifest = _collected(job)
         if manifest.open:
             return None
     return _evaluate(job, manifest)

@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,8 @@ from mlraman_hpc.labelling.inputs import RUN_FILE, printed_to, step_command
 from mlraman_hpc.labelling.manifest import Calculation
 from mlraman_hpc.labelling.preparation import calculations_folder, run_folders
 from mlraman_hpc.pipeline.job import Job
+from mlraman_hpc.runtime.console import Console
+from mlraman_hpc.runtime.session import Session
 
 LOCK_FILE = "process.lock"  # held while a run computes; its content is the id of the process group
 PAUSE = 0.05  # s between two looks at the processes, growing to LONGEST_PAUSE
@@ -49,13 +51,31 @@ class _Process:
     began: float = field(default_factory=time.monotonic)
 
 
+@dataclass(frozen=True)
+class Work:
+    """The open calculations of one deck.
+
+    command  with {program}, {input}, {output} and {slot}
+    parallel  calculations at a time, of all decks together that are computed together
+    retries  how often a run that ends without a result is started again
+    """
+
+    job: Job
+    code: Code
+    items: list[Calculation]
+    command: str
+    parallel: int
+    retries: int
+
+
 @dataclass
 class _Task:
     """A calculation and its runs, which follow one another."""
 
-    item: Calculation
     recipe: Recipe
     folders: list[Path]
+    retries: int
+    say: Callable[[str], None]
     process: _Process | None = None
     slot: int = 0
 
@@ -63,24 +83,14 @@ class _Task:
 class Runner:
     """Computes what of these calculations has not ended. For root; `poll` is to be called until it gives 0.
 
-    command  of the deck, with {program}, {input}, {output} and {slot}; parallel: calculations at a time
-    retries  how often a run that ends without a result is started again
+    The works have one `command` and `parallel` in common.
     """
 
-    def __init__(
-        self,
-        code: Code,
-        items: list[tuple[Calculation, list[Path]]],
-        command: str,
-        parallel: int,
-        retries: int,
-        say: Callable[[str], None],
-    ) -> None:
-        self._command, self._say = command, say
-        self._parallel, self._retries = parallel, retries
-        threads = threads_of_a_calculation(command, parallel, len(os.sched_getaffinity(0)))
+    def __init__(self, works: Sequence[Work]) -> None:
+        self._command, self._parallel = works[0].command, works[0].parallel
+        threads = threads_of_a_calculation(self._command, self._parallel, len(os.sched_getaffinity(0)))
         self._environment = {"OMP_NUM_THREADS": str(threads)} | _environment()
-        self._waiting = [_Task(item, code.recipes[item.kind], folders) for item, folders in items]
+        self._waiting = [task for work in works for task in _tasks(work)]
         self._running: list[_Task] = []
 
     def poll(self) -> int:
@@ -112,7 +122,7 @@ class Runner:
             state = run_state(task.recipe, folder)
             if state.ended:
                 continue
-            if state.unconverged or _attempts(folder) > self._retries:
+            if state.unconverged or _attempts(folder) > task.retries:
                 return False
             task.process = self._started(task, folder)
             return True
@@ -121,7 +131,7 @@ class Runner:
     def _started(self, task: _Task, folder: Path) -> _Process:
         lock = _locked(folder / LOCK_FILE)
         if lock is None:
-            self._say(f"{folder} still computes, since an earlier start; it is waited for")
+            task.say(f"{folder} still computes, since an earlier start; it is waited for")
             return _Process(folder, 0, None)
         steps = task.recipe.steps
         number = next(k for k, step in enumerate(steps) if not _has_end(folder / step.output, step.end))
@@ -176,9 +186,17 @@ class Runner:
             host=socket.gethostname(),
         )
         if not done:
-            again = "it is tried again" if attempts <= self._retries else "it is given up"
-            self._say(f"{process.folder}: ended with code {code} and without a result; {again}")
+            again = "it is tried again" if attempts <= task.retries else "it is given up"
+            task.say(f"{process.folder}: ended with code {code} and without a result; {again}")
         return True
+
+
+def _tasks(work: Work) -> list[_Task]:
+    folder, say = calculations_folder(work.job), work.job.console.say
+    return [
+        _Task(work.code.recipes[item.kind], [folder / name for name in run_folders(work.job, item)], work.retries, say)
+        for item in work.items
+    ]
 
 
 def threads_of_a_calculation(command: str, parallel: int, cores: int) -> int:
@@ -245,22 +263,18 @@ def _signal(process: _Process, number: signal.Signals) -> None:
         os.killpg(int((process.folder / LOCK_FILE).read_text(encoding="utf-8")), number)
 
 
-def run_calculations(job: Job, code: Code, items: list[Calculation], command: str, parallel: int, retries: int) -> None:
+def run_calculations(session: Session, console: Console, works: Sequence[Work]) -> None:
     """All of them, to the end or to a stop; for all ranks, of which root starts the processes and the others wait.
 
+    Of several decks with one command and one `parallel`, calculations of one begin where those of another leave room.
     Errors: StoppedEarly on every rank, after the processes were ended; DeckKeyError for a command that does not exist.
     """
-    session = job.session
     session.enter_step("calculations")
-
-    def start() -> Runner:
-        folders = [[calculations_folder(job) / name for name in run_folders(job, item)] for item in items]
-        return Runner(code, list(zip(items, folders)), command, parallel, retries, job.console.say)
-
-    runner: Runner | None = session.only_on_root(start)
-    pause, before = PAUSE, len(items)
+    count = sum(len(work.items) for work in works)
+    runner: Runner | None = session.only_on_root(Runner, works)
+    pause, before = PAUSE, count
     try:
-        with session.stop.deferred(), job.console.progress("calculations", len(items), "calculations") as advance:
+        with session.stop.deferred(), console.progress("calculations", count, "calculations") as advance:
             while True:
                 left = session.on_root(lambda: runner.poll() if runner is not None else 0)
                 advance(before - left)

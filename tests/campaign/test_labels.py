@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mlraman_hpc.campaign.labels import Place, next_materials
 from mlraman_hpc.labelling.stopping import Verdict
 from tests import small_system as small
@@ -81,6 +83,34 @@ def test_rounds_by_command_and_the_ranking_after_them(tmp_path):
     assert statuses(tmp_path, "b").count("finished") == 10 and table(tmp_path)["b"]["labels"] == "8"
     assert (tmp_path / "out" / "a" / "alpha.h5").stat().st_mtime_ns == before
     assert "<h2>Labels</h2>" in (tmp_path / "out" / "a" / "report.html").read_text()
+
+
+WAITING = """#!/bin/bash
+case "$PWD" in */a/*) other=b ;; *) other=a ;; esac
+touch begun
+for try in $(seq 1200); do
+  ls {folder}/out/$other/calculations/*/begun > /dev/null 2>&1 && exec {python} {fake} "$1" "$2"
+  sleep 0.05
+done
+exit 1
+"""
+
+
+@pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=[pytest.mark.mpi, pytest.mark.slow])])
+def test_calculations_of_the_materials_share_the_places(tmp_path, ranks):
+    """Each waits until one of the other material has begun, which needs the last of eleven places."""
+    (tmp_path / "wrapper").write_text(WAITING.format(folder=tmp_path, python=sys.executable, fake=FAKE))
+    write(tmp_path, f"bash {tmp_path}/wrapper {{input}} {{output}}".join('""'))
+    done = run_command(ranks, ["label", "c.yaml", "--set", "labelling.parallel=11"], tmp_path, 300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert statuses(tmp_path, "a").count("finished") == 18 and statuses(tmp_path, "b").count("finished") == 10
+
+
+def test_a_command_that_is_not_found_is_told_of_every_material(tmp_path):
+    write(tmp_path, "nosuchprogram")
+    done = run_command(0, ["label", "c.yaml"], tmp_path, 300)
+    assert done.returncode == 3 and "2 of 3 materials failed" in done.stderr
+    assert "a, b: c.yaml:8: 'labelling.command': the shell finds no such program" in done.stderr
 
 
 def test_one_array_for_all_materials(tmp_path):
