@@ -155,7 +155,7 @@ def mark_unlike(rows: list[Row]) -> None:
 
 
 def mark_extrapolated(rows: list[Row]) -> None:
-    """Say of rows whose model hardly knows their atoms' surroundings that they are not ranked: the number is no result."""
+    """Rows whose model hardly knows their atoms' surroundings are not ranked: the number is no result."""
     for row in rows:
         if row.extrapolated > MOST_EXTRAPOLATED:
             text = f"{percent(row.extrapolated)} of the atoms are outside the range of the model's labels"

@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.base.errors import DataError, DeckKeyError
-from mlraman_hpc.base.numbers import percent
+from mlraman_hpc.base.numbers import number, percent
 from mlraman_hpc.config import yaml_source
 from mlraman_hpc.config.deck_reader import input_files
+from mlraman_hpc.config.spectrum_sections import Experiment
+from mlraman_hpc.numerics.spectra import agreement
+from mlraman_hpc.numerics.spectra.intensity import intensity_factor
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
+from mlraman_hpc.numerics.spectra.smoothing import width_of
 from mlraman_hpc.pipeline.freshness import refuse_other_deck
 from mlraman_hpc.pipeline.job import Job, hashes
 from mlraman_hpc.pipeline.spectra import raman_options, read_series, relative_total, total_with_error
@@ -25,6 +29,8 @@ from mlraman_hpc.readers.measured import read_measured
 from mlraman_hpc.records.spectra import Comparison, RamanSpectrum
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.provenance import Origin
+
+LEAST_WAVENUMBER = 1e-3  # cm^-1
 
 
 def compare(job: Job) -> None:
@@ -76,8 +82,8 @@ def _others(job: Job) -> dict[str, Path]:
     """Files of other runs' spectra by label."""
     section = job.section("comparison")
     files: dict[str, Path] = {}
-    for number, other in enumerate(section.spectra):
-        dotted = f"comparison.spectra.{number}"
+    for k, other in enumerate(section.spectra):
+        dotted = f"comparison.spectra.{k}"
         if other.label in (section.label, *files) or "/" in other.label:
             raise DeckKeyError(
                 f"{dotted}.label",
@@ -159,7 +165,9 @@ def _reference(job: Job, ours: RamanSpectrum) -> dict:
 
 
 def _experiment(job: Job, ours: RamanSpectrum) -> dict:
-    """The measured spectrum, scaled so that the areas over the common range are equal; nothing else is done to it."""
+    """The measured spectrum less its background, with this spectrum's factors of laser and temperature, scaled so that
+    the areas over the common range are equal; and how well it agrees with the prediction at the instrument's width.
+    """
     section = job.section("comparison").experiment
     if section is None:
         return {}
@@ -172,16 +180,59 @@ def _experiment(job: Job, ours: RamanSpectrum) -> dict:
             f"{file}: covers {shift[0]:g} to {shift[-1]:g} cm^-1, the spectrum 0 to "
             f"{ours.wavenumber[-1]:g}: too little in common"
         )
-    measured = np.interp(ours.wavenumber[common], shift, intensity)
+    nu, total, width = ours.wavenumber[common], ours.intensity["total"], _instrument_width(job, ours)
+    seen = agreement.broadened(total, _step(ours), width)
+    coefficients = agreement.background(
+        nu, np.interp(nu, shift, intensity), seen[common] / _factor(section, ours, nu), section.background
+    )
+    reduced = (intensity - coefficients[0] - coefficients[1] * shift) * _factor(section, ours, shift)
+    measured = np.interp(nu, shift, reduced)
     if measured.sum() <= 0:
         raise DataError(f"{file}: the intensity's area between {low:g} and {high:g} cm^-1 is not positive")
-    scale = float(ours.intensity["total"][common].sum() / measured.sum())
+    scale = float(total[common].sum() / measured.sum())
+    smoothing = width_of(ours.smoothing, *ours.smoothing_kind.split())
+    error = agreement.correlation_error(
+        common, seen[common], measured, total_with_error(ours)[1], _step(ours), smoothing, width
+    )
     return {
         "experiment_wavenumber": shift,
-        "experiment": scale * intensity,
+        "experiment": scale * reduced,
         "scale": scale,
         "scaled_over": np.array([low, high]),
+        "background": coefficients if section.background != "none" else None,
+        "broadened": seen if width > 0 else None,
+        "agreement": np.array([agreement.correlation(seen[common], measured), error]),
     }
+
+
+def _step(spectrum: RamanSpectrum) -> float:
+    return float(spectrum.wavenumber[1] - spectrum.wavenumber[0])
+
+
+def _factor(section: Experiment, ours: RamanSpectrum, wavenumber: np.ndarray) -> np.ndarray:
+    """What turns an intensity with the measurement's factors of laser and temperature into one with ours."""
+    laser, temperature = section.laser_wavelength or ours.laser_wavelength, section.temperature or ours.temperature
+    if (laser, temperature) == (ours.laser_wavelength, ours.temperature):
+        return np.ones(len(wavenumber))
+    wavenumber = np.maximum(wavenumber, LEAST_WAVENUMBER)  # a reduced intensity is zero at zero
+    measured = intensity_factor(wavenumber, laser, temperature)
+    return intensity_factor(wavenumber, ours.laser_wavelength, ours.temperature) / measured
+
+
+def _instrument_width(job: Job, ours: RamanSpectrum) -> float:
+    """sigma (cm^-1) that is still missing to the width of the instrument's line."""
+    section = job.section("comparison").experiment
+    if section.instrument_width is None:
+        return 0.0
+    sigma = width_of(section.instrument_width, "gaussian", "fwhm")
+    kind, measure = ours.smoothing_kind.split()
+    smoothing = width_of(ours.smoothing, kind, measure) if kind == "gaussian" else 0.0
+    if smoothing > sigma:
+        job.console.warn(
+            f"{job.deck.location('comparison.experiment.instrument_width')}: spectrum.smoothing is wider (sigma "
+            f"{smoothing:.3g} cm^-1) than the instrument's line (sigma {sigma:.3g}), so the computed bands are too wide"
+        )
+    return agreement.added_width(sigma, smoothing)
 
 
 def _lines(result: Comparison) -> list[str]:
@@ -196,4 +247,6 @@ def _lines(result: Comparison) -> list[str]:
     if result.scale is not None:
         low, high = result.scaled_over
         lines.append(f"measured spectrum scaled by {result.scale:.4g}: equal areas from {low:g} to {high:g} cm^-1")
+        value, error = result.agreement
+        lines.append(f"agreement with it there: correlation coefficient {number(value, error)}")
     return lines

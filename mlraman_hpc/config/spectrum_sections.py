@@ -80,6 +80,25 @@ class Experiment(Section):
     label: str = key("measured", "label in the figure")
     start: float = key(0.0, "lower end of the range over which areas are made equal", "cm^-1", ge=0)
     end: float | None = key(None, "upper end of that range; null: of the measurement", "cm^-1", gt=0)
+    instrument_width: float | None = key(
+        None,
+        "full width at half maximum of the instrument's line (a Gaussian), to which the spectrum is broadened",
+        "cm^-1",
+        gt=0,
+    )
+    background: Literal["none", "constant", "linear"] = key(
+        "none", "what is taken off the measurement, fitted over that range together with the scale"
+    )
+    temperature: float | None = key(
+        None,
+        "of a measurement with the Bose-Einstein factor, for which that of spectrum.temperature is put in (null there: "
+        "the measurement is reduced); null here: measured and computed are alike",
+        "K",
+        gt=0,
+    )
+    laser_wavelength: float | None = key(
+        None, "of the measurement, whose factor is replaced by that of the spectrum; null: that one", "nm", gt=50
+    )
 
 
 class OtherSpectrum(Section):

@@ -181,16 +181,25 @@ def comparison_figure(
         if comparison.error is not None:
             band(axes, comparison.wavenumber, comparison.ours * scale, comparison.error * scale, BLACK)
         axes.plot(comparison.wavenumber, comparison.ours * scale, color=BLACK, label="predicted")
+        if comparison.broadened is not None:
+            broadened = comparison.broadened * scale
+            axes.plot(comparison.wavenumber, broadened, color=BLACK, linestyle=":", label="at the instrument's width")
         if comparison.reference is not None:
             reference = comparison.reference * scale
             axes.plot(comparison.wavenumber, reference, color=BLUE, linestyle="--", label="reference tensors")
         if comparison.experiment is not None:
             measured = comparison.experiment * scale
-            text = textwrap.fill(label or "measured", 48)
+            text = textwrap.fill(f"{label or 'measured'}{_agreement(comparison)}", 48)
             axes.plot(comparison.experiment_wavenumber, measured, color=VERMILION, linewidth=0.8, label=text)
         axes.set(xlabel=SHIFT, ylabel=INTENSITY, xlim=(0, end), ylim=(0, None))
         legend_above(axes)
     return figure
+
+
+def _agreement(comparison: Comparison) -> str:
+    if comparison.agreement is None or not np.isfinite(comparison.agreement[0]):
+        return ""
+    return f" (r = {number(*comparison.agreement)})"
 
 
 LOW_PANEL = 2.0  # times the cutoff: end of the magnified panel

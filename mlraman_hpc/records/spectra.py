@@ -283,7 +283,10 @@ class Comparison(Record, file_name="comparison.h5", kind="comparison"):
 
     ours, error         (wavenumbers,) prediction and its statistical error
     reference           of reference tensors; distance: relative L2 norm of the difference where there is intensity
-    experiment          measured intensity times `scale`, which makes the areas over `scaled_over` (2,) equal
+    experiment          measured intensity times `scale`, which makes the areas over `scaled_over` (2,) equal; less
+                        `background` (2,), b_0 + b_1 nu in the file's unit, with our laser's and temperature's factors
+    broadened           (wavenumbers,) prediction with the instrument's line width; None without
+    agreement           (2,) correlation coefficient of prediction and measurement over `scaled_over`, and its error
     spectra             {label: {wavenumber, intensity, error}} of this and other runs, relative to the highest
     weight              {label: value, error, cutoff} share of the intensity below the cutoff
     difference          {label of another run: relative L2 norm of its difference from this run, share of the
@@ -299,6 +302,9 @@ class Comparison(Record, file_name="comparison.h5", kind="comparison"):
     experiment: np.ndarray | None = stored("experiment/intensity", "Angstrom^6", default=None)
     scale: float | None = stored("experiment/scale", "Angstrom^6", default=None)
     scaled_over: np.ndarray | None = stored("experiment/scaled_over", "cm^-1", default=None)
+    background: np.ndarray | None = stored("experiment/background", "of the file", default=None)
+    broadened: np.ndarray | None = stored("experiment/predicted", "Angstrom^6", default=None)
+    agreement: np.ndarray | None = stored("experiment/agreement", "1", default=None)
     spectra: dict[str, dict[str, np.ndarray]] | None = stored("spectra", "1, wavenumber in cm^-1", default=None)
     weight: dict[str, np.ndarray] | None = stored("weight", "1, cutoff in cm^-1", default=None)
     difference: dict[str, np.ndarray] | None = stored("difference", "1", default=None)

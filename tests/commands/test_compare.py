@@ -1,4 +1,4 @@
-"""Comparison with reference tensors and with a measured spectrum: nothing but a stated scale is changed."""
+"""Comparison with reference tensors and with a measured spectrum."""
 
 import shutil
 
@@ -10,6 +10,8 @@ from mlraman_hpc.base.errors import DeckError
 from mlraman_hpc.commands.compare import compare
 from mlraman_hpc.commands.spectrum import spectrum
 from mlraman_hpc.config.deck_reader import read_deck
+from mlraman_hpc.numerics.spectra import agreement
+from mlraman_hpc.numerics.spectra.intensity import intensity_factor
 from mlraman_hpc.pipeline.job import Job
 from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
@@ -65,6 +67,43 @@ def test_bad_measurements_are_named(text, message, folder, mlraman):
     (folder / "measured.dat").write_text(text)
     done = mlraman(0, "compare", "deck.yaml", code=3)
     assert "measured.dat" in done.stderr and message in done.stderr
+
+
+def test_a_measurement_as_an_instrument_gives_it(folder, mlraman):
+    """With background, the Bose-Einstein factor of its temperature, another laser and a wide line: our own spectrum."""
+    mlraman(0, "spectrum", "deck.yaml")
+    with h5py.File(folder / "out" / "raman.h5") as file:
+        nu, total = file["wavenumber"][:], file["intensity/total"][:]
+    sigma = np.hypot(20, 15)  # of the smoothing and 15 more
+    seen = agreement.broadened(total, nu[1], 15)
+    factor = intensity_factor(nu, 785.0, 300.0)[1:] / intensity_factor(nu, 514.5, None)[1:]
+    measured = 1e3 * seen[1:] / seen.max() * factor + 40 - 0.03 * nu[1:]
+    np.savetxt(folder / "measured.dat", np.column_stack([nu[1:], measured]))
+    more = [
+        "experiment.temperature=300",
+        "experiment.laser_wavelength=785",
+        "experiment.background=linear",
+        f"experiment.instrument_width={2 * np.sqrt(2 * np.log(2)) * sigma}",
+    ]
+    done = mlraman(0, "compare", "deck.yaml", *(word for key in more for word in ("--set", f"comparison.{key}")))
+    assert "agreement with it there: correlation coefficient 1" in done.stdout
+    with h5py.File(folder / "out" / "comparison.h5") as file:
+        value, error = file["experiment/agreement"][:]
+        assert value == pytest.approx(1, abs=1e-4) and 0 <= error < 1e-3
+        assert file["experiment/background"][:] == pytest.approx([40, -0.03], rel=0.02)
+        assert file["experiment/predicted"][:] == pytest.approx(seen, rel=1e-6, abs=1e-9 * seen.max())
+        inside = (nu[1:] >= 50) & (nu[1:] <= 400)
+        ratio = file["experiment/intensity"][:][inside] / seen[1:][inside]
+        assert ratio == pytest.approx(np.full(inside.sum(), ratio.mean()), rel=0.02)
+    plain = mlraman(0, "compare", "deck.yaml")
+    with h5py.File(folder / "out" / "comparison.h5") as file:
+        assert file["experiment/agreement"][0] < 0.97 and "experiment/predicted" not in file, plain.stdout
+
+
+def test_a_line_narrower_than_the_smoothing_is_told(folder, mlraman):
+    mlraman(0, "spectrum", "deck.yaml")
+    done = mlraman(0, "compare", "deck.yaml", "--set", "comparison.experiment.instrument_width=2")
+    assert "spectrum.smoothing is wider (sigma 20 cm^-1) than the instrument's line (sigma 0.849)" in done.stderr
 
 
 def with_others(folder, *labels, changes=()):

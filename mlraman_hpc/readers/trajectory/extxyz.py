@@ -234,7 +234,9 @@ def _cp2k_times(comments: list[bytes]) -> np.ndarray | None:
 
 
 def _ipi_steps(comments: list[bytes]) -> np.ndarray | None:
-    return _integers([_IPI_CELL.search(comment) and _IPI_STEP.search(comment) for comment in comments])
+    """In i-PI's own comment lines, and in those that it writes for ASE."""
+    ours = (_IPI_CELL.search(comment) or b"ipi_comment=" in comment for comment in comments)
+    return _integers([_IPI_STEP.search(comment) if own else None for own, comment in zip(ours, comments)])
 
 
 Finder = Callable[[list[bytes]], np.ndarray | None]
