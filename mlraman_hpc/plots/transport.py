@@ -63,7 +63,7 @@ def msd_figure(path: Path | None, dynamics: Dynamics, title: str = "") -> Figure
             _msd_curve(top, dynamics, name, style)
             bottom.plot(dynamics.lag_time / 1000, dynamics.non_gaussian[name], marker=".", markersize=3, **style)
         bottom.axhline(0, color="0.6", linewidth=0.6)
-        bottom.set(xlabel="Time (ps)", ylabel="$α_2$")
+        bottom.set(xlabel="Time (ps)", ylabel="non-Gaussian\n$α_2$")
         legend_above(top)
     return figure
 

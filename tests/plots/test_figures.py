@@ -83,3 +83,17 @@ def test_nothing_is_said_without_a_home(tmp_path):
         env={"HOME": str(tmp_path / "file" / "home"), "PATH": "", "TMPDIR": str(tmp_path)},
     )
     assert done.stdout == done.stderr == ""
+
+
+def test_learning_curves_are_over_the_logarithm_of_the_number_of_labels():
+    figure = gallery("usual")["learning_curve"](None)
+    left, right = figure.axes[:2]
+    assert left.get_xscale() == right.get_xscale() == right.get_yscale() == "log" and left.get_yscale() == "linear"
+    figure.canvas.draw()
+    named = [text.get_text() for text in left.get_xticklabels(which="both") if text.get_text()]
+    assert named and all(text.isdigit() for text in named)  # 100, not 10^2
+
+
+def test_the_non_gaussian_parameter_is_called_so():
+    top, bottom = gallery("usual")["msd"](None).axes[:2]
+    assert bottom.get_ylabel() == "non-Gaussian\n$α_2$" and top.get_legend() is not None

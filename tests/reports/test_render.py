@@ -147,6 +147,7 @@ def test_figures_are_embedded_with_their_captions(values, tmp_path):
     for name in ("raman.png", "msd.png", "raman.pdf"):
         (tmp_path / name).write_bytes(png(900))
     page = Checker(render("report.html", **values | {"figures": figures_in(tmp_path)}))
+    assert "α₂ = 3⟨r⁴⟩/(5⟨r²⟩²) − 1: 0 for vibrations in a harmonic well and for free diffusion" in page.words
     assert len(page.addresses) == 2 and all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "Mean squared displacements over all time origins" in page.words
     assert "Convention: laser <514.5> nm; no Bose factor." in page.words

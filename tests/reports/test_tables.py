@@ -67,3 +67,11 @@ def test_jcamp_dx_holds_the_smoothed_total(spectrum, tmp_path):
     total = spectrum.intensity["total"][: len(shift)]
     np.testing.assert_allclose(shift, spectrum.wavenumber[: len(shift)], rtol=0, atol=1e-6)
     np.testing.assert_allclose(intensity, total, rtol=0, atol=1e-7 * total.max())
+
+
+def test_another_reader_of_jcamp_dx(spectrum, tmp_path):
+    jcamp = pytest.importorskip("jcamp")
+    write_raman_jdx(tmp_path / "raman.jdx", spectrum, "α-AgI", ["from: a test"])
+    other, total = jcamp.readfile(str(tmp_path / "raman.jdx")), spectrum.intensity["total"]
+    np.testing.assert_allclose(other["x"], spectrum.wavenumber[: len(other["x"])], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(other["y"], total[: len(other["y"])], rtol=0, atol=1e-7 * total.max())
