@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mlraman_hpc import __version__
 from mlraman_hpc.cli import parser
-from mlraman_hpc.config.describe import key_table
+from mlraman_hpc.config.describe import key_pages
 from mlraman_hpc.config.starter import KINDS, starter_deck
 from mlraman_hpc.reports.result_files import description
 
@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "mlraman_hpc" / "docs"
 NAVIGATION = {
     "Start": ["index", "tutorial", "decks", "formats", "limits"],
-    "Methods": ["spectra", "dynamics", "forces", "md", "campaign", "paper"],
+    "Methods": ["spectra", "dynamics", "model", "derivatives", "labelling", "md", "forces", "predictors"],
+    "Examples": ["campaign", "paper"],
     "Reference": ["commands", "keys", "outputs", "python"],
     "Running": ["cluster", "reliability", "performance"],
     "Project": ["architecture", "contributing", "changelog"],
@@ -37,7 +38,7 @@ def pages() -> dict[str, str]:
     texts["contributing"] = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     texts["changelog"] = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     texts["outputs"] = description()
-    texts["keys"] = f"# Deck keys\n\n```text\n{key_table()}\n```\n"
+    texts["keys"] = f"# Deck keys\n\n{key_pages()}"
     texts["commands"] = f"# Commands\n\n```text\n{parser().format_help()}\n```\n"
     decks = "\n".join(f"## mlraman init {kind}\n\n```yaml\n{starter_deck(kind)}```\n" for kind in KINDS)
     texts["decks"] = f"# Decks to start from\n\n{decks}"
@@ -53,6 +54,7 @@ def configuration(names: set[str]) -> str:
         f"site_description: Raman spectra from molecular dynamics, version {__version__}",
         "docs_dir: docs",
         "theme: {name: readthedocs, navigation_depth: 3, highlightjs: false}",  # which would be fetched elsewhere
+        "extra_css: [extra.css]",
         "use_directory_urls: false",
         "strict: true",
         "markdown_extensions: [tables, fenced_code, {toc: {permalink: true}}]",
@@ -72,8 +74,8 @@ def main(target: Path) -> None:
         texts = pages()
         for name, text in texts.items():
             (folder / "docs" / f"{name}.md").write_text(text, encoding="utf-8")
-        for picture in DOCS.glob("*.png"):
-            shutil.copy(picture, folder / "docs")
+        for file in [*DOCS.glob("*.png"), Path(__file__).with_name("extra.css")]:
+            shutil.copy(file, folder / "docs")
         (folder / "mkdocs.yml").write_text(configuration(set(texts)), encoding="utf-8")
         command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--config-file", str(folder / "mkdocs.yml")]
         subprocess.run([*command, "--site-dir", str(target.resolve())], check=True)

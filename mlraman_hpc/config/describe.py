@@ -38,25 +38,62 @@ def _campaign_only() -> list[str]:
     return [name for name in CampaignKeys.model_fields if name not in Deck.model_fields]
 
 
+_CAMPAIGN_HEADING = (
+    "Decks of 'mlraman campaign' have these too; a material may override any other key except output and walltime:"
+)
+Row = tuple[str, str, str, str]
+
+
 def key_table() -> str:
     """One line for each key: name, type, default, unit, sentence."""
+    ordinary, campaign = key_rows()
+    widths = [max(len(row[column]) for row in ordinary + campaign) for column in range(3)]
+    return "\n".join([*_lines(ordinary, widths), "", _CAMPAIGN_HEADING, "", *_lines(campaign, widths)])
+
+
+def key_rows() -> tuple[list[Row], list[Row]]:
+    """Name, type, default and sentence of every key, and of those that campaign decks have besides."""
     ordinary = [_row(name, field) for name, field in _keys(Deck, "")]
     campaign = [_row(name, CampaignKeys.model_fields[name]) for name in _campaign_only()]
     campaign.append(("materials", "list", "(must be given)", _MATERIALS))
     campaign += [_row(f"materials[].{name}", field) for name, field in _keys(MaterialKeys, "")]
-    widths = [max(len(row[column]) for row in ordinary + campaign) for column in range(3)]
-    heading = (
-        "Decks of 'mlraman campaign' have these too; a material may override any other key except output and walltime:"
-    )
-    return "\n".join([*_lines(ordinary, widths), "", heading, "", *_lines(campaign, widths)])
+    return ordinary, campaign
 
 
-def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
+def key_pages() -> str:
+    """The same as Markdown: a table for each section."""
+    ordinary, campaign = key_rows()
+    parts = []
+    for heading, rows in [*_sections(ordinary), ("Campaign decks", campaign)]:
+        lines = [
+            f"| `{name}` | {_cell(sentence)} | `{default}` | {_cell(kind)} |" for name, kind, default, sentence in rows
+        ]
+        table = ["| key | what it is | default | values |", "|---|---|---|---|", *lines]
+        parts.append(
+            "\n".join([f"## {heading}", "", *([_CAMPAIGN_HEADING, ""] if rows is campaign else []), *table, ""])
+        )
+    return "\n".join(parts)
+
+
+def _sections(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """By the first word of the name; keys without a section come first."""
+    groups: dict[str, list[Row]] = {"Without a section": []}
+    for row in rows:
+        section, dot, _ = row[0].partition(".")
+        groups.setdefault(section if dot else "Without a section", []).append(row)
+    return list(groups.items())
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "·").replace("<", "&lt;")
+
+
+def _row(name: str, field: FieldInfo) -> Row:
     """Name, type, default and sentence."""
     return name, _type_name(field.annotation), _default(field), description(field)
 
 
-def _lines(rows: list[tuple[str, str, str, str]], widths: list[int]) -> list[str]:
+def _lines(rows: list[Row], widths: list[int]) -> list[str]:
     return ["  ".join(f"{text:<{width}}" for text, width in zip(row, [*widths, 0])).rstrip() for row in rows]
 
 

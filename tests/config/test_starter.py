@@ -8,7 +8,7 @@ import pytest
 from mlraman_hpc.config.campaign_reader import read_campaign
 from mlraman_hpc.config.deck import Deck
 from mlraman_hpc.config.deck_reader import read_deck
-from mlraman_hpc.config.describe import json_schema, key_table
+from mlraman_hpc.config.describe import json_schema, key_pages, key_rows, key_table
 from mlraman_hpc.config.keys import section_type
 from mlraman_hpc.config.starter import KINDS, starter_deck
 
@@ -75,3 +75,10 @@ def test_lines_are_short_enough_for_a_terminal(kind):
 def test_the_schema_takes_a_word_where_a_list_may_stand():
     section = json.loads(json_schema())["$defs"]["DynamicsSection"]["properties"]
     assert {"type": "string"} in section["mobile"]["anyOf"]
+
+
+def test_pages_of_keys_have_every_key_in_a_table_of_four_columns():
+    pages, rows = key_pages(), [row for part in key_rows() for row in part]
+    lines = [line for line in pages.splitlines() if line.startswith("| `")]
+    assert [line.split("`")[1] for line in lines] == [name for name, *_ in rows]
+    assert {line.count("|") for line in lines} == {5} and "## trajectory\n" in pages
