@@ -33,6 +33,7 @@ from mlraman_hpc.numerics.spectra.errorbars import jackknife
 from mlraman_hpc.numerics.spectra.intensity import AVERAGES
 from mlraman_hpc.numerics.spectra.spectral_fit import (
     LEAST_POINTS,
+    MOST_DAMPING,
     OSCILLATING,
     Bins,
     Fit,
@@ -43,6 +44,7 @@ from mlraman_hpc.numerics.spectra.spectral_fit import (
     make_bins,
     model,
     other_relaxation,
+    restarted,
 )
 from mlraman_hpc.records.spectra import Relaxation, RelaxingTerm
 
@@ -150,13 +152,23 @@ class RangeFit:
     probability: float
 
 
-def fit_below(bins: Bins, most_modes: int) -> RangeFit:
-    fits = [best_fit(bins, term, most_modes) for term in (RelaxingTerm.NONE, RelaxingTerm.DEBYE)]
-    fits += other_relaxation(bins, fits[1])
-    oscillating = best_fit(bins, RelaxingTerm.NONE, most_modes, OSCILLATING)
-    relaxing = min((fit for fit in fits if fit.relaxes), key=lambda fit: fit.criterion)
-    probability = float(special.expit(0.5 * (oscillating.criterion - relaxing.criterion)))
-    return RangeFit(bins, min(fits, key=lambda fit: fit.criterion), relaxing, probability)
+def fit_ranges(every_range: list[Bins], most_modes: int) -> list[RangeFit]:
+    """The hypotheses on each range; fits of all ranges are starting points for each, so that none misses the best."""
+    oscillating = _fit_all(every_range, RelaxingTerm.NONE, most_modes, OSCILLATING)
+    damped = _fit_all(every_range, RelaxingTerm.NONE, most_modes, MOST_DAMPING)
+    debye = _fit_all(every_range, RelaxingTerm.DEBYE, most_modes, MOST_DAMPING)
+    ranges = []
+    for bins, alone, *fits in zip(every_range, oscillating, damped, debye):
+        fits += other_relaxation(bins, fits[1])
+        relaxing = min((fit for fit in fits if fit.relaxes), key=lambda fit: fit.criterion)
+        probability = float(special.expit(0.5 * (alone.criterion - relaxing.criterion)))
+        ranges.append(RangeFit(bins, min(fits, key=lambda fit: fit.criterion), relaxing, probability))
+    return ranges
+
+
+def _fit_all(every_range: list[Bins], term: RelaxingTerm, most_modes: int, most_damping: float) -> list[Fit]:
+    fits = [best_fit(bins, term, most_modes, most_damping) for bins in every_range]
+    return [restarted(bins, fits, most_damping) for bins in every_range]
 
 
 @dataclass(frozen=True)
@@ -201,11 +213,9 @@ def fit_with_errors(
     if len(every_end[-1].wavenumber) < LEAST_POINTS:
         points = len(every_end[-1].wavenumber)
         return {"verdict": str(Verdict(Relaxation.TOO_FEW_POINTS, points=points, end=ENDS[-1] * cutoff))}
-    ranges = [
-        (times * cutoff, fit_below(bins, grid.most_modes))
-        for times, bins in zip(ENDS, every_end)
-        if len(bins.wavenumber) >= LEAST_POINTS
-    ]
+    chosen = [(times * cutoff, bins) for times, bins in zip(ENDS, every_end) if len(bins.wavenumber) >= LEAST_POINTS]
+    fits = fit_ranges([bins for _, bins in chosen], grid.most_modes)
+    ranges = [(end, fitted) for (end, _), fitted in zip(chosen, fits)]
 
     def variances_of(values: Floats) -> Floats:
         """(ends,) V_e of another spectrum, fitted with the same terms."""

@@ -237,6 +237,38 @@ def best_fit(bins: Bins, term: RelaxingTerm, most_modes: int, most_damping: floa
     return best
 
 
+def restarted(bins: Bins, fits: list[Fit], most_damping: float = MOST_DAMPING) -> Fit:
+    """The best of `fits`, which may be of other ranges, each improved on these bins from where it is.
+
+    Oscillators beyond the range are left out. Adding one oscillator after another ends in local optima, and not in the
+    same one in every range: a broad Debye term as a background beside an overdamped oscillator, say, where a narrow
+    Debye term alone is better. So that is tried, too.
+    """
+    end = bins.wavenumber[-1]
+    starts = [_below(fit, end) for fit in fits]
+    starts += [other for fit in starts for other in _debye_for_oscillator(fit)]
+    return min((improve(bins, fit, most_damping) for fit in starts), key=lambda fit: fit.criterion)
+
+
+def _below(fit: Fit, end: float) -> Fit:
+    modes = fit.theta[fit.first :].reshape(-1, 3)
+    return replace(fit, theta=np.concatenate([fit.theta[: fit.first], modes[modes[:, 1] < np.log(end)].ravel()]))
+
+
+def _debye_for_oscillator(fit: Fit) -> list[Fit]:
+    """With a Debye term of the area and decay, nu_0^2/g, of an overdamped oscillator in its and the former's place."""
+    if fit.term is not RelaxingTerm.DEBYE:
+        return []
+    modes = fit.theta[fit.first :].reshape(-1, 3)
+    changed = []
+    for number in np.flatnonzero(fit.overdamped):
+        area, wavenumber, ratio = modes[number]
+        rest = np.delete(modes, number, axis=0)
+        theta = np.concatenate([fit.theta[:1], [area, wavenumber - ratio], rest.ravel()])
+        changed.append(replace(fit, theta=theta))
+    return changed
+
+
 def other_relaxation(bins: Bins, debye: Fit) -> list[Fit]:
     """Fits with two Debye terms or Cole and Cole's instead of the one of `debye`.
 
