@@ -32,6 +32,7 @@ from mlraman_hpc.pipeline.labels import (
     descriptor_of,
     elements_of,
     far_from_median,
+    no_test_text,
     read_labels,
     split_labels,
     trial_model,
@@ -281,6 +282,8 @@ def _training(job: Job, labels: Labels, stages: list[Stage]) -> None:
     if job.deck.descriptor.mode == "auto":
         once *= 1 + len(candidates(descriptor_of(job)))
     trial, (train, test) = stage_times.fit_trial(), split_labels(job, len(labels))
+    if not len(test):
+        job.console.warn(no_test_text(job))
     fit = stage_times.fit_seconds(trial, len(train)) * (1 + 0.2 * job.deck.model.committee)
     columns = FeatureCalculator(descriptor_of(job), elements_of(labels)).columns
     stages.append(Stage("train", once + fit, root=training_bytes(len(labels), len(train), columns) / 2**20))

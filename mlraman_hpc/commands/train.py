@@ -20,7 +20,14 @@ from mlraman_hpc.pipeline.derivatives import (
 )
 from mlraman_hpc.pipeline.derivatives import fit as fit_derivatives
 from mlraman_hpc.pipeline.job import Job
-from mlraman_hpc.pipeline.labels import label_features, outlier_text, split_labels, training_origin, usable_labels
+from mlraman_hpc.pipeline.labels import (
+    label_features,
+    no_test_text,
+    outlier_text,
+    split_labels,
+    training_origin,
+    usable_labels,
+)
 from mlraman_hpc.pipeline.step import Output, Step, run_step
 from mlraman_hpc.pipeline.tuning import chosen_descriptor, tune_descriptor, tuned
 from mlraman_hpc.plots import training as figures
@@ -162,9 +169,7 @@ def _test(job: Job, output: Output, labels: Labels, all_features: Features, test
         output.figures["parity.png"] = (figures.parity_figure, *pair, job.deck.title)
         _report_test(model, output)
     else:
-        output.warnings.append(
-            f"{job.deck.location('reference.test')}: no labels are left for a test; the model's error is not known"
-        )
+        output.warnings.append(no_test_text(job))
 
 
 def _report_test(model: Model, output: Output) -> None:

@@ -28,7 +28,6 @@ _FILES = {  # what must be given
     "reference.files": ["labels.extxyz"],
     "trajectory.files": ["trajectory.extxyz"],
     "series.file": "alpha.dat",
-    "series.frame_interval": 10.0,
     "forces.files": ["forces.extxyz"],
     "forces.predicted": "mace_forces",
     "md.structure": "POSCAR",
@@ -119,8 +118,11 @@ STARTERS = {
         {
             "reference.unit": "bohr^3 or angstrom^3: GPUMD takes any, so only you know",
             "trajectory.frame_interval": "fs, time_step x interval of dump_exyz, which dump.xyz does not say",
+            "series.file": "of dump_polarizability; the sections above are not needed then",
+            "series.unit": "bohr^3 or angstrom^3: that of the labels of the TNEP model",
+            "series.frame_interval": "fs, time_step x interval; null: as the head of the file says",
         },
-        _MORE,
+        {**_MORE, "series.file": "polarizability.out", "series.unit": None, "series.frame_interval": None},
     ),
     "cp2k": Starter(
         "CP2K: positions of a run (PROJECT-pos-1.xyz), and calculations with &POLAR of configurations from it",
@@ -134,10 +136,11 @@ STARTERS = {
             **_RESULTS,
         },
         {
-            "trajectory.cell": "Angstrom, three lengths or three vectors, where the file has none",
+            "trajectory.cell": "Angstrom, three lengths or three vectors; null: of PROJECT-1.cell beside the positions",
             "trajectory.frame_interval": "fs; null: as the file says in its comment lines",
+            "series.file": "of a run with &POLAR and DO_RAMAN: PROJECT-1.polar, which may be in reference.files, too",
         },
-        _MORE,
+        {**_MORE, "series.file": "run-1.polar"},
     ),
     "md": Starter(
         "A structure and a force field: 'mlraman run' begins with molecular dynamics ('mlraman docs md')",

@@ -183,6 +183,11 @@ def _read_labels(job: Job) -> Labels:
     return labels
 
 
+def no_test_text(job: Job) -> str:
+    """What to say where no label is left for a test."""
+    return f"{job.deck.location('reference.test')}: no labels are left for a test; the model's error is not known"
+
+
 def split_labels(job: Job, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Training and test rows, drawn at random; test first, so that the test set does not depend on N_T."""
     section = job.section("reference")

@@ -115,3 +115,9 @@ def test_a_trajectory_without_a_cell_is_refused_by_a_model_of_crystals(tmp_path,
     assert "trajectory.cell" in mlraman(0, "check", "deck.yaml", code=3).stderr
     deck(tmp_path, trajectory__files="run-pos-1.xyz", trajectory__frame_interval=None, trajectory__cell=[6.0, 6.2, 6.4])
     assert "predict" in mlraman(0, "check", "deck.yaml").stdout
+
+
+def test_labels_without_a_test_are_told(tmp_path, mlraman):
+    small.write(tmp_path)
+    deck(tmp_path, reference__train=20, reference__test=0, learning_curve=None)
+    assert "no labels are left for a test; the model's error is not known" in mlraman(0, "check", "deck.yaml").stderr
