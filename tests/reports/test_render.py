@@ -199,6 +199,11 @@ def campaign(**changes) -> Checker:
     return page
 
 
+def test_printed_pages_hold_two_figures_and_the_deck_in_two_columns(values):
+    printed = render("report.html", **values).partition("@media print")[2].partition("</style>")[0]
+    assert "figure img { max-height: 10.5cm" in printed and "columns: 2" in printed
+
+
 def test_campaign_page_is_well_formed_and_has_its_numbers():
     page, ranking = campaign(), gallery.campaign_ranking("usual")
     for k in range(2):
