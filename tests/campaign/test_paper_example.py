@@ -68,3 +68,9 @@ def test_a_fifth_of_two_materials(mlraman, tmp_path):
     assert fast["motion"] == "diffusive" and 4e-5 < float(fast["diffusion [cm^2/s]"]) < 7e-5
     assert rigid["motion"] != "diffusive" and float(rigid["diffusion_upper [cm^2/s]"]) < 1e-6
     assert float(rigid["r2_off_diagonal"]) > 0.85
+
+
+@pytest.mark.parametrize("deck", ["deck.yaml", "control.yaml"])
+def test_nothing_stands_in_the_way_of_the_shipped_campaigns(deck, mlraman, tmp_path):
+    done = mlraman(0, "check", str(EXAMPLE / deck), "--set", f"output={tmp_path / 'out'}")
+    assert "cannot be computed" not in done.stdout
