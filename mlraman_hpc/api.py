@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
 import tempfile
 import warnings
 import weakref
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 CHUNK_ATOMS = 1 << 16  # atoms read and predicted together: bounds the memory of positions
 FEATOMIC_TOLERANCE = 1e-8
+_PACKAGE = __name__.partition(".")[0]
 Paths = str | Path | Iterable[str | Path]
 
 
@@ -54,7 +56,11 @@ class PolarizabilityWarning(UserWarning):
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, PolarizabilityWarning, stacklevel=3)
+    """At the line of the user's that called into this package."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _PACKAGE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, PolarizabilityWarning, stacklevel=level)
 
 
 def _paths(paths: Paths) -> list[Path]:
@@ -98,6 +104,10 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __repr__(self) -> str:
+        interval = "" if self.frame_interval is None else f", {self.frame_interval:g} fs apart"
+        return f"<Trajectory: {len(self)} frames of {self.most_atoms} atoms ({', '.join(self.species)}){interval}>"
 
     def __getitem__(self, key: int | slice) -> Trajectory | ase.Atoms:
         if not isinstance(key, slice):

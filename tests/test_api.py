@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import ase
 import ase.io
@@ -89,6 +90,15 @@ def test_slices_are_trajectories_and_items_are_atoms(results):
     np.testing.assert_allclose(trajectory[-1].positions, list(trajectory[-2:])[1].positions, atol=1e-12)
     with pytest.raises(IndexError):
         trajectory[len(trajectory)]
+
+
+def test_a_trajectory_says_what_it_is_and_warns_where_it_was_called(tmp_path):
+    rows = "".join(f"2\ntime={10.0 * k}\nC1 0 0 0\nO {1.1 + 0.01 * k} 0 0\n" for k in range(4))
+    (tmp_path / "a.xyz").write_text(rows)
+    with pytest.warns(mr.PolarizabilityWarning, match="C1 as C") as said:
+        trajectory = mr.Trajectory(tmp_path / "a.xyz")
+    assert {Path(warning.filename).name for warning in said} == {"test_api.py"}
+    assert repr(trajectory[::2]) == "<Trajectory: 2 frames of 2 atoms (C, O), 20 fs apart>"
 
 
 def test_atoms_and_lists_of_atoms(results):
