@@ -47,7 +47,7 @@ NAN = math.nan
 
 
 @dataclass
-class Place:
+class Standing:
     """What is known of a material's place in the ranking.
 
     labels, open     frames trained on; calculations without a result
@@ -83,12 +83,16 @@ def label(session: Session, options: argparse.Namespace) -> None:
         )
         error.shared = True
         raise error
-    later = replace(run, force=False)  # --force is for calculations that failed
+    unforced = replace(run, force=False)  # --force is for calculations that failed
     with command.folder(run):
-        failed = command.computed(later, [one for one in run.plan.materials if one.model is not COMPUTED])
+        failed = command.computed(
+            unforced, [material for material in run.plan.materials if material.model is not COMPUTED]
+        )
         problems = _rounds(run, labelled)
-        failed |= problems | command.computed(later, [one for one in labelled if one.name not in problems])
-        command.finish(later, failed)
+        failed |= problems | command.computed(
+            unforced, [material for material in labelled if material.name not in problems]
+        )
+        command.finish(unforced, failed)
 
 
 def _rounds(run: Run, labelled: list[Material]) -> dict[str, str]:
@@ -99,9 +103,9 @@ def _rounds(run: Run, labelled: list[Material]) -> dict[str, str]:
     while True:
         for name in failed:
             verdicts.pop(name, None)
-        places = run.session.on_root(places_of, run.plan.materials, verdicts)
-        chosen = next_materials(places, shares)
-        run.session.only_on_root(_tell, run, places, chosen)
+        standings = run.session.on_root(standings_of, run.plan.materials, verdicts)
+        chosen = next_materials(standings, shares)
+        run.session.only_on_root(_tell, run, standings, chosen)
         if not chosen:
             return failed
         begun = [material for material in labelled if material.name in chosen]
@@ -112,13 +116,13 @@ def _rounds(run: Run, labelled: list[Material]) -> dict[str, str]:
         begun = [material for material in begun if material.name not in failed]
         for material in begun:
             verdicts[material.name] = _attempted(run, material, ended_round, failed, False)
-        waiting = [one for one in begun if verdicts[one.name] is None and one.name not in failed]
+        waiting = [material for material in begun if verdicts[material.name] is None and material.name not in failed]
         if waiting:
             _wait(run, waiting)
 
 
 def _calculate(run: Run, materials: list[Material], failed: dict[str, str]) -> None:
-    """The open calculations of all materials; those with the same command and `parallel` share the places."""
+    """The open calculations of all materials; those with the same command and `parallel` share the slots."""
     alike: dict[tuple[str, int], list[Material]] = {}
     for material in materials:
         section = material.deck.labelling
@@ -161,88 +165,92 @@ def _fail(run: Run, name: str, problem: str, failed: dict[str, str]) -> None:
 
 def _attempted(run: Run, material: Material, action, failed: dict[str, str], force: bool) -> Verdict | None:  # type: ignore[no-untyped-def]
     """The verdict of a step of the material's own loop; None where it waits for an array, or has failed."""
-    found: list[Verdict | None] = []
+    verdicts: list[Verdict | None] = []
 
     def work(job: Job) -> None:
         with job.located():
-            found.append(action(job))
+            verdicts.append(action(job))
 
     session = run.session
     level = session.on_root(lambda: run.console.level)
     problem = attempt(material, session, level, force, work)
     if problem is not None:
         _fail(run, material.name, problem, failed)
-    return found[0] if found else None
+    return verdicts[0] if verdicts else None
 
 
-def places_of(materials: Sequence[Material], verdicts: dict[str, Verdict | None]) -> list[Place]:
+def standings_of(materials: Sequence[Material], verdicts: dict[str, Verdict | None]) -> list[Standing]:
     """Of every material that may be ranked, in the deck's order; on root."""
-    places = [
-        _place(material, verdicts.get(material.name))
+    standings = [
+        _standing(material, verdicts.get(material.name))
         for material in materials
         if material.model != NONE and (material.model is not COMPUTED or material.name in verdicts)
     ]
-    for place in places:
-        others = [one.number for one in places if one is not place and one.convention == place.convention]
-        distances = [abs(place.number - other) for other in others if math.isfinite(other)]
-        place.gap = min(distances, default=NAN)
-        if math.isfinite(place.number) and math.isfinite(place.model_error):
-            scale = max(value for value in (place.statistical_error, place.gap, 0.0) if math.isfinite(value))
-            place.need = place.model_error / scale if scale > 0 else math.inf
-    return places
+    for standing in standings:
+        others = [
+            other.number for other in standings if other is not standing and other.convention == standing.convention
+        ]
+        distances = [abs(standing.number - other) for other in others if math.isfinite(other)]
+        standing.gap = min(distances, default=NAN)
+        if math.isfinite(standing.number) and math.isfinite(standing.model_error):
+            scale = max(value for value in (standing.statistical_error, standing.gap, 0.0) if math.isfinite(value))
+            standing.need = standing.model_error / scale if scale > 0 else math.inf
+    return standings
 
 
-def _place(material: Material, verdict: Verdict | None) -> Place:
-    place = Place(material.name, convention=convention_of(material))
+def _standing(material: Material, verdict: Verdict | None) -> Standing:
+    standing = Standing(material.name, convention=convention_of(material))
     if material.model is COMPUTED:
-        place.verdict = (verdict or Verdict.GO_ON).value
+        standing.verdict = (verdict or Verdict.GO_ON).value
         manifest = read_manifest(material.folder / MANIFEST)
-        place.open = len(manifest.open) if manifest is not None else 0
+        standing.open = len(manifest.open) if manifest is not None else 0
         history = history_of(material.folder)
         if history is None:
-            return place
-        place.labels = int(history.labels[-1])
+            return standing
+        standing.labels = int(history.labels[-1])
         if history.statistical_error[-1] > 0:
-            place.need = float(history.model_error[-1] / history.statistical_error[-1])
+            standing.need = float(history.model_error[-1] / history.statistical_error[-1])
     path = material.folder / RamanSpectrum.file_name
     spectrum = hdf5.load(RamanSpectrum, path) if path.exists() else None
     peak = None if spectrum is None else spectrum.central_peak
     if spectrum is not None and peak is not None:
-        place.number, place.model_error, place.statistical_error = (
+        standing.number, standing.model_error, standing.statistical_error = (
             NAN if value is None else spectrum.relative(value)
             for value in (peak.relaxing_below, peak.relaxing_below_model_error, peak.relaxing_below_error)
         )
-    return place
+    return standing
 
 
-def next_materials(places: Sequence[Place], shares: dict[str, float]) -> list[str]:
+def next_materials(standings: Sequence[Standing], shares: dict[str, float]) -> list[str]:
     """Names of those that get the next round: all without a spectrum or with open calculations, else the neediest."""
-    going = [place for place in places if place.name in shares and place.goes_on]
-    begun = [place.name for place in going if place.open or math.isnan(place.need)]
+    continuing = [standing for standing in standings if standing.name in shares and standing.goes_on]
+    begun = [standing.name for standing in continuing if standing.open or math.isnan(standing.need)]
     if begun:
         return begun
-    needy = [place for place in going if place.need > shares[place.name]]
-    largest = max((place.need for place in needy), default=0.0)
-    return [place.name for place in needy if place.need >= SHARE_OF_LARGEST * largest]
+    needy = [standing for standing in continuing if standing.need > shares[standing.name]]
+    largest = max((standing.need for standing in needy), default=0.0)
+    return [standing.name for standing in needy if standing.need >= SHARE_OF_LARGEST * largest]
 
 
-def _tell(run: Run, places: list[Place], chosen: list[str]) -> None:
+def _tell(run: Run, standings: list[Standing], chosen: list[str]) -> None:
     """labels.csv and the log: what each place is worth, and who is next."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*(field.name for field in fields(Place)), "next"])
-    for place in places:
-        values = ["" if isinstance(value, float) and math.isnan(value) else value for value in astuple(place)]
-        writer.writerow([*values, "yes" if place.name in chosen else ""])
+    writer.writerow([*(field.name for field in fields(Standing)), "next"])
+    for standing in standings:
+        values = ["" if isinstance(value, float) and math.isnan(value) else value for value in astuple(standing)]
+        writer.writerow([*values, "yes" if standing.name in chosen else ""])
     write(run.plan.output / TABLE, text.getvalue())
-    width = max(len(place.name) for place in places)
+    width = max(len(standing.name) for standing in standings)
     run.console.say("labels and what they leave open in the ranking (need: model's error over trajectory's or gap):")
-    for place in places:
-        known = number(place.number, place.model_error) if math.isfinite(place.number) else "not known"
-        need = f"need {place.need:.2g}" if math.isfinite(place.need) else ""
-        after = "next" if place.name in chosen else place.verdict if place.verdict and not place.goes_on else ""
-        labels = f"{place.labels:4d} labels" if place.verdict else f"{'-':>11}"
-        run.console.say(f"  {place.name:<{width}}  {labels}  relaxing {known}  {need}  {after}".rstrip())
+    for standing in standings:
+        known = number(standing.number, standing.model_error) if math.isfinite(standing.number) else "not known"
+        need = f"need {standing.need:.2g}" if math.isfinite(standing.need) else ""
+        after = (
+            "next" if standing.name in chosen else standing.verdict if standing.verdict and not standing.goes_on else ""
+        )
+        labels = f"{standing.labels:4d} labels" if standing.verdict else f"{'-':>11}"
+        run.console.say(f"  {standing.name:<{width}}  {labels}  relaxing {known}  {need}  {after}".rstrip())
 
 
 def _wait(run: Run, waiting: list[Material]) -> None:

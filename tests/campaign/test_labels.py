@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlraman_hpc.campaign.labels import Place, next_materials
+from mlraman_hpc.campaign.labels import Standing, next_materials
 from mlraman_hpc.labelling.stopping import Verdict
 from tests import small_system as small
 from tests.helpers import run_command
@@ -30,18 +30,27 @@ materials:
 COMMAND = f'"{sys.executable} {FAKE} {{input}} {{output}}"'
 
 
-def place(name: str, need: float, verdict: Verdict = Verdict.GO_ON, open: int = 0) -> Place:
-    return Place(name, need=need, verdict=verdict.value, open=open)
+def standing(name: str, need: float, verdict: Verdict = Verdict.GO_ON, open: int = 0) -> Standing:
+    return Standing(name, need=need, verdict=verdict.value, open=open)
 
 
 def test_the_next_round_goes_where_the_ranking_needs_it():
     shares = dict.fromkeys("abcd", 0.5)
-    places = [place("a", 3.0), place("b", 1.6), place("c", 1.4), place("d", 9.0, Verdict.NO_FRAMES), Place("e", need=9)]
-    assert next_materials(places, shares) == ["a", "b"]  # c below half of the largest, d at its end, e has its labels
-    assert next_materials([place("a", 0.4), place("b", 0.51)], shares) == ["b"]
-    assert next_materials([place("a", 0.4), place("b", 0.5)], shares) == []
-    assert next_materials([*places, place("d", float("nan"))], shares) == ["d"]  # no spectrum yet
-    assert next_materials([place("a", 3.0), place("b", 0.1, open=2)], shares) == ["b"]  # what is begun is ended
+    standings = [
+        standing("a", 3.0),
+        standing("b", 1.6),
+        standing("c", 1.4),
+        standing("d", 9.0, Verdict.NO_FRAMES),
+        Standing("e", need=9),
+    ]
+    assert next_materials(standings, shares) == [
+        "a",
+        "b",
+    ]  # c below half of the largest, d at its end, e has its labels
+    assert next_materials([standing("a", 0.4), standing("b", 0.51)], shares) == ["b"]
+    assert next_materials([standing("a", 0.4), standing("b", 0.5)], shares) == []
+    assert next_materials([*standings, standing("d", float("nan"))], shares) == ["d"]  # no spectrum yet
+    assert next_materials([standing("a", 3.0), standing("b", 0.1, open=2)], shares) == ["b"]  # what is begun is ended
 
 
 def write(folder: Path, command: str) -> None:
@@ -68,9 +77,9 @@ def test_rounds_by_command_and_the_ranking_after_them(tmp_path):
     (tmp_path / "b" / "XDATCAR").write_text("no trajectory\n")
     done = run_command(0, ["label", "c.yaml"], tmp_path, 300)
     assert done.returncode == 3 and "1 of 3 materials failed" in done.stderr and "b: " in done.stderr
-    found = table(tmp_path)
-    assert set(found) == {"a", "c"} and found["a"]["labels"] == "16" and not found["a"]["next"]
-    assert found["a"]["verdict"] == Verdict.MOST_LABELS.value and found["c"]["verdict"] == ""
+    rows = table(tmp_path)
+    assert set(rows) == {"a", "c"} and rows["a"]["labels"] == "16" and not rows["a"]["next"]
+    assert rows["a"]["verdict"] == Verdict.MOST_LABELS.value and rows["c"]["verdict"] == ""
     assert statuses(tmp_path, "a").count("finished") == 18
     with open(tmp_path / "out" / "campaign.csv") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
