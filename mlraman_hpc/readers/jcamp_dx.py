@@ -18,7 +18,9 @@ _DIFFERENCE = {letter: str(value) for value, letter in enumerate("%JKLMNOPQR")} 
     letter: f"-{value}" for value, letter in enumerate("jklmnopqr", start=1)
 }
 _REPEATED = {letter: value for value, letter in enumerate("STUVWXYZs", start=1)}
-_TOKEN = re.compile(r"([@A-Ia-i])(\d*\.?\d*)|([%J-Rj-r])(\d*)|([S-Zs])(\d*)|([-+]?\d+\.?\d*(?:[Ee][-+]?\d+)?)|(\?)")
+# an exponent has its sign: in '10E7' the X is 10 and E7 a squeezed 57
+_TOKEN = re.compile(r"([@A-Ia-i])(\d*\.?\d*)|([%J-Rj-r])(\d*)|([S-Zs])(\d*)|([-+]?\d+\.?\d*(?:[Ee][-+]\d+)?)|(\?)")
+_WITH_EXPONENT = re.compile(r"[-+]?\d+\.?\d*(?:[Ee][-+]?\d+)?")
 _WAVENUMBERS = ("1/CM", "CM-1", "CM^-1", "RAMANSHIFT", "WAVENUMBER")
 Records = list[tuple[str, str, int]]  # label, content, line
 
@@ -87,6 +89,9 @@ def _ordered(content: str, header: dict[str, str], name: str, line: int) -> tupl
 
 def _tokens(text: str, location: str) -> list[re.Match[str]]:
     text, position, tokens = re.sub(r"[\s,;]+", " ", text.strip()), 0, []
+    words = text.split()
+    if len(words) > 1 and all(map(_WITH_EXPONENT.fullmatch, words)):  # nothing is packed
+        text = re.sub(r"[Ee](?=\d)", "E+", text)
     while position < len(text):
         match = _TOKEN.match(text, position + (text[position] == " "))
         if match is None:

@@ -26,7 +26,7 @@ def read_measured(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if jcamp_dx.is_jcamp_dx(text):
         shift, intensity = jcamp_dx.parse(text, str(path))
     else:
-        rows = list(_rod_rows(text) if _ROD_COLUMNS[0] in text.lower() else _column_rows(text, path))
+        rows = list(_rod_rows(text, path) if _ROD_COLUMNS[0] in text.lower() else _column_rows(text, path))
         if len(rows) < 2:
             raise DataError(f"{path}: no numbers in the file; two columns, JCAMP-DX and .rod can be read")
         shift, intensity = np.array(rows).T
@@ -82,19 +82,17 @@ def _numbers(content: str) -> list[float] | None:
     return [float(word.lower().replace("d", "e")) for word in words]
 
 
-def _rod_rows(text: str) -> Iterator[tuple[float, float]]:
+def _rod_rows(text: str, path: Path) -> Iterator[tuple[float, float]]:
     """The loop of a CIF that holds the spectrum."""
     names: list[str] = []
-    for content in map(str.strip, text.splitlines()):
-        if content.lower() == "loop_":
+    for line, content in enumerate(map(str.strip, text.splitlines()), start=1):
+        if content.lower().startswith(("loop_", "data_")):
             names = []
         elif content.startswith("_"):
             names.append(content.lower().split()[0])
-        elif set(_ROD_COLUMNS) <= set(names):
-            words = content.split()
-            if len(words) != len(names):
-                return
-            x, y = (words[names.index(name)].split("(")[0] for name in _ROD_COLUMNS)  # '12.3(4)' has its error
-            if not (_NUMBER.fullmatch(x) and _NUMBER.fullmatch(y)):
-                return
-            yield float(x), float(y)
+        elif content and not content.startswith("#") and set(_ROD_COLUMNS) <= set(names):
+            words = [word.split("(")[0] for word in content.split()]  # '12.3(4)' has its error
+            columns = [words[names.index(name)] for name in _ROD_COLUMNS] if len(words) == len(names) else []
+            if not columns or not all(map(_NUMBER.fullmatch, columns)):
+                raise DataError(f"{path}: line {line}: '{content[:40]}', where {len(names)} values are expected")
+            yield float(columns[0]), float(columns[1])

@@ -19,7 +19,7 @@ COLUMNS = {
     "RRUFF": "##NAMES=Quartz\n##RRUFFID=R000000\n100.5, 3\n101.0, 12.25\n101.5, -1\n102.0, 1000\n##END=\n",
     "falling": "102 1000\n101.5 -1\n101.0 12.25\n100.5 3\n",
     "rod": "data_1\nloop_\n_raman_spectrum.raman_shift\n_raman_spectrum.intensity\n"
-    "100.5 3\n101 12.25(3)\n101.5 -1\n102 1000\nloop_\n_x\n1\n",
+    "100.5 3\n101 12.25(3)\n# a comment\n\n101.5 -1\n102 1000\nloop_\n_x\n1\n",
 }
 HEAD = "##TITLE=t\n##JCAMP-DX=4.24\n##DATA TYPE=RAMAN SPECTRUM\n##XUNITS=1/CM\n"
 ORDERED = HEAD + "##FIRSTX=100.5\n##LASTX=102\n##XFACTOR=1\n##YFACTOR=0.25\n##NPOINTS=4\n##XYDATA=(X++(Y..Y))\n"
@@ -51,6 +51,51 @@ def test_two_columns(tmp_path, text):
 @pytest.mark.parametrize("text", PACKED.values(), ids=PACKED)
 def test_jcamp_dx_with_equal_steps(tmp_path, text):
     check(written(tmp_path, ORDERED + text))
+
+
+SQUEEZED = {0: "@", **{digit: "ABCDEFGHI"[digit - 1] for digit in range(1, 10)}}
+DIFFERENCES = {0: "%", **{digit: "JKLMNOPQR"[digit - 1] for digit in range(1, 10)}}
+REPEATS = "-STUVWXYZs"
+
+
+def packed(value: int, letters: dict[int, str]) -> str:
+    digits = str(abs(value))
+    first = letters[int(digits[0])]
+    return (first if value >= 0 else first.lower()) + digits[1:]
+
+
+@pytest.mark.parametrize("form", ["AFFN", "PAC", "SQZ", "DIF", "DIFDUP"])
+def test_jcamp_dx_of_any_numbers(tmp_path, form):
+    """All digits after an X without a point: '10E7' is 10 and 57."""
+    values = 7 * np.random.default_rng(0).integers(-3, 4, size=200).cumsum()
+    values[20:30] = 5
+    rows, start = [], 0
+    while start < len(values) - (form.startswith("DIF")):
+        part = values[start : start + 9].tolist()
+        if form == "AFFN":
+            text = " " + " ".join(
+                f"{value:.1E}".replace("E+0", "E") if value % 10 == 0 else str(value) for value in part
+            )
+        elif form == "PAC":
+            text = "".join(f"{value:+d}" for value in part)
+        elif form == "SQZ":
+            text = "".join(packed(value, SQUEEZED) for value in part)
+        else:
+            text, steps = packed(part[0], SQUEEZED), np.diff(part).tolist()
+            while steps:
+                count = 1
+                while form == "DIFDUP" and count < len(steps) and steps[count] == steps[0]:
+                    count += 1
+                text += packed(steps[0], DIFFERENCES) + (REPEATS[count] if count > 1 else "")
+                steps = steps[count:]
+        rows.append(f"{start}{text}")
+        start += len(part) - form.startswith("DIF")  # the next line begins with the last value, as a check
+    if form.startswith("DIF"):
+        rows.append(f"{start}{packed(int(values[-1]), SQUEEZED)}")
+    head = ORDERED.replace("FIRSTX=100.5", "FIRSTX=0").replace("LASTX=102", "LASTX=199").replace("=4\n", "=200\n")
+    shift, intensity = read_measured(written(tmp_path, head + "\n".join(rows) + "\n##END=\n"))
+    np.testing.assert_array_equal(shift, np.arange(200))
+    np.testing.assert_allclose(4 * intensity, values, rtol=1e-12)
 
 
 def test_jcamp_dx_repeats_values(tmp_path):
@@ -96,6 +141,11 @@ def test_packed_and_other_encodings(tmp_path):
         ("1 2\n3 4\nend\n5 6\n", r": line 3: not numbers \('end'\)"),
         ("nothing\n", "no numbers in the file"),
         ("1 2\n", "no numbers in the file"),
+        (
+            COLUMNS["rod"].replace("101 12.25(3)", "101 12.25 3"),
+            r": line 6: '101 12.25 3', where 2 values are expected",
+        ),
+        (COLUMNS["rod"].replace("101 12.25(3)", "101 ?"), r": line 6: '101 \?', where 2 values are expected"),
     ],
 )
 def test_what_cannot_be_read(tmp_path, text, message):
