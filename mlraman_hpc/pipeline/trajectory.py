@@ -18,7 +18,7 @@ LEAST_STEP, MOST_STEP = 0.2, 15.0  # fs, of a simulation of atoms
 def trajectory_index(job: Job) -> TrajectoryIndex:
     """Byte offsets of every frame; to be called on root alone."""
     section, files = job.section("trajectory"), job.files("trajectory.files")
-    job.watched.add(files, job.scratch)
+    job.watched.add([*files, *files_beside(files, section.format)], job.scratch)
     with job.located():
         index = build_index(files, section.format, job.scratch, section.species, job.console.warn, section.cell)
     for text in job.watched.check():
