@@ -37,7 +37,7 @@ def read_cells(file: str) -> tuple[np.ndarray, np.ndarray]:
         if line.lstrip().startswith(b"#"):
             continue
         values = parse_words(line.split(), _COLUMNS)
-        if values is None or values[0] != int(values[0]):
+        if values is None or values[0] != round(values[0]) or abs(values[0]) > 2**53:
             text = f"expected step, time, nine components of the cell and its volume, found {quoted(line)}."
             raise FileError(file, text, number)
         rows.append(values)

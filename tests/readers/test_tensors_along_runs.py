@@ -57,7 +57,14 @@ def test_damaged_files_of_cp2k(tmp_path):
     file.write_text(text.replace("xx [a.u.]", "xx [Angstrom^3]"))
     with pytest.raises(DataError, match=r"a-1.polar, line 1: the first line does not name nine components"):
         series(file)
+    for step in ("1.5", "1e30"):
+        file.write_text(text.replace("       1       0.500", f"     {step}       0.500"))
+        with pytest.raises(DataError, match="a time step is not a whole number"):
+            series(file)
     file = tmp_path / "a-raman-1.data"
+    file.write_text("POLARIZABILITY TENSOR (Angstrom^3):\n")
+    with pytest.raises(DataError, match=r"block 0 of the tensor is damaged"):
+        series(file)
     file.write_text((FILES / "cp2k_md-raman-1.data").read_text().replace("1.74501", "*******"))
     with pytest.raises(DataError, match=r"block 2 of the tensor is damaged"):
         series(file)

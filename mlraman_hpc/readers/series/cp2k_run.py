@@ -41,7 +41,10 @@ class Cp2kRun(SeriesFormat):
             return Series(_blocks(text, file))
         order = _order(text, file)
         values = read_table(file, order)
-        return Series(from_columns(values, order), np.round(values[:, 0]).astype(np.int64))
+        steps = values[:, 0]
+        if (steps != np.round(steps)).any() or np.abs(steps).max() > 2**53:
+            raise FileError(file, "a time step is not a whole number; the file is damaged.")
+        return Series(from_columns(values, order), steps.astype(np.int64))
 
     def interval(self, file: Path) -> float | None:
         """Of the column of times, where it rises evenly; it starts again where the run did."""
@@ -65,6 +68,6 @@ def _order(text: bytes, file: Path) -> list[str]:
 def _blocks(text: bytes, file: Path) -> np.ndarray:
     rows = [parse_numbers(b" ".join(block.groups()), 9) for block in _BLOCK.finditer(text)]
     bad = next((k for k, row in enumerate(rows) if row is None), None)
-    if bad is not None or len(rows) != text.upper().count(b"POLARIZABILITY TENSOR (ATOMIC UNITS)"):
+    if bad is not None or not rows or len(rows) != text.upper().count(b"POLARIZABILITY TENSOR (ATOMIC UNITS)"):
         raise FileError(file, f"block {len(rows) if bad is None else bad} of the tensor is damaged or cut short.")
     return from_columns(np.array(rows), _BLOCK_ORDER)

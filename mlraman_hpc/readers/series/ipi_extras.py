@@ -16,7 +16,7 @@ from mlraman_hpc.readers.tensors.base import FileError, Request
 from mlraman_hpc.readers.text import parse_numbers
 from mlraman_hpc.readers.unpacking import read_bytes
 
-_HEAD = re.compile(rb"^ *#\*?EXTRAS[^#\n]*#[^\n]*?Step: +(\d+)[^\n]*\n", re.MULTILINE)
+_HEAD = re.compile(rb"^ *#\*?EXTRAS[^#\n]*#[^\n]*?Step: +(\d{1,18})\b[^\n]*\n", re.MULTILINE)
 
 
 class IpiExtras(SeriesFormat):
