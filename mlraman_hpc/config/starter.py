@@ -118,7 +118,7 @@ STARTERS = {
         {
             "reference.unit": "bohr^3 or angstrom^3: GPUMD takes any, so only you know",
             "trajectory.frame_interval": "fs, time_step x interval of dump_exyz, which dump.xyz does not say",
-            "series.file": "of dump_polarizability; the sections above are not needed then",
+            "series.file": "of dump_polarizability; take the sections reference and trajectory out then",
             "series.unit": "bohr^3 or angstrom^3: that of the labels of the TNEP model",
             "series.frame_interval": "fs, time_step x interval; null: as the head of the file says",
         },
@@ -138,7 +138,7 @@ STARTERS = {
         {
             "trajectory.cell": "Angstrom, three lengths or three vectors; null: of PROJECT-1.cell beside the positions",
             "trajectory.frame_interval": "fs; null: as the file says in its comment lines",
-            "series.file": "of a run with &POLAR and DO_RAMAN: PROJECT-1.polar, which may be in reference.files, too",
+            "series.file": "PROJECT-1.polar of a run, instead of reference and trajectory; or as reference.files",
         },
         {**_MORE, "series.file": "run-1.polar"},
     ),
