@@ -9,16 +9,12 @@ the same to `predict` on real data, and opens the files while they are written.
 
 from __future__ import annotations
 
-import argparse
-import math
-import os
 import random
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -26,11 +22,11 @@ from mlraman_hpc.base.atomic_files import MARK
 from mlraman_hpc.base.errors import DataError, ExitCode
 from mlraman_hpc.storage import hdf5
 from mlraman_hpc.storage.verified import damage
-from tests.helpers import run_command, stop_signal
+from tests.helpers import run_command
 from tests.labelling import test_label
 from tests.md import test_md
 from tests.robustness import stages
-from tests.robustness.kills import Run
+from tests.robustness.disturbed_run import Run, Tally, options
 
 SLOW = {"label": "0", "md": "0"}  # MLRAMAN_TEST_SLOW, s for each work unit
 MADE = {  # command -> what it makes in out/, to be made again; the others start from nothing
@@ -51,18 +47,11 @@ MD_DECK = {"calculator": "emt", "arguments": "", "length": 4000, "replicas": 2, 
 
 
 @dataclass
-class Tally:
-    kills: int = 0
-    stops: int = 0
+class Ends(Tally):
     ended: int = 0
-    longest_end: float = 0.0
-    failures: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return (
-            f"{self.kills} kills, {self.stops} stops, {self.ended} runs ended with equal results, ranks gone "
-            f"{self.longest_end:.1f} s after a kill at most, failures: {len(self.failures)}"
-        )
+        return f"{super().__str__()}; {self.ended} runs ended with equal results"
 
 
 class Subject:
@@ -141,14 +130,14 @@ def _lay_out(command: str, folder: Path, prepared: Path) -> None:
     stages.lay_out(folder)
 
 
-def disturb(subject: Subject, how: str, tally: Tally, rng: random.Random) -> None:
+def disturb(subject: Subject, how: str, tally: Ends, rng: random.Random) -> None:
     """Start the command and kill or stop it at a random moment; where it came to its end, compare and start over."""
     ranks = rng.choice([0, 2, 3])
     before, began = subject.debris(), time.monotonic()  # of a run that was killed
     run = Run(subject.folder, ranks, subject.arguments, SLOW.get(subject.command, "0.02"))
     _let_run(run, rng.uniform(0.0, 1.1 * subject.seconds[ranks]))
     if run.process.poll() is None:
-        (_kill if how == "kill" else _stop)(run, ranks, tally, rng)
+        (tally.kill if how == "kill" else tally.stop)(run, rng)
     code, log = run.process.wait(timeout=60), run.log.read_text()
     tally.failures += [f"{subject.command}, {ranks} ranks: {text}" for text in subject.wrong_files()]
     if how == "stop" and (left := sorted(set(subject.debris()) - set(before))):
@@ -169,26 +158,7 @@ def _let_run(run: Run, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def _kill(run: Run, ranks: int, tally: Tally, rng: random.Random) -> None:
-    of_ranks = run.ranks() if ranks else []
-    target = rng.choice(of_ranks) if of_ranks and rng.random() < 0.6 else run.process.pid
-    try:
-        os.kill(target, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    tally.kills += 1
-    seconds = run.gone()
-    tally.longest_end = max(tally.longest_end, seconds)
-    if seconds == math.inf:
-        tally.failures.append("ranks lived on after a kill")
-
-
-def _stop(run: Run, ranks: int, tally: Tally, rng: random.Random) -> None:
-    run.process.send_signal(rng.choice([stop_signal(ranks), signal.SIGUSR1, *([] if ranks else [signal.SIGINT])]))
-    tally.stops += run.process.wait(timeout=60) == ExitCode.STOPPED
-
-
-def _compare(subject: Subject, tally: Tally) -> None:
+def _compare(subject: Subject, tally: Ends) -> None:
     if (found := subject.contents()) != subject.expected:
         tally.failures.append(f"{subject.command}: other results {found}, expected {subject.expected}")
     if left := subject.debris():
@@ -197,39 +167,34 @@ def _compare(subject: Subject, tally: Tally) -> None:
     subject.renew()
 
 
-def disturb_often(subject: Subject, kills: int, stops: int, seed: int) -> Tally:
-    tally, rng = Tally(), random.Random(f"{subject.command} {seed}")
+def disturb_often(subject: Subject, kills: int, stops: int, seed: int) -> Ends:
+    tally, rng = Ends(), random.Random(f"{subject.command} {seed}")
     for how, count in (("kill", kills), ("stop", stops)):
         for _ in range(STARTS * count):
-            if getattr(tally, f"{how}s") >= count or tally.failures:
+            if getattr(tally, f"{how}s").total() >= count or tally.failures:
                 break
             disturb(subject, how, tally, rng)
-    for _ in range(STARTS):  # what is left comes to its end undisturbed
-        done = run_command(3, subject.arguments, subject.folder, timeout=300)
-        if done.returncode == 0:
-            _compare(subject, tally)
-            break
+    done = run_command(3, subject.arguments, subject.folder, timeout=300)  # what is left comes to its end undisturbed
+    if done.returncode:
         tally.failures.append(f"{subject.command}: code {done.returncode} undisturbed: {done.stderr[-500:]}")
-        break
+    else:
+        _compare(subject, tally)
     return tally
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, kills=12, stops=4)
     parser.add_argument("--commands", nargs="+", default=list(COMMANDS))
-    parser.add_argument("--kills", type=int, default=12)
-    parser.add_argument("--stops", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    chosen = parser.parse_args()
     bad = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "prepared").mkdir()
-        if set(options.commands) - {"label", "md", "run"}:
+        if set(chosen.commands) - {"label", "md", "run"}:
             stages.prepare(folder / "prepared")
-        for command in options.commands:
+        for command in chosen.commands:
             subject = Subject(command, folder / command, folder / "prepared")
-            tally = disturb_often(subject, options.kills, options.stops, options.seed)
+            tally = disturb_often(subject, chosen.kills, chosen.stops, chosen.seed)
             print(f"{command}: {tally}", *tally.failures, sep="\n    ", flush=True)
             bad += len(tally.failures)
     sys.exit(bool(bad))
