@@ -49,7 +49,9 @@ def stop_signal(ranks: int) -> signal.Signals:
 
 def environment(extra: dict | None) -> dict:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHER_VARIABLES)}
-    return {**kept, "MLRAMAN_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", **(extra or {})}
+    ours = {"MLRAMAN_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}
+    patience = {"MLRAMAN_START_PATIENCE": "100"}  # s; a start of MPI that hangs says so before the test is given up
+    return {**kept, **ours, **patience, **(extra or {})}
 
 
 def run_command(ranks: int, arguments: list, folder: Path, timeout: float = 120, env: dict | None = None):
