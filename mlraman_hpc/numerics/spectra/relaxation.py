@@ -45,6 +45,8 @@ from mlraman_hpc.numerics.spectra.spectral_fit import (
     model,
     other_relaxation,
     restarted,
+    with_debye_term,
+    without_debye_term,
 )
 from mlraman_hpc.records.spectra import Relaxation, RelaxingTerm
 
@@ -130,7 +132,7 @@ def _percent(probability: float) -> str:
         return f"{100 * MOST_CERTAIN:g} % or more"
     if probability <= 1.05 * (1 - MOST_CERTAIN):
         return f"{100 * (1 - MOST_CERTAIN):g} % or less"
-    return f"{100 * probability:.2g} %"
+    return f"{100 * probability:.3g} %"
 
 
 def _plural(modes: int) -> str:
@@ -153,22 +155,26 @@ class RangeFit:
 
 
 def fit_ranges(every_range: list[Bins], most_modes: int) -> list[RangeFit]:
-    """The hypotheses on each range; fits of all ranges are starting points for each, so that none misses the best."""
-    oscillating = _fit_all(every_range, RelaxingTerm.NONE, most_modes, OSCILLATING)
-    damped = _fit_all(every_range, RelaxingTerm.NONE, most_modes, MOST_DAMPING)
-    debye = _fit_all(every_range, RelaxingTerm.DEBYE, most_modes, MOST_DAMPING)
+    """The hypotheses on each range.
+
+    Fits of the other ranges and of the other hypothesis are starting points, so that no local optimum decides.
+    """
+
+    def first(term: RelaxingTerm, most_damping: float) -> list[Fit]:
+        return [best_fit(bins, term, most_modes, most_damping) for bins in every_range]
+
+    oscillating, damped = first(RelaxingTerm.NONE, OSCILLATING), first(RelaxingTerm.NONE, MOST_DAMPING)
+    debye = first(RelaxingTerm.DEBYE, MOST_DAMPING)
     ranges = []
-    for bins, alone, *fits in zip(every_range, oscillating, damped, debye):
-        fits += other_relaxation(bins, fits[1])
+    for bins, own_damped, own_debye in zip(every_range, damped, debye):
+        with_term = restarted(bins, [*debye, *with_debye_term(own_debye), *with_debye_term(own_damped)])
+        none = without_debye_term(with_term)
+        alone = restarted(bins, [*oscillating, *damped, *none], OSCILLATING)
+        fits = [restarted(bins, [*damped, alone, *none]), with_term, *other_relaxation(bins, with_term)]
         relaxing = min((fit for fit in fits if fit.relaxes), key=lambda fit: fit.criterion)
         probability = float(special.expit(0.5 * (alone.criterion - relaxing.criterion)))
         ranges.append(RangeFit(bins, min(fits, key=lambda fit: fit.criterion), relaxing, probability))
     return ranges
-
-
-def _fit_all(every_range: list[Bins], term: RelaxingTerm, most_modes: int, most_damping: float) -> list[Fit]:
-    fits = [best_fit(bins, term, most_modes, most_damping) for bins in every_range]
-    return [restarted(bins, fits, most_damping) for bins in every_range]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ LEAST_POINTS = 20
 MOST_DAMPING = np.sqrt(2)
 OSCILLATING = 1.2  # g/nu_0 up to which an oscillator certainly oscillates: its maximum is at 0.53 nu_0
 LEAST_EXPONENT = 0.3  # of Cole and Cole's term; what is flatter cannot be told from the constant
+WEAK, WEAK_WIDTH = 0.01, 10.0  # share of the largest oscillator's area, and cm^-1, of a Debye term to start from
 AT_BOUND = 0.97  # of MOST_DAMPING, from where an oscillator counts as relaxing
 
 
@@ -237,17 +238,11 @@ def best_fit(bins: Bins, term: RelaxingTerm, most_modes: int, most_damping: floa
     return best
 
 
-def restarted(bins: Bins, fits: list[Fit], most_damping: float = MOST_DAMPING) -> Fit:
-    """The best of `fits`, which may be of other ranges, each improved on these bins from where it is.
-
-    Oscillators beyond the range are left out. Adding one oscillator after another ends in local optima, and not in the
-    same one in every range: a broad Debye term as a background beside an overdamped oscillator, say, where a narrow
-    Debye term alone is better. So that is tried, too.
-    """
+def restarted(bins: Bins, starts: list[Fit], most_damping: float = MOST_DAMPING) -> Fit:
+    """The best of the fits from `starts`, which may be of other ranges; oscillators beyond this one are left out."""
     end = bins.wavenumber[-1]
-    starts = [_below(fit, end) for fit in fits]
-    starts += [other for fit in starts for other in _debye_for_oscillator(fit)]
-    return min((improve(bins, fit, most_damping) for fit in starts), key=lambda fit: fit.criterion)
+    fits = (improve(bins, _below(fit, end), most_damping) for fit in starts)
+    return min(fits, key=lambda fit: fit.criterion)
 
 
 def _below(fit: Fit, end: float) -> Fit:
@@ -255,18 +250,33 @@ def _below(fit: Fit, end: float) -> Fit:
     return replace(fit, theta=np.concatenate([fit.theta[: fit.first], modes[modes[:, 1] < np.log(end)].ravel()]))
 
 
-def _debye_for_oscillator(fit: Fit) -> list[Fit]:
-    """With a Debye term of the area and decay, nu_0^2/g, of an overdamped oscillator in its and the former's place."""
-    if fit.term is not RelaxingTerm.DEBYE:
-        return []
+def with_debye_term(fit: Fit) -> list[Fit]:
+    """Starting points with a Debye term: a weak one beside all oscillators, or one for an oscillator and a former term.
+
+    The term has the oscillator's area and its decay, nu_0^2/g. Adding one oscillator after another ends in local
+    optima: a broad Debye term as a background beside an overdamped oscillator, where a narrow one alone is better.
+    """
     modes = fit.theta[fit.first :].reshape(-1, 3)
-    changed = []
-    for number in np.flatnonzero(fit.overdamped):
+    starts = []
+    for number in np.argsort(modes[:, 1])[:2]:
         area, wavenumber, ratio = modes[number]
         rest = np.delete(modes, number, axis=0)
-        theta = np.concatenate([fit.theta[:1], [area, wavenumber - ratio], rest.ravel()])
-        changed.append(replace(fit, theta=theta))
-    return changed
+        starts.append(np.concatenate([fit.theta[:1], [area, wavenumber - ratio], rest.ravel()]))
+    if fit.term is RelaxingTerm.NONE and len(modes):
+        weak = [np.log(WEAK) + modes[:, 0].max(), np.log(WEAK_WIDTH)]
+        starts.append(np.concatenate([fit.theta[:1], weak, modes.ravel()]))
+    return [Fit(theta, RelaxingTerm.DEBYE, np.inf) for theta in starts]
+
+
+def without_debye_term(fit: Fit) -> list[Fit]:
+    """Starting points with an oscillator, as damped as one may be, in place of the Debye term, and with nothing."""
+    if fit.term is not RelaxingTerm.DEBYE:
+        return []
+    area, width = fit.theta[1:3]
+    oscillator = [area, width + np.log(OSCILLATING), np.log(OSCILLATING)]
+    modes = fit.theta[3:]
+    thetas = (np.concatenate([fit.theta[:1], oscillator, modes]), np.concatenate([fit.theta[:1], modes]))
+    return [Fit(theta, RelaxingTerm.NONE, np.inf) for theta in thetas]
 
 
 def other_relaxation(bins: Bins, debye: Fit) -> list[Fit]:

@@ -118,7 +118,7 @@ def test_independent_runs_decide_together():
         runs.append(raman_spectrum(six_channels(channels), 20.0, blocks=4))
     mean = average_of_spectra(runs, most_modes=4)
     peak = mean.central_peak
-    assert max(run.central_peak.probability for run in runs) < 0.95 < peak.probability
+    assert sum(run.central_peak.probability < 0.95 for run in runs) >= 3 and peak.probability > 0.98
     assert peak.verdict.startswith(str(peak.relaxation)) and peak.relaxation is Relaxation.RELAXES
     assert mean.frames == 3000
     assert abs(peak.debye_width - 40) < 4 * peak.debye_width_error < 60
