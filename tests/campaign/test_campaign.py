@@ -104,7 +104,7 @@ def test_ranking_files_and_log(whole):
         "own, left out",
     ):
         assert part in page
-    assert "not ranked, another convention: Bose-Einstein factor yes" in said and "nan" not in said
+    assert "not ranked: Bose-Einstein factor yes" in said and "nan" not in said
     assert said.count("of 4]") == 4 and "dynamics only" in said
     assert "raman.png" not in " ".join(files) and "campaign_spectra.png" in files
     assert "predicting" in (folder / "out/a/log.txt").read_text()
