@@ -1,7 +1,7 @@
 """R2 on tensors of models from derivative frames, alone and with tensors, beside tensors alone; and a synthetic truth.
 
     python tests/benchmarks/derivatives.py [--data FOLDER] [--draws 8] [--frames 0 1 2 3 5 10] [--tensors 0 5 20 60]
-    python tests/benchmarks/derivatives.py [--synthetic] [--scaled]
+    python tests/benchmarks/derivatives.py [--synthetic] [--descriptor example|auto|smooth]
 
 FOLDER has agi/labels.extxyz and agi_derivatives/derivatives.extxyz. All that is not trained on is the test set;
 ridge parameter and noise levels come from the training set alone. The synthetic truth are self-consistent
@@ -25,8 +25,11 @@ from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.records.frames import DerivativeLabels, Labels
 from mlraman_hpc.records.model import Descriptor, RadialScaling
 
-DESCRIPTOR = Descriptor(cutoff=5.5, cutoff_width=3.0, density_width=0.5, max_angular=4, max_radial=5)
-SCALED = Descriptor(radial_scaling=RadialScaling(3.0, 4.0))  # the first candidate of `descriptor: auto`
+DESCRIPTORS = {  # of 'mlraman docs derivatives'; auto: the first candidate of `descriptor: auto`
+    "example": Descriptor(cutoff=5.5, cutoff_width=3.0, density_width=0.5, max_angular=4, max_radial=5),
+    "auto": Descriptor(radial_scaling=RadialScaling(3.0, 4.0)),
+    "smooth": Descriptor(cutoff_width=2.0, density_width=0.6, radial_scaling=RadialScaling(3.0, 3.0)),
+}
 ATOMIC = {47: 2.0, 53: 6.0}  # Angstrom^3, of the synthetic truth
 DAMPING = 1.6  # Angstrom, Thole's; without it the dipoles of close atoms would diverge
 STEP = 1e-3
@@ -78,7 +81,7 @@ def synthetic_derivatives(labels: DerivativeLabels) -> DerivativeLabels:
 class Bench:
     """Features of all labels, and rows of all frames, made once."""
 
-    def __init__(self, labels: Labels, derivatives: DerivativeLabels, descriptor: Descriptor = DESCRIPTOR):
+    def __init__(self, labels: Labels, derivatives: DerivativeLabels, descriptor: Descriptor = DESCRIPTORS["example"]):
         self.labels, self.derivatives, self.descriptor = labels, derivatives, descriptor
         numbers = sorted(set(labels.frames.numbers.tolist()))
         calculator = FeatureCalculator(descriptor, numbers)
@@ -135,14 +138,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[0, 1, 2, 3, 5, 10])
     parser.add_argument("--tensors", type=int, nargs="+", default=[0, 5, 20, 60])
     parser.add_argument("--synthetic", action="store_true")
-    parser.add_argument("--scaled", action="store_true", help="the descriptor is the first that `auto` tries")
+    parser.add_argument("--descriptor", choices=DESCRIPTORS, default="example")
     options = parser.parse_args()
     labels = read_labels([options.data / "agi" / "labels.extxyz"], "extxyz", "polarizability", "bohr^3", print)
     derivatives = read_derivatives([options.data / "agi_derivatives" / "derivatives.extxyz"], "auto", None, None, print)
     if options.synthetic:
         labels, derivatives = synthetic_labels(labels), synthetic_derivatives(derivatives)
-    descriptor = SCALED if options.scaled else DESCRIPTOR
-    Bench(labels, derivatives, descriptor).table(options.frames, options.tensors, options.draws)
+    Bench(labels, derivatives, DESCRIPTORS[options.descriptor]).table(options.frames, options.tensors, options.draws)
 
 
 if __name__ == "__main__":

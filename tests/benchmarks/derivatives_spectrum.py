@@ -24,8 +24,9 @@ from mlraman_hpc.readers.derivatives.labels import read_derivatives
 from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.readers.trajectory.index import build_index, read_frames
 from mlraman_hpc.records.model import Model
-from tests.benchmarks.derivatives import DESCRIPTOR, Bench
+from tests.benchmarks.derivatives import DESCRIPTORS, Bench
 
+DESCRIPTOR = DESCRIPTORS["example"]
 MEMBERS, BATCH, SMOOTHING, INTERVAL = 16, 50, 4.0, 50.0
 
 
