@@ -22,7 +22,7 @@ class AngleMap(Section):
 
     direction: Vector = key(..., "propagation of the light (backscattering)")
     start: Vector = key(..., "polarization at angle zero")
-    step: float = key(5.0, "angle between two spectra", "degree", gt=0, le=90)
+    step: float = key(5.0, "angle between two spectra", "degree", ge=0.1, le=90)
 
 
 class SpectrumSection(Section):

@@ -40,7 +40,7 @@ DECKS = (
     "output: out\n" + SERIES + "forces: {files: forces.extxyz, reference: forces, predicted: model_forces}\n"
     "walltime: 00:10:00\nfigures: false\n",
 )
-VALUES = """1e400 -1e400 1e300 1e-300 0 -1 -0.0 .inf .nan 99999999999999999999 1_000 0x10 null ~ true no '' [] {}
+VALUES = """1e400 -1e400 1e300 1e-300 1e-9 0 -1 -0.0 .inf .nan 99999999999999999999 1_000 0x10 null ~ true no '' [] {}
 [[]] [1,2] {a:1} '"' ' * & ! | > % @ ` !!binary\u00a0aGVs !!int\u00a0x !!set\u00a0{a,b} *a &a\u00a0[*a] '$\\foo{$' "\\0"
 "\\uD800" ../../x /dev/zero /dev/null fifo /proc/self/mem {name} '*' '**/*' '[' '~nobody/x' '$HOME/x' '${NOTHING}'
 0.1.2 1e9 1000000000 auto Ag XX 12:61:61 1-00:00:00""".replace("{name}", "a" * 300).split(" ")

@@ -32,6 +32,10 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]
         (f"walltime: {'9' * 60}\n", "found 1e\\+60"),
         (f"output: out\nreference: {{files: x, seed: {'9' * 5000}}}\n", "'reference.seed': should be"),
         (SERIES + "spectrum: {geometries: [{incident: [1e-200, 0, 0], scattered: [1, 0, 0]}]}\n", "1e-200"),
+        (
+            SERIES + "spectrum: {angle_map: {direction: [0, 0, 1], start: [1, 0, 0], step: 1e-9}}\n",
+            "'spectrum.angle_map.step'",
+        ),
         (SERIES + "spectrum: {geometries: [{incident: [.inf, 0, 0], scattered: [1, 0, 0]}]}\n", "vector of three"),
     ],
 )

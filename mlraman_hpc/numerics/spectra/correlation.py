@@ -22,12 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import LIGHT_CM_PER_FS
 from mlraman_hpc.numerics import Complexes, Floats, Integers
 
 ReadChannels = Callable[[int, int], Floats]  # (start, stop) -> (channels, stop - start)
 
 SEGMENT = 2**19  # frames transformed at a time
+MOST_POINTS = 2**22  # of a grid that is finer than an eighth of what the lags resolve
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,17 @@ def grid_wavenumbers(points: int, interval: float) -> Floats:
 def nyquist(interval: float) -> float:
     """Nyquist wavenumber (cm^-1) of frames `interval` fs apart."""
     return 1 / (2 * LIGHT_CM_PER_FS * interval)
+
+
+def grid_points(lags: int, interval: float, spacing: float) -> int:
+    """Intervals of a grid from 0 to the Nyquist wavenumber, at most `spacing` (cm^-1) wide and more than `lags`."""
+    wanted = nyquist(interval) / spacing
+    if wanted > max(MOST_POINTS, 8 * lags):
+        raise DataError(
+            f"a grid of {wanted:.1g} wavenumbers up to {nyquist(interval):.0f} cm^-1 is finer than the frames can tell "
+            "and than memory holds; take a larger 'smoothing' or 'step'"
+        )
+    return int(fft.next_fast_len(max(lags + 1, int(np.ceil(wanted))), real=True))
 
 
 def spectral_density(products: Floats, points: int, interval: float) -> Floats:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
-from scipy import fft
 
 from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.numerics import Floats
-from mlraman_hpc.numerics.spectra.correlation import grid_wavenumbers, nyquist, spectral_density, taper_resolution
+from mlraman_hpc.numerics.spectra.correlation import grid_points, grid_wavenumbers, spectral_density, taper_resolution
 from mlraman_hpc.numerics.spectra.single_crystal import Geometry
 from mlraman_hpc.numerics.spectra.smoothing import (
     KINDS,
@@ -170,7 +169,7 @@ def spectrum_plan(frames: int, interval: float, options: RamanOptions) -> Spectr
     deducted = window_width**2 if options.smoothing_kind == "gaussian" else 0.0
     remaining = float(np.sqrt(max(width**2 - deducted, 0.0)))
     fine = min(width / 8 if width else np.inf, options.step / 4 if options.step else np.inf)
-    points = fft.next_fast_len(max(lags + 1, int(np.ceil(nyquist(interval) / fine))), real=True)
+    points = grid_points(lags, interval, fine)
     return SpectrumPlan(h, lags, window, points, taper_resolution(h, interval), width, remaining, interval, options)
 
 

@@ -25,9 +25,9 @@ from scipy import fft
 from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.numerics import Floats
 from mlraman_hpc.numerics.spectra.correlation import (
+    grid_points,
     grid_wavenumbers,
     lagged_products,
-    nyquist,
     smooth_blocks,
     spectral_density,
     taper_resolution,
@@ -99,7 +99,7 @@ def vdos_plan(frames: int, interval: float, smoothing: float, blocks: int) -> Vd
     h = smoothing_taper(frames, interval, smoothing)
     lags = min(frames - 1, int(_VANISHED / (RAD_PER_FS_PER_WAVENUMBER * smoothing * interval)) + 1)
     window = line_shape_lags(np.arange(lags + 1) * interval, smoothing, "gaussian")
-    points = fft.next_fast_len(max(lags + 1, int(np.ceil(8 * nyquist(interval) / smoothing))), real=True)
+    points = grid_points(lags, interval, smoothing / 8)
     return VdosPlan(h, window, points, smoothing, taper_resolution(h, interval), blocks, interval)
 
 

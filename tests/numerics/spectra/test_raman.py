@@ -56,6 +56,12 @@ def test_a_tone_gets_the_width_asked_for():
     assert result.intensity["total"][np.abs(result.wavenumber - 300) > 60].max() < 1e-7 * weight.max()
 
 
+@pytest.mark.parametrize("fine", [{"step": 1e-9}, {"smoothing": 1e-9}])
+def test_a_grid_that_no_memory_holds_is_refused(fine):
+    with pytest.raises(DataError, match="'smoothing' or 'step'"):
+        spectrum_plan(400, 1.0, RamanOptions(**fine))
+
+
 def test_laser_and_temperature():
     alpha = isotropic(tone(300.0) + tone(1200.0))
     bare = raman_spectrum(alpha, 2.0, BARE)

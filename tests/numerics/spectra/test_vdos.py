@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
+from mlraman_hpc.base.errors import DataError
 from mlraman_hpc.base.units import BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K, RAD_PER_FS_PER_WAVENUMBER
 from mlraman_hpc.numerics.spectra.correlation import Block, integrate, lagged_products, taper_width
 from mlraman_hpc.numerics.spectra.plan import RamanOptions, spectrum_plan
@@ -169,3 +170,8 @@ def test_error_bars_cover_the_flat_spectrum_of_white_noise():
         picked = slice(20, -20, 40)
         inside += (np.abs(result.total - flat) < result.total_error)[picked].tolist()
     assert 0.6 < np.mean(inside) < 0.76
+
+
+def test_a_grid_that_no_memory_holds_is_refused():
+    with pytest.raises(DataError, match="take a larger 'smoothing'"):
+        vdos_plan(400, 1.0, 1e-9, 4)
