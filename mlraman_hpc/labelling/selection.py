@@ -97,7 +97,8 @@ def _scorers(rule: str, points: Points, space: Space) -> list[Scorer]:
 def _scores(scorers: list[Scorer]) -> np.ndarray:
     if isinstance(scorers[0], FarthestPoints):
         return scorers[0].scores
-    return np.sum([item.scores / item.variance for item in scorers if isinstance(item, ExpectedVariance)], axis=0)
+    expected = [item for item in scorers if isinstance(item, ExpectedVariance)]
+    return np.sum([item.scores / (item.variance or 1.0) for item in expected], axis=0)  # 0 where all frames are equal
 
 
 def _add(scorers: list[Scorer], rule: str, points: Points, row: int) -> None:
@@ -130,5 +131,5 @@ def expected_error(space: Space, known: Points, new: Points) -> Expected:
         for points, result in ((known, before), (new, after)):
             for row in range(len(points)):
                 model.add(points.isotropic[row][None] if order == 0 else points.anisotropic[row])
-            result[order] = float(np.sqrt(max(model.variance, 0.0) / model.prior))
+            result[order] = float(np.sqrt(max(model.variance, 0.0) / model.prior)) if model.prior else 0.0
     return Expected(before, after)

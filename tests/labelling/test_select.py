@@ -8,6 +8,7 @@ import pytest
 from mlraman_hpc.base.errors import DataError, DeckError
 from mlraman_hpc.commands.select import select
 from mlraman_hpc.labelling.selection import spaced
+from tests import small_system as small
 from tests.labelling import system
 
 
@@ -84,6 +85,14 @@ def test_what_cannot_be_is_said(tmp_path, changes, message):
     with pytest.raises((DataError, DeckError), match=message):
         log_of(tmp_path, *changes)
     assert not (tmp_path / "out" / "labels.json").exists()
+
+
+@pytest.mark.parametrize("rule", ["random", "spread", "informative"])
+def test_frames_that_are_all_equal_are_no_bug(rule, tmp_path):
+    system.write(tmp_path)
+    (tmp_path / "XDATCAR").write_text(small.xdatcar(np.repeat(small.frames(1), 2, axis=0)))
+    changes = ["labelling.frames=1", "labelling.test=0", "labelling.min_interval=0"]
+    assert "expected error of the model" in log_of(tmp_path, f"labelling.rule={rule}", *changes)
 
 
 def test_another_trajectory_is_refused_and_a_longer_one_is_not(tmp_path):
