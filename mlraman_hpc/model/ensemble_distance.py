@@ -16,7 +16,8 @@ from mlraman_hpc.records.model import Model
 descriptors = LazyModule("mlraman_hpc.model.descriptors")
 
 FRAMES, FEWEST, ATOMS = 32, 2, 1 << 14  # how many frames are looked at, fewer where they are large
-FAR = 1.5  # frames of the training ensemble: 0.95 to 1.15; a trajectory's second half: 1.0 to 1.2
+FAR = 1.5  # frames of the training ensemble: 0.95 to 1.15; a run's second half, 700 in place of 500 K: 1.0 to 1.25
+NARROW = 2.2  # largest ratio of root mean square errors to bars beyond FAR, lambda = 2: atoms displaced at random
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class EnsembleDistance:
         """Where the trajectory is another ensemble than the training set."""
         if self.distance <= FAR:
             return None
-        bars = f"the model's error bars are {self.distance:.1f} times as wide for that"
+        bars = (
+            f"the model's error bars are {self.distance:.1f} times as wide for that, and may still be too narrow: in "
+            f"tests errors were up to {NARROW:g} times the bars"
+        )
         return (
             "the trajectory is another ensemble than the training set: its summed features are "
             f"{self.distance:.1f} times as far from the labels as these from one another (another temperature, density "
-            f"or phase?); {bars if self.model.members else 'no bars'}, and may still be too narrow; add labels from "
-            "this trajectory"
+            f"or phase?); {bars if self.model.members else 'no bars'}; add labels from this trajectory"
         )
 
 

@@ -1,12 +1,14 @@
 """Coverage of the model's bars of alpha on left-out frames and on left-out states; beside them bars by leverage.
 
-    python tests/benchmarks/error_bars.py DATA [agi sio2 allegropol agi-synthetic] [--labels 50] [--draws 8]
+    python tests/benchmarks/error_bars.py DATA [agi sio2 allegropol agi-synthetic] [--labels 50] [--states FILE]
 
 Split: 'frames', trained on random labels and tested on the others; 'half', trained on labels of the first half of the
 run and tested on the second; 'calm', trained on labels of the half of the frames whose atoms are least displaced from
 their mean positions and tested on the quarter that is most; 'consecutive', trained on the first labels of the run,
-tested on its second half. agi-synthetic: dipole-induced-dipole tensors, tested on cells strained by +-2 % of length and
-on atoms displaced at random. Bars: 'present', the committee's deviations times the ensemble's distance; 'leverage',
+tested on its second half. agi-synthetic: dipole-induced-dipole tensors, tested on cells strained by up to 2 % of
+length, on atoms displaced at random and on frames of a run at 700 K (tests/physics/agi_states). --states: labels
+(bohr^3) of other states of agi, on which the models of 'frames' are tested too; a file's name is that of its state.
+Bars: 'present', the committee's deviations times the ensemble's distance; 'leverage',
 c [k(x, x) - k(x)^T (K + mu)^-1 k(x) + mu]^(1/2), c from the left-out residuals; 'both', the root mean square of the
 two. Of each: share of errors of lambda = 0, 2 within one and two bars (normal deviates: 0.68, 0.95), rms error over
 rms bar, and the mean of log(bar) + (error/bar)^2/2 less that of one bar for all, 1/2 + log(rms error): lower is better.
@@ -21,10 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mlraman_hpc.api import Trajectory
 from mlraman_hpc.model.descriptors import Features, features
 from mlraman_hpc.model.regression import fit, predict_features
 from mlraman_hpc.numerics.regression.coverage import distance
 from mlraman_hpc.numerics.tensors import to_spherical
+from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.records.frames import Frames, Labels
 from mlraman_hpc.records.model import Descriptor, Model, RadialScaling
 from tests.benchmarks.derivatives import synthetic_labels
@@ -32,7 +36,15 @@ from tests.benchmarks.descriptor import read
 
 DESCRIPTOR = Descriptor(radial_scaling=RadialScaling(3.0, 4.0))
 MEMBERS, SHAKEN = 16, 0.15
-CHANGES = (("-2 %", -0.02, 0.0), ("+2 %", 0.02, 0.0), ("-0.5 %", -0.005, 0.0), ("shaken", 0.0, SHAKEN))
+CHANGES = (
+    ("-2 %", -0.02, 0.0),
+    ("+2 %", 0.02, 0.0),
+    ("-1 %", -0.01, 0.0),
+    ("+1 %", 0.01, 0.0),
+    ("-0.5 %", -0.005, 0.0),
+    ("shaken", 0.0, SHAKEN),
+)
+HOT = Path(__file__).resolve().parents[1] / "physics" / "agi_states" / "700K.extxyz"
 SPLITS = ("frames", "half", "calm", "consecutive")
 
 
@@ -134,6 +146,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=["agi", "sio2", "allegropol", "agi-synthetic"])
     parser.add_argument("--labels", type=int, default=50)
     parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--states", type=Path, nargs="*", default=[])
     options = parser.parse_args()
     for name in options.names:
         labels = read(name.removesuffix("-synthetic"), options.data)
@@ -142,15 +155,15 @@ def main() -> None:
         states: dict[str, tuple[Features, np.ndarray]] = {}
         if name.endswith("-synthetic"):
             labels = synthetic_labels(labels)
-            for kind, strain, shaken in (
-                ("-2 %", -0.02, 0),
-                ("+2 %", 0.02, 0),
-                ("-0.5 %", -0.005, 0),
-                ("shaken", 0, SHAKEN),
-            ):
-                other = changed(labels.frames, strain, shaken)
+            others = {kind: changed(labels.frames, strain, shaken) for kind, strain, shaken in CHANGES}
+            hot = Trajectory(HOT)
+            others["700 K"] = hot.frames(range(len(hot)))
+            for kind, other in others.items():
                 truth = synthetic_labels(replace(labels, frames=other)).polarizability
                 states[kind] = features(other, DESCRIPTOR, numbers), truth
+        for path in options.states if name == "agi" else ():
+            other_labels = read_labels([path], "auto", "polarizability", "bohr^3", print)
+            states[path.stem] = features(other_labels.frames, DESCRIPTOR, numbers), other_labels.polarizability
         results: dict[str, list] = {}
         for kind in SPLITS:
             for draw in range(1 if kind == "consecutive" else options.draws):
@@ -160,7 +173,8 @@ def main() -> None:
                 results.setdefault(kind, []).append(own)
                 if kind == "frames":
                     for state, (tested, truth) in states.items():
-                        own = rows_of(model, known, labels, train, tested.take(test), truth[test])
+                        rows = test if len(tested) == len(labels) else np.arange(len(tested))
+                        own = rows_of(model, known, labels, train, tested.take(rows), truth[rows])
                         results.setdefault(state, []).append(own)
             for each in [kind, *(states if kind == "frames" else ())]:
                 line(name, each, results[each])
