@@ -35,6 +35,7 @@ MOST_DAMPING = np.sqrt(2)
 OSCILLATING = 1.2  # g/nu_0 up to which an oscillator certainly oscillates: its maximum is at 0.53 nu_0
 LEAST_EXPONENT = 0.3  # of Cole and Cole's term; what is flatter cannot be told from the constant
 WEAK, WEAK_WIDTH = 0.01, 10.0  # share of the largest oscillator's area, and cm^-1, of a Debye term to start from
+LEAST_SCALE = 1e-3  # of the scale of the best known parameter
 AT_BOUND = 0.97  # of MOST_DAMPING, from where an oscillator counts as relaxing
 
 
@@ -191,14 +192,26 @@ def whittle(theta: Floats, term: RelaxingTerm, bins: Bins) -> tuple[float, Float
 
 
 def improve(bins: Bins, fit: Fit, most_damping: float = MOST_DAMPING) -> Fit:
-    """The fit with the terms of `fit`, whose parameters are the starting point."""
-    bounds = _bounds(bins, fit, most_damping)
-    start = np.clip(fit.theta, *np.array(bounds).T)
+    """The fit with the terms of `fit`, whose parameters are the starting point.
+
+    In units of their own errors at the start, from the diagonal of Fisher's information sum_n w_n (d ln S/d theta)^2,
+    parameters take a third of the steps.
+    """
+    bounds = np.array(_bounds(bins, fit, most_damping))
+    start = np.clip(fit.theta, *bounds.T)
+    s, slopes = model(start, fit.term, bins.wavenumber)
+    scale = np.sqrt((slopes / s) ** 2 @ bins.weight)
+    scale = np.maximum(scale, LEAST_SCALE * scale.max())
+
+    def scaled(x: Floats) -> tuple[float, Floats]:
+        value, gradient = whittle(x / scale, fit.term, bins)
+        return value, gradient / scale
+
     result = optimize.minimize(
-        whittle, start, args=(fit.term, bins), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}
+        scaled, start * scale, jac=True, method="L-BFGS-B", bounds=bounds * scale[:, None], options={"maxiter": 500}
     )
     criterion = 2 * result.fun + len(start) * np.log(2 * bins.weight.sum())
-    return Fit(result.x, fit.term, float(criterion))
+    return Fit(np.clip(result.x / scale, *bounds.T), fit.term, float(criterion))
 
 
 def _bounds(bins: Bins, fit: Fit, most_damping: float) -> list[tuple[float, float]]:
