@@ -84,7 +84,8 @@ def activity_density(alpha: Floats, plan: VdosPlan, temperature: float) -> tuple
     alpha (frames, 3, 3) Angstrom^3, temperature in K -> (n,) and (blocks, n), Angstrom^4 cm/u.
     """
     a, g = AVERAGES["total"]
-    channels = invariant_channels(alpha) * np.sqrt([a, g, g, g, g, g])[:, None]
+    moving = alpha - alpha[0]  # rates do not see a constant, but for its rounding
+    channels = invariant_channels(moving) * np.sqrt([a, g, g, g, g, g])[:, None]
     rates = velocities_from_positions(channels.reshape(2, 3, -1), plan)
     energy = BOLTZMANN_AMU_ANGSTROM2_PER_FS2_PER_K * temperature
     density = plan.density(velocity_products(rates, plan) / (np.dot(plan.h, plan.h) * energy))
