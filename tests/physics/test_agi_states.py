@@ -8,7 +8,7 @@ import pytest
 import mlraman_hpc as mr
 from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.model.ensemble_distance import ensemble_distance
-from mlraman_hpc.model.regression import draw_rows, fit
+from mlraman_hpc.model.regression import draw_rows, fit, predict_features
 from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.records.model import Descriptor, RadialScaling
 from tests.helpers import ROOT
@@ -67,3 +67,19 @@ def test_three_per_cent_of_density_are_another_ensemble(strain, labels, trained)
     without = replace(model, **{name: getattr(model, name)[:0] for name in MEMBERS})
     warning = ensemble_distance(without, [strained(labels.frames.take(test), strain)]).warning
     assert "or phase?); no bars; add labels from this trajectory" in warning
+
+
+def test_bars_hold_at_another_temperature_by_first_principles(trained):
+    """Of one frame: errors of all six components together are no larger than 1.5 times the bars."""
+    model = trained[0]
+    label = read_labels([HOT.with_name("700K_cp2k.extxyz")], "auto", "polarizability", "bohr^3", pytest.fail)
+    hot = mr.Trajectory(HOT)
+    assert np.allclose(np.diag(label.polarizability[0]), 305.1, atol=10)  # Angstrom^3
+    known = features(label.frames, DESCRIPTOR, [47, 53])
+    wide = ensemble_distance(model, [hot.frames(range(len(hot)))]).model
+    members = [
+        predict_features(replace(wide, baseline=b, isotropic=w0, anisotropic=w2), known) for b, w0, w2 in wide.members
+    ]
+    bars = np.std(members, axis=0, ddof=1)
+    errors = predict_features(model, known) - label.polarizability
+    assert 0.2 < np.sqrt(np.mean(errors**2) / np.mean(bars**2)) < 1.5
