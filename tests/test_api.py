@@ -52,6 +52,7 @@ def test_the_notebook_example_on_the_shipped_data(tmp_path, monkeypatch):
     assert spectrum.intensity["total"][low].max() == pytest.approx(spectrum.intensity["total"].max(), rel=0.5)
 
 
+@pytest.mark.slow
 def test_prediction_and_spectrum_are_those_of_the_command_line(results):
     model, known = mr.load_model(results / "out/model.h5"), mr.load(results / "out/alpha.h5")
     trajectory = mr.Trajectory(results / "XDATCAR", frame_interval=known.frame_interval)

@@ -35,6 +35,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands("bash"))
 def test_readme_command(command, folder):
     assert command.startswith("mlraman "), command
@@ -67,6 +68,7 @@ def test_example_decks_are_valid(deck):
     assert keys["title"] and keys["output"].startswith("out/")
 
 
+@pytest.mark.slow
 def test_the_shipped_example_has_its_data(tmp_path):
     folder = tmp_path / "agi"
     shutil.copytree(ROOT / "input_examples" / "agi", folder)

@@ -104,6 +104,7 @@ def test_series_and_what_is_said_of_them(plan):
     assert np.isnan(found.energy["c Ag"]) and "dynamics.temperature gives it" in found.verdict["c Ag"]
 
 
+@pytest.mark.slow
 def test_file_log_page_and_figure(plan, tmp_path):
     found = arrhenius.series_of(plan, [one.name for one in plan.materials])
     ranking = Ranking(**{field.name: None for field in fields(Ranking) if field.name != "arrhenius"}, arrhenius=found)

@@ -24,6 +24,8 @@ from mlraman_hpc.storage import hdf5, provenance
 from tests import small_system as small
 from tests.helpers import environment, run_command
 
+pytestmark = pytest.mark.slow  # whole runs
+
 DECK = """title: four materials
 output: out
 figures: false

@@ -72,6 +72,7 @@ def statuses(folder: Path, name: str) -> list[str]:
     return [item["status"] for item in values]
 
 
+@pytest.mark.slow
 def test_rounds_by_command_and_the_ranking_after_them(tmp_path):
     write(tmp_path, COMMAND)
     (tmp_path / "b" / "XDATCAR").write_text("no trajectory\n")
@@ -122,6 +123,7 @@ def test_a_command_that_is_not_found_is_told_of_every_material(tmp_path):
     assert "a, b: c.yaml:8: 'labelling.command': the shell finds no such program" in done.stderr
 
 
+@pytest.mark.slow
 def test_one_array_for_all_materials(tmp_path):
     write(tmp_path, "null")
     done = run_command(0, ["label", "c.yaml", "--set", "labelling.test=0"], tmp_path, 300)

@@ -70,6 +70,7 @@ def test_a_fifth_of_two_materials(mlraman, tmp_path):
     assert float(rigid["r2_off_diagonal"]) > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deck", ["deck.yaml", "control.yaml"])
 def test_nothing_stands_in_the_way_of_the_shipped_campaigns(deck, mlraman, tmp_path):
     done = mlraman(0, "check", str(EXAMPLE / deck), "--set", f"output={tmp_path / 'out'}")

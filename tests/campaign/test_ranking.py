@@ -52,6 +52,7 @@ def spectrum(terms, seed=0, mean=50.0, **options):
 HARD = (3.0, Oscillator(120.0, 12.0))
 
 
+@pytest.mark.slow
 def test_it_is_the_variance_that_relaxes_whatever_the_convention():
     terms = [(1.0, Relaxator(12.0)), HARD]
     usual = spectrum(terms)

@@ -100,6 +100,7 @@ def test_memory_that_a_control_group_leaves(tmp_path):
     assert machine.free_memory(tmp_path / "none", tmp_path) is None
 
 
+@pytest.mark.slow
 def test_wrapped_and_unwrapped_positions_mean_the_same(mlraman, tmp_path):
     positions, speeds = motion()
     found = []
@@ -134,6 +135,7 @@ def test_what_the_file_holds(mlraman, tmp_path):
     assert "is up to date" in mlraman(0, "dynamics", "deck.yaml").stdout
 
 
+@pytest.mark.slow
 def test_velocities_and_positions_give_the_same_spectrum(mlraman, tmp_path):
     """Iodine's oscillation, well sampled; a spectral derivative loses nothing."""
     positions, speeds = motion(400)
@@ -229,6 +231,7 @@ def test_frozen_atoms_are_no_degrees_of_freedom(mlraman, tmp_path):
     assert found.degrees["total"] == pytest.approx(78)
 
 
+@pytest.mark.slow
 def test_flips_of_the_cell_are_followed(mlraman, tmp_path):
     """A cell that is sheared steadily, and the same with its tilt brought back between -1/2 and 1/2 of the width."""
     positions, speeds = motion()

@@ -77,6 +77,7 @@ def test_more_ranks_than_frames(mlraman, tmp_path):
     assert hdf5.content_of(tmp_path / "out" / "alpha.h5") == alone
 
 
+@pytest.mark.slow
 def test_what_is_up_to_date_is_skipped_and_what_changed_is_not(finished, mlraman, tmp_path):
     small.write(tmp_path)
     first = mlraman(0, "run", "deck.yaml")
@@ -88,6 +89,7 @@ def test_what_is_up_to_date_is_skipped_and_what_changed_is_not(finished, mlraman
         assert file["smoothing"][()] == 30
 
 
+@pytest.mark.slow
 def test_steps_alone_give_the_same_as_the_chain(finished, mlraman, tmp_path):
     small.write(tmp_path)
     for command in ("train", "predict", "spectrum"):
@@ -141,6 +143,7 @@ def wait_until(condition, process, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_interrupted_prediction_of_another_deck_is_refused_with_the_difference_named(mlraman, tmp_path):
     small.write(tmp_path)
     mlraman(0, "train", "deck.yaml")
@@ -167,6 +170,7 @@ def rotation():
     return np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0] * [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_rotated_trajectory_gives_rotated_tensors_and_the_same_spectrum(finished, mlraman, tmp_path):
     turn = rotation()
     small.write(tmp_path)
@@ -219,6 +223,7 @@ def test_check_tells_frames_time_and_memory(mlraman, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_failed_run_keeps_what_was_computed(finished, mlraman, tmp_path):
     small.write(tmp_path)
     mlraman(0, "run", "deck.yaml")

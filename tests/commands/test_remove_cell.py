@@ -4,11 +4,13 @@ import json
 
 import h5py
 import numpy as np
+import pytest
 
 from tests import small_system as small
 from tests.helpers import changed
 
 
+@pytest.mark.slow
 def test_from_a_varying_cell_to_a_spectrum_without_its_part(mlraman, tmp_path):
     small.write(tmp_path)
     scale = 1 + 0.004 * np.sin(0.3 * np.arange(150))
@@ -31,6 +33,7 @@ def test_from_a_varying_cell_to_a_spectrum_without_its_part(mlraman, tmp_path):
     assert "without what follows the cell's volume" in (tmp_path / "out" / "raman.dat").read_text()
 
 
+@pytest.mark.slow
 def test_of_a_fixed_cell_nothing_is_kept_or_taken_out(mlraman, trained):
     mlraman(0, "predict", "deck.yaml", folder=trained)
     with h5py.File(trained / "out" / "alpha.h5") as file:

@@ -18,6 +18,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_report_holds_figures_numbers_and_origin(folder):
     text = (folder / "out" / "report.html").read_text()
     assert "<title>a &lt; b &amp; c</title>" in text

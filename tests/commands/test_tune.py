@@ -25,6 +25,7 @@ def test_the_same_bits_on_any_number_of_ranks(mlraman, tmp_path):
     assert len(contents) == 1
 
 
+@pytest.mark.slow
 def test_train_chooses_and_keeps_the_table(mlraman, tmp_path):
     small.write(tmp_path)
     mlraman(0, "train", "deck.yaml", *AUTO)
@@ -40,6 +41,7 @@ def test_train_chooses_and_keeps_the_table(mlraman, tmp_path):
     assert "leave-one-out error" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_tuning_does_not_see_the_test_labels(mlraman, tmp_path):
     small.write(tmp_path)
     mlraman(0, "tune", "deck.yaml", *AUTO)
@@ -53,6 +55,7 @@ def test_tuning_does_not_see_the_test_labels(mlraman, tmp_path):
     assert hdf5.load(Tuning, tmp_path / "out").error.tolist() == before.error.tolist()
 
 
+@pytest.mark.slow
 def test_a_deck_with_a_descriptor_of_its_own_keeps_it(mlraman, tmp_path):
     small.write(tmp_path)
     mlraman(0, "tune", "deck.yaml")  # a table to look at

@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 from mlraman_hpc.storage import hdf5
 from tests.storage.test_verified import flip
 
@@ -34,6 +36,7 @@ def test_verify(trained, mlraman):
     mlraman(0, "verify", "nothing", folder=trained, code=3)
 
 
+@pytest.mark.slow
 def test_a_result_of_another_model_is_stale(trained, mlraman):
     mlraman(0, "predict", "deck.yaml", folder=trained)
     mlraman(0, "train", "deck.yaml", "--set", "reference.train=12", folder=trained)

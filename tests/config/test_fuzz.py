@@ -90,6 +90,7 @@ def test_the_decks_that_the_fuzz_changes_are_valid(number, tmp_path):
     assert read_deck(tmp_path / "deck.yaml")
 
 
+@pytest.mark.slow
 def test_fuzz():
     """In a process of its own, since its cases are forks of it."""
     script = Path(__file__).with_name("fuzz.py")

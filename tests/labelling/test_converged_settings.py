@@ -19,6 +19,7 @@ FAKE = Path(__file__).parent / "fake_cp2k.py"
 CHANGES = ("labelling.code=cp2k", "labelling.converge={cutoff: [100, 200], supercell: [[2, 1, 1], [1, 1, 1]]}")
 
 
+@pytest.mark.slow
 def test_a_supercell_and_a_cutoff(tmp_path):
     """The stand-in has a constant of 30 for each calculation, whatever its size, and does not know the cutoff."""
     system.write(tmp_path)

@@ -62,6 +62,7 @@ def contents(folder: Path) -> list[str]:
     return [hdf5.content_of(folder / "out" / name) for name in ("model.h5", "alpha.h5", "raman.h5")]
 
 
+@pytest.mark.slow
 def test_two_rounds_and_a_second_start_computes_nothing(mlraman, tmp_path):
     write(tmp_path)
     done = mlraman(0, "label", "deck.yaml")
@@ -91,6 +92,7 @@ def test_two_rounds_and_a_second_start_computes_nothing(mlraman, tmp_path):
     assert "nan" not in page.split("<h2>Labels</h2>")[1].split("<h2>")[0]
 
 
+@pytest.mark.slow
 def test_calculations_at_the_same_time_have_slots_of_their_own(mlraman, tmp_path):
     write(tmp_path)
     log = f"echo {{slot}} >> {tmp_path}/begun; {command(0.1)}; echo {{slot}} >> {tmp_path}/ended"
@@ -99,6 +101,7 @@ def test_calculations_at_the_same_time_have_slots_of_their_own(mlraman, tmp_path
     assert len(begun) == 12 and sorted(begun) == sorted(ended) and set(begun) == {"0", "1"}
 
 
+@pytest.mark.slow
 def test_derivatives_are_trained_on_and_tensors_tested(mlraman, tmp_path):
     write(tmp_path)
     changes = ["kind=derivatives", "frames=1", "most=2", "parallel=1"]
@@ -115,6 +118,7 @@ def test_derivatives_are_trained_on_and_tensors_tested(mlraman, tmp_path):
         assert file["labels"][:].tolist() == [1, 2] and (file["error/model"][:] > 0).all()
 
 
+@pytest.mark.slow
 def test_failures_are_named_and_the_rest_goes_on(mlraman, tmp_path):
     write(tmp_path)
     mlraman(0, "select", "deck.yaml")
@@ -162,6 +166,7 @@ def test_what_cannot_run_is_said(mlraman, tmp_path, changes, code, message):
     assert message in mlraman(0, "label", "deck.yaml", *options, code=code).stderr
 
 
+@pytest.mark.slow
 def test_without_a_command_it_stops_and_goes_on_when_the_array_has_run(mlraman, tmp_path):
     write(tmp_path)
     expected = [(12, "12 calculations are to be run (sbatch"), (8, "8 calculations are to be run (sbatch")]

@@ -27,6 +27,7 @@ def test_start_velocities_have_the_temperature_and_no_drift():
     np.testing.assert_allclose(atoms.get_momenta().sum(axis=0), 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_equilibration_samples_potential_and_kinetic_energy():
     """Harmonic: <E_pot> = <E_kin> = 3 N kT/2, which a chain of thermostats alone would not reach."""
     atoms, random = crystal(8), np.random.default_rng(5)
@@ -41,6 +42,7 @@ def test_equilibration_samples_potential_and_kinetic_energy():
     np.testing.assert_allclose(np.mean(energies, axis=0), expected, rtol=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["nvt", "nve"])
 def test_the_conserved_energy_is_conserved(stage):
     atoms, random = crystal(), np.random.default_rng(2)

@@ -29,6 +29,7 @@ def largest_deviation(fast: Features, expected: Features) -> float:
     return max(np.abs(a - b).max() / np.abs(b).max() for a, b in pairs if b.size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "descriptor",
     [

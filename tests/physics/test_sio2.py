@@ -18,6 +18,8 @@ from mlraman_hpc.readers.trajectory.index import build_index
 from mlraman_hpc.records.model import Descriptor
 from tests.helpers import run_command
 
+pytestmark = pytest.mark.slow  # whole runs
+
 ORDER = ["xx", "yy", "zz", "xy", "yz", "zx"]
 DESCRIPTOR = Descriptor(cutoff=5.0, cutoff_width=0.5, density_width=0.3, max_angular=4, max_radial=5)
 VOLUME = 4.873430 * 4.220514 * 5.374190  # Angstrom^3, fixed along the run

@@ -89,6 +89,7 @@ def _staged_anew(path):
     os.replace(path.with_name("new"), path)
 
 
+@pytest.mark.slow
 def test_an_interrupted_prediction_of_the_same_bytes_goes_on(trained, mlraman, background, expected):
     process = background(0, "predict", "deck.yaml", folder=trained, env={"MLRAMAN_TEST_SLOW": "0.5"})
     wait_for_line(process, "expected")

@@ -88,6 +88,7 @@ def tick_labels(axes) -> list:
     ]
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_by_the_edge(drawn):
     _, figures = drawn
     for name, figure in figures.items():

@@ -31,6 +31,7 @@ def test_a_signal_while_python_loads_is_a_stop(number):
     assert done.stderr == f"mlraman: stopped by {number.name} before it began; start the same command again\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_with_what_was_computed(trained, background, mlraman):
     process = background(0, "predict", "deck.yaml", folder=trained, env={"MLRAMAN_TEST_SLOW": "0.5"})
     wait_for_line(process, "expected")

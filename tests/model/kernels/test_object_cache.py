@@ -25,6 +25,7 @@ def scaled(values, dtype=np.float64):
     return out
 
 
+@pytest.mark.slow
 def test_compiled_once_then_loaded_and_the_same(folder, monkeypatch):
     values = np.random.default_rng(0).uniform(size=(7, 3))
     expected = np.sqrt(values) * [3, 2, 10]

@@ -62,6 +62,7 @@ def test_a_random_walk_with_vibrations():
     assert survival.mean() == pytest.approx(np.exp(-1), abs=0.04)
 
 
+@pytest.mark.slow
 def test_error_of_the_correlation_factor():
     """f = 1 for independent jumps, whose number is in D and in D_jump and cancels."""
     found = [statistics(walk(1200, 60, seed=seed)) for seed in range(30)]

@@ -50,6 +50,7 @@ def spectra():
     return found[0].wavenumber, np.array(values), np.array(errors), np.array(derivatives)
 
 
+@pytest.mark.slow
 def test_the_line_of_the_barostat_goes_and_the_crystals_comes_back_within_its_bar(spectra):
     wavenumber, values, errors, _ = spectra
     at = int(np.argmin(np.abs(wavenumber - 30)))

@@ -76,6 +76,7 @@ PROCESSES = {  # terms, and what must and must not be said of them; series of 10
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROCESSES)
 def test_what_relaxes_is_told_from_soft_modes(name):
     terms, possible = PROCESSES[name]
@@ -86,6 +87,7 @@ def test_what_relaxes_is_told_from_soft_modes(name):
         assert peak.relaxation in possible, peak.verdict
 
 
+@pytest.mark.slow
 def test_the_probability_is_the_mean_over_the_ranges_of_the_fit():
     """Bands between 150 and 250 cm^-1 that are no oscillators must not decide alone."""
     rng = np.random.default_rng(4)
@@ -108,6 +110,7 @@ def test_what_cannot_be_seen_has_an_upper_bound():
     assert 0 <= peak.relaxing_below < 2 * peak.relaxing_below_error < 0.2 * np.sum(channels.var(axis=1)) / 6
 
 
+@pytest.mark.slow
 def test_independent_runs_decide_together():
     """One fit of the mean density, with the weight of all runs, and a text that says what the numbers say."""
     rng = np.random.default_rng(8)
@@ -132,6 +135,7 @@ def test_low_frequency_weight_between_grid_points():
     assert low_frequency_weight(nu, np.ones(101), 1e4) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_zero_frequency_limit_is_unbiased_and_has_an_error_bar():
     rng = np.random.default_rng(3)
     process = Relaxator(30.0)
@@ -224,6 +228,7 @@ def rises(terms):
     return np.array([(peak.rise, peak.rise_error) for peak in peaks])
 
 
+@pytest.mark.slow
 def test_a_relaxator_rises_as_its_closed_form_says():
     terms = [(1.0, Relaxator(15.0)), (1.0, Oscillator(120.0, 20.0))]
 
@@ -237,6 +242,7 @@ def test_a_relaxator_rises_as_its_closed_form_says():
     assert found[:, 1].mean() == pytest.approx(found[:, 0].std(), rel=0.6)
 
 
+@pytest.mark.slow
 def test_vibrations_alone_do_not_rise():
     found = rises([(1.0, Oscillator(120.0, 20.0)), (0.5, Oscillator(70.0, 10.0))])
     assert ((found[:, 0] - 1) / found[:, 1] > 3).sum() == 0

@@ -79,6 +79,7 @@ def test_without_smoothing_all_parts_vary_alike():
     assert expected == pytest.approx(np.sqrt(2 - 2 / 40), rel=0.02)
 
 
+@pytest.mark.slow
 def test_distances_of_gaussian_series():
     """Ten picoseconds, two bands wider than the smoothing; 40 fixed series, within a tenth."""
     frames, parts = 1000, (64, 125, 250, 500)

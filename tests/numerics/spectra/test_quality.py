@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from mlraman_hpc.numerics.spectra.raman import RamanOptions, raman_spectrum
 from tests.numerics.synthetic import Oscillator, isotropic
@@ -12,6 +13,7 @@ def healthy(seed=0, count=1):
     return Oscillator(200.0, 20.0).series(count, 5000, 10.0, np.random.default_rng(seed))
 
 
+@pytest.mark.slow
 def test_a_healthy_series_gives_no_warning():
     assert sum(bool(warnings(x)) for x in healthy(0, 30)) <= 2
 

@@ -156,6 +156,7 @@ def taking_turns(rng, atoms: int = 64, frames: int = 700, lasting: float = 150.0
     return np.cumsum(rng.normal(scale=0.4, size=(atoms, 3, frames)) * mobile[:, None], axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("process", "truth"), [(fast_hops, 3.0**2 / 6 / 10), (taking_turns, 0.4**2 / 4)])
 def test_error_bars_of_processes_that_are_not_gaussian(process, truth):
     """60 fixed seeds each. Hidden curvature made the first D too large, and atoms that differ the second bar small."""
