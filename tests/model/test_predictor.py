@@ -1,3 +1,4 @@
+import os
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from mlraman_hpc.model.descriptors import features
 from mlraman_hpc.model.kernels import buffers, object_cache
 from mlraman_hpc.model.predictor import Predictor
 from mlraman_hpc.model.regression import predict_features
+from tests.helpers import ROOT
 from tests.model.small_model import DESCRIPTOR, NUMBERS, fit_labels, training_frames
 from tests.model.structures import CUBE, SKEW, assert_close, frames, gas, several
 
@@ -162,6 +164,7 @@ def test_prediction_loads_no_compiler(predictor, tmp_path):
         text=True,
         check=True,
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # another installed copy has a cache of its own
     )
     numbers, *modules = done.stdout.split()
     assert numbers == predictor(several()).polarizability.tobytes().hex()
