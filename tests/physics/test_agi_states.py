@@ -71,7 +71,7 @@ def test_three_per_cent_of_density_are_another_ensemble(strain, labels, trained)
 
 @pytest.mark.parametrize(("name", "strain"), [("700K_cp2k", None), ("larger_cell_cp2k", 0.01)])
 def test_bars_hold_in_other_states_by_first_principles(name, strain, labels, trained):
-    """Of one frame each: errors of all six components together are no larger than 1.5 times the bars."""
+    """Of five frames and of three: errors of all components together are no larger than 1.5 times the bars."""
     model, test = trained
     label = read_labels([HOT.with_name(f"{name}.extxyz")], "auto", "polarizability", "bohr^3", pytest.fail)
     hot = mr.Trajectory(HOT)
