@@ -70,6 +70,7 @@ def test_it_is_the_variance_that_relaxes_whatever_the_convention():
     assert abs(smoothed.relaxing_below - peak.relaxing_below) < peak.full_relaxing_error
 
 
+@pytest.mark.slow
 def test_a_soft_crystal_does_not_outrank_what_relaxes():
     soft = spectrum([(3.0, Oscillator(30.0, 4.0)), HARD]).central_peak
     relaxing = spectrum([(0.3, Relaxator(15.0)), HARD]).central_peak

@@ -17,6 +17,8 @@ from mlraman_hpc.runtime.console import Console
 from mlraman_hpc.runtime.session import Session
 from tests import small_system as small
 
+pytestmark = pytest.mark.slow
+
 DECK = """output: out
 series: {file: alpha.npy, unit: angstrom^3, frame_interval: 10}
 spectrum: {smoothing: 20, blocks: 4}

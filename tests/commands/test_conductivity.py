@@ -59,6 +59,7 @@ def result(folder) -> Conductivity | None:
     return hdf5.load(Dynamics, folder / "out" / "dynamics.h5").conductivity
 
 
+@pytest.mark.slow
 def test_file_log_and_report(tmp_path):
     write(tmp_path)
     job, said = compute(tmp_path, "figures=true")

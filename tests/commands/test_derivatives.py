@@ -9,6 +9,8 @@ from mlraman_hpc.records.model import Model
 from mlraman_hpc.storage import hdf5
 from tests import small_system as small
 
+pytestmark = pytest.mark.slow
+
 STEP = 1e-3
 ORDER = ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0))
 

@@ -37,6 +37,7 @@ def test_report_holds_figures_numbers_and_origin(folder):
     assert not re.search(r'(src|href)="(?!data:)', text)
 
 
+@pytest.mark.slow
 def test_warnings_of_every_step_and_the_convention_are_in_the_report(folder):
     text = (folder / "out" / "report.html").read_text()
     assert "the model extrapolates there" in text and "17 % of the atoms, in" in text  # the latter from the log

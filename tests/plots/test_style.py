@@ -10,6 +10,8 @@ from mlraman_hpc.base.elements import ELEMENTS
 from mlraman_hpc.plots import style
 from tests.plots.gallery import LONG, TITLE, gallery
 
+pytestmark = pytest.mark.slow
+
 MATERIALS = (
     "AgI RbAgI AgBr AgSI AgHgI AgCrSe AgGeSe CuBr CuSe CuPSBr LiPSCl LiPSBr LiPSI LiGePS LiSnPS LiSiPSCl "
     "LiLaZrAlO LiLaZrTaO LiLaZrNbO LiLaTiO LiAlTiPO LiAlGePO LiPON LiYCl LiInCl LiYClBr LiTaOCl LiNiMnCoO "
@@ -88,7 +90,6 @@ def tick_labels(axes) -> list:
     ]
 
 
-@pytest.mark.slow
 def test_nothing_is_cut_by_the_edge(drawn):
     _, figures = drawn
     for name, figure in figures.items():

@@ -91,6 +91,7 @@ def test_trajectory_that_goes_away_while_it_is_read(ranks, what, trained, expect
         assert hdf5.content_of(trained / "out" / "alpha.h5") == expected
 
 
+@pytest.mark.slow
 def test_trajectory_that_changes_or_grows_while_it_is_read(trained, background):
     trajectory = trained / "XDATCAR"
     for change, code in (("grow", 0), ("change", 3)):

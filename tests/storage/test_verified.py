@@ -137,6 +137,7 @@ def test_one_flipped_bit_stops_what_reads_it_and_is_made_anew_by_run(trained, ml
     assert hdf5.content_of(alpha) == content
 
 
+@pytest.mark.slow
 def test_damaged_batches_of_an_interrupted_prediction_are_computed_anew(trained, mlraman, background, expected):
     from tests.helpers import wait_for_line
 

@@ -13,6 +13,8 @@ from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.records.spectra import PolarizabilitySeries
 from tests.numerics.synthetic import Oscillator, isotropic, six_channels
 
+pytestmark = pytest.mark.slow
+
 FRAMES, INTERVAL, SEEDS = 4000, 20.0, 12
 CELL = np.array([[6.0, 0.0, 0.0], [1.0, 7.0, 0.0], [0.5, -1.0, 8.0]])
 SPREAD, DERIVATIVE, MEAN = 0.012, 0.8, 60.0
@@ -50,7 +52,6 @@ def spectra():
     return found[0].wavenumber, np.array(values), np.array(errors), np.array(derivatives)
 
 
-@pytest.mark.slow
 def test_the_line_of_the_barostat_goes_and_the_crystals_comes_back_within_its_bar(spectra):
     wavenumber, values, errors, _ = spectra
     at = int(np.argmin(np.abs(wavenumber - 30)))

@@ -127,6 +127,7 @@ def peak(path: Path, content: str, scratch: Path) -> int:
     return bytes_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, write", [("XDATCAR", cells), ("md.xyz", extxyz)])
 def test_memory_of_an_index_does_not_grow_with_frames(tmp_path, monkeypatch, name, write):
     monkeypatch.setattr(index_cache, "LEAST_BYTES", 0)
