@@ -52,8 +52,8 @@ def reference_settings(job: Job, exclude: set[str]) -> dict:
     """The section's keys without those to `exclude`; those of later versions only where they change something."""
     section = job.section("reference")
     settings = section.model_dump(exclude=exclude)
-    later = {"unconverged": "refuse", "leave_out": None, "species": None, "cell": None}
-    return {name: value for name, value in settings.items() if name not in later or value != later[name]}
+    new_defaults = {"unconverged": "refuse", "leave_out": None, "species": None, "cell": None}
+    return {name: value for name, value in settings.items() if name not in new_defaults or value != new_defaults[name]}
 
 
 def usable_labels(job: Job) -> Labels:

@@ -12,10 +12,10 @@ _WIDTH = 100
 
 def text_report(title: str, folder: str, rows: Sequence[Row], sentences: Sequence[str], warnings: Sequence[str]) -> str:
     """Numbers, what they allow to be said, and warnings; `rows` of `calculation_rows` and of `wording.summary`."""
-    said = [text for text in sentences if text]
+    statements = [text for text in sentences if text]
     lines = [f"{title or 'Raman spectrum'} ({folder})", ""]
     lines += _table(rows)
-    lines += ["", *_items(said, "")] if said else []
+    lines += ["", *_items(statements, "")] if statements else []
     lines += ["", "warnings:", *_items(warnings, "- ")] if warnings else []
     return "\n".join(lines)
 

@@ -23,7 +23,7 @@ from mlraman_hpc.numerics.regression.scores import tensor_scores
 from mlraman_hpc.readers.derivatives.labels import read_derivatives
 from mlraman_hpc.readers.tensors.labels import read_labels
 from mlraman_hpc.records.frames import DerivativeLabels, Labels
-from mlraman_hpc.records.model import Descriptor, RadialScaling
+from mlraman_hpc.records.model import Descriptor, Model, RadialScaling
 
 DESCRIPTORS = {  # of 'mlraman docs derivatives'; auto: the first candidate of `descriptor: auto`
     "example": Descriptor(cutoff=5.5, cutoff_width=3.0, density_width=0.5, max_angular=4, max_radial=5),
@@ -92,26 +92,34 @@ class Bench:
         self.rows = [frame_rows(calculator, derivatives, k, self.columns, True) for k in range(len(derivatives))]
         print(f"features and rows: {time.perf_counter() - began:.1f} s", flush=True)
 
+    def model(self, chosen: np.ndarray, train: np.ndarray, test: np.ndarray, members: int = 0, seed: int = 0) -> Model:
+        """Of the chosen frames with derivatives and the tensors to train on; of tensors alone where none is chosen."""
+        if len(chosen) == 0:
+            return fit(self.features, self.labels, train, test, self.descriptor, "auto", members, seed)[0]
+        return fit_with_derivatives(
+            [self.rows[k] for k in chosen],
+            self.columns,
+            self.derivatives.take(chosen),
+            self.ranges.take(chosen),
+            self.features,
+            self.labels,
+            train,
+            test,
+            self.descriptor,
+            "auto",
+            members,
+            seed,
+        ).model
+
     def scores(self, frames: int, tensors: int, seed: int) -> tuple[float, float]:
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.permutation(len(self.rows))[:frames])
         order = rng.permutation(len(self.labels))
         train, test = np.sort(order[:tensors]), np.sort(order[tensors:])
+        model = self.model(chosen, train, test)
         if frames == 0:
-            model, _ = fit(self.features, self.labels, train, test, self.descriptor)
             scores = model.scores
         else:
-            model = fit_with_derivatives(
-                [self.rows[k] for k in chosen],
-                self.columns,
-                self.derivatives.take(chosen),
-                self.ranges.take(chosen),
-                self.features,
-                self.labels,
-                train,
-                test,
-                self.descriptor,
-            ).model
             tested = self.labels.polarizability[test]
             scores = tensor_scores(tested, predict_tensors(model, self.features.take(test), tested))
         return scores["r2"]["diagonal"], scores["r2"]["off_diagonal"]

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from mlraman_hpc.model import regression
-from mlraman_hpc.model.derivatives import fit_with_derivatives
 from mlraman_hpc.model.descriptors import FeatureCalculator
 from mlraman_hpc.numerics.spectra.raman import raman_spectrum
 from mlraman_hpc.readers.derivatives.labels import read_derivatives
@@ -34,23 +33,7 @@ def model_of(bench: Bench, frames: int, tensors: int, seed: int) -> Model:
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(bench.rows))[:frames])
     train = np.sort(rng.permutation(len(bench.labels))[:tensors])
-    if frames == 0:
-        fitted = regression.fit(bench.features, bench.labels, train, train[:0], DESCRIPTOR, "auto", MEMBERS, seed)
-        return fitted[0]
-    return fit_with_derivatives(
-        [bench.rows[k] for k in chosen],
-        bench.columns,
-        bench.derivatives.take(chosen),
-        bench.ranges.take(chosen),
-        bench.features,
-        bench.labels,
-        train,
-        train[:0],
-        DESCRIPTOR,
-        "auto",
-        MEMBERS,
-        seed,
-    ).model
+    return bench.model(chosen, train, train[:0], MEMBERS, seed)
 
 
 def series(models: list[Model], file: Path) -> np.ndarray:
